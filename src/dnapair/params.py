@@ -1,0 +1,260 @@
+"""params.yaml as frozen settings: unknown keys and impossible values are errors that name the key."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dnapair.errors import DnapairError
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=1, lt=2**31)]
+Width = Annotated[int, Field(ge=1, le=65536)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Columns(Section):
+    """Names of the pair table's columns; None where they are to be found by their usual names."""
+
+    id1: str | None = None
+    id2: str | None = None
+    seq1: str | None = None
+    seq2: str | None = None
+    label: str | None = None
+
+
+class Data(Section):
+    """Where the raw data is and how it is read."""
+
+    path: str
+    pairs: str | list[str] | None
+    sequences: str | list[str] | None
+    header: Literal["auto"] | bool
+    columns: Columns
+    positive_label: str | int | bool | None
+    ambiguous: Literal["error", "drop", "keep"]
+    contradictory: Literal["error", "drop"]
+
+
+class Split(Section):
+    """How the pairs are divided into train, validation and test."""
+
+    method: Literal["predefined", "random", "grouped"]
+    column: str | None
+    groups: list[str]
+    validation: Share
+    test: Share
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _leave_some_for_training(self) -> "Split":
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation + test = {self.validation + self.test:g} leaves nothing for train")
+        return self
+
+
+class Untrained(Section):
+    """The shape of the encoder that is built, not loaded."""
+
+    k: Annotated[int, Field(ge=3, le=6)]
+    layers: Annotated[int, Field(ge=1, le=48)]
+    hidden: Annotated[int, Field(ge=1, le=8192)]
+    heads: Annotated[int, Field(ge=1, le=128)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _heads_divide_hidden(self) -> "Untrained":
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) is not a multiple of heads ({self.heads})")
+        return self
+
+
+class Encoder(Section):
+    """The encoder and how sequences go through it."""
+
+    source: str
+    revision: str | None
+    allow_pytorch_bin: bool
+    pooling: Literal["mean", "cls", "max"]
+    strand: Literal["forward", "both"]
+    batch_tokens: Annotated[int, Field(ge=512)]
+    shard_rows: Positive
+    device: Literal["auto", "cpu", "cuda"]
+    untrained: Untrained
+
+
+class Scale(Section):
+    """Min-max scaling."""
+
+    mode: Literal["dimension", "global"]
+
+
+class Checks(Section):
+    """Limits that the scaled data is held to."""
+
+    max_clipped_share: Annotated[float, Field(ge=0, le=1)]
+
+
+class Network(Section):
+    """The residual network's shape."""
+
+    widths: Annotated[list[Width], Field(min_length=1)]
+    depth: Annotated[int, Field(ge=1, le=64)]
+    dropout: Share
+    normalization: Literal["layer", "batch", "none"]
+    activation: Literal["relu", "gelu", "silu", "tanh"]
+    symmetric: bool
+
+
+class Train(Section):
+    """How the network is trained."""
+
+    epochs: Positive
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    positive_weight: Literal["balanced"] | Annotated[float, Field(gt=0)]
+    clip_norm: Annotated[float, Field(gt=0)]
+    plateau_patience: Positive
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)]
+    stop_patience: Positive
+    seed: Seed
+
+
+class Range(Section):
+    """Two ends of a range that is searched on a logarithmic scale where both are above 0."""
+
+    low: Annotated[float, Field(ge=0)]
+    high: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low:g}) is above high ({self.high:g})")
+        return self
+
+
+class Space(Section):
+    """What the tuner may choose from."""
+
+    widths: Annotated[list[Annotated[list[Width], Field(min_length=1)]], Field(min_length=1)]
+    dropout: Range
+    learning_rate: Range
+    weight_decay: Range
+    batch_size: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+
+
+class Tune(Section):
+    """The hyperparameter search."""
+
+    trials: Annotated[int, Field(ge=0)]
+    method: Literal["random", "bayesian", "hyperband"]
+    epochs: Positive
+    seed: Seed
+    space: Space
+
+
+class Evaluate(Section):
+    """How the test metrics are made."""
+
+    bootstrap: Annotated[int, Field(ge=100)]
+    map_pairs: Annotated[int, Field(ge=10)]
+    seed: Seed
+
+
+class Register(Section):
+    """Where the better model goes."""
+
+    name: Annotated[str, Field(min_length=1)]
+    alias: Annotated[str, Field(min_length=1)]
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    data: Data
+    split: Split
+    encoder: Encoder
+    scale: Scale
+    checks: Checks
+    network: Network
+    train: Train
+    tune: Tune
+    evaluate: Evaluate
+    registration: Annotated[Register, Field(alias="register")]
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check the settings.
+
+    Parameters
+    ----------
+    path
+        A YAML file with every section of :class:`Params`.
+
+    Returns
+    -------
+    Params
+        Frozen settings.
+
+    Raises
+    ------
+    DnapairError
+        If the file is missing, is not YAML, or holds an unknown, missing or impossible setting;
+        the message names each key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DnapairError(f"{path} is not here. Run dnapair in the project's top folder.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DnapairError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise DnapairError(f"{path} holds no settings: it must be a mapping with sections such as `data:`.")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        lines = [f"  {_describe(problem)}" for problem in error.errors()]
+        raise DnapairError(f"{path} has settings that dnapair can't use:\n" + "\n".join(lines)) from None
+
+
+def _describe(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: there is no such setting. Remove it, or look for its right name in the README."
+    if problem["type"] == "missing":
+        return f"{key}: missing. Add it; the project's own params.yaml shows its usual value."
+    message = problem["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+    return f"{key}: {message}{given}"
+
+
+def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:
+    """Name every setting of a section as params.yaml's users do.
+
+    Parameters
+    ----------
+    section
+        A section, say ``params.train``.
+    prefix
+        Its key, say ``"train"``.
+
+    Returns
+    -------
+    dict
+        For example ``{"train.epochs": 20, ...}``; lists stay whole.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in section:
+        if isinstance(value, BaseModel):
+            flat |= flatten(value, f"{prefix}.{key}")
+        else:
+            flat[f"{prefix}.{key}"] = value
+    return flat

@@ -1,0 +1,48 @@
+"""Where the stages leave their files; dvc.yaml names the same places."""
+
+from pathlib import Path
+
+DATASET = Path("artifacts/dataset")
+SEQUENCES = DATASET / "sequences.parquet"
+PAIRS = DATASET / "pairs.parquet"
+EMBEDDINGS = Path("artifacts/embeddings")
+NORMALIZED = Path("artifacts/normalized")
+SCALED = NORMALIZED / "embeddings.npy"
+SCALER = NORMALIZED / "scaler.safetensors"
+MODELS = Path("artifacts/models")
+REPORTS = Path("reports")
+DATASET_REPORT = REPORTS / "dataset.json"
+SCALING_REPORT = REPORTS / "scaling.json"
+VALIDATION_REPORT = REPORTS / "validation.json"
+BEST_HYPERPARAMETERS = REPORTS / "best_hyperparameters.json"
+REGISTRATION = REPORTS / "registration.json"
+
+
+def split_file(split: str) -> Path:
+    """Return where the rows and labels of one split lie."""
+    return NORMALIZED / f"{split}.parquet"
+
+
+def model_folder(framework: str) -> Path:
+    """Return where a framework's trained network lies."""
+    return MODELS / framework
+
+
+def report_folder(framework: str) -> Path:
+    """Return where a framework's evaluation lies."""
+    return REPORTS / framework
+
+
+IDENTITIES = {
+    "prepare": DATASET_REPORT,
+    "embed": EMBEDDINGS / "manifest.json",
+    "scale": SCALING_REPORT,
+    "validate": VALIDATION_REPORT,
+    "tune": BEST_HYPERPARAMETERS,
+    "train@torch": model_folder("torch") / "weights.safetensors",
+    "train@tensorflow": model_folder("tensorflow") / "weights.safetensors",
+    "evaluate@torch": report_folder("torch") / "metrics.json",
+    "evaluate@tensorflow": report_folder("tensorflow") / "metrics.json",
+    "register": REGISTRATION,
+}
+"""The file whose content stands for all that a stage wrote, by the stage's name in dvc.yaml."""

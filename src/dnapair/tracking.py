@@ -1,0 +1,253 @@
+"""The record in MLflow: a parent run for a pipeline, a child run for each stage that did work.
+
+A stage that DVC skipped made no run of its own this time. Its earlier run is found by what it wrote:
+each stage's run is tagged with the SHA-256 of one file that stands for all its outputs, and the parent
+carries a tag with the run of every stage whose output lies in the workspace.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+import mlflow
+import psutil
+import yaml
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.exceptions import MlflowException
+
+from dnapair.errors import DnapairError
+from dnapair.files import sha256
+
+EXPERIMENT = "dnapair"
+PARENT_VARIABLE = "DNAPAIR_PARENT_RUN_ID"
+STAGE_TAG = "dnapair.stage"
+OUTPUT_TAG = "dnapair.output_sha256"
+PIPELINE_TAG = "dnapair.pipeline"
+LINK_PREFIX = "dnapair.run."
+
+
+class StageRun:
+    """The open MLflow run of one stage.
+
+    Parameters
+    ----------
+    run_id
+        Its own run.
+    parent_id
+        The pipeline's run, or None for a stage that was started by hand.
+    """
+
+    def __init__(self, run_id: str, parent_id: str | None) -> None:
+        self.run_id = run_id
+        self.parent_id = parent_id
+        self._client = mlflow.MlflowClient()
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log settings and facts that do not change during the run."""
+        self._client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log numbers in one call; ``step`` is the epoch where there is one."""
+        now = int(datetime.now().timestamp() * 1000)
+        batch = [Metric(key, float(value), now, step) for key, value in metrics.items()]
+        self._client.log_batch(self.run_id, metrics=batch)
+
+    def log_parent_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log numbers on the pipeline's run too, where whole pipelines are compared."""
+        if self.parent_id:
+            StageRun(self.parent_id, None).log_metrics(metrics)
+
+    def log_file(self, path: Path, folder: str | None = None) -> None:
+        """Log a file, or every file of a folder, as artifacts."""
+        if path.is_dir():
+            self._client.log_artifacts(self.run_id, str(path), folder)
+        else:
+            self._client.log_artifact(self.run_id, str(path), folder)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags in one call."""
+        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+@contextmanager
+def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Path]) -> Iterator[StageRun]:
+    """Open the run of a stage, and close it with what became of it.
+
+    Parameters
+    ----------
+    stage
+        The stage's name in dvc.yaml, for example ``"train@torch"``.
+    params
+        The settings the stage read, by their names in params.yaml.
+    identities
+        For every stage the file that stands for its outputs.
+
+    Yields
+    ------
+    StageRun
+        The run: FINISHED and tagged with its output's hash if the block ends well, else FAILED.
+    """
+    _select_experiment()
+    client = mlflow.MlflowClient()
+    parent = _parent_run()
+    tags = {STAGE_TAG: stage, **_source_tags()}
+    # a parent's id in the environment would be taken for this stage's own run
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    with mlflow.start_run(run_name=stage.replace("@", " "), parent_run_id=parent, tags=tags) as active:
+        run = StageRun(active.info.run_id, parent)
+        run.log_params(params)
+        log_dataset()
+        try:
+            yield run
+        except BaseException:
+            if parent and PARENT_VARIABLE not in os.environ:
+                client.set_terminated(parent, RunStatus.to_string(RunStatus.FAILED))
+            raise
+        run.set_tags({OUTPUT_TAG: sha256(identities[stage])})
+    if parent:
+        link_stages(parent, identities)
+        if PARENT_VARIABLE not in os.environ:
+            client.set_terminated(parent, RunStatus.to_string(RunStatus.FINISHED))
+
+
+@contextmanager
+def pipeline_run() -> Iterator[str]:
+    """Open the parent run of a whole pipeline: the `mlflow run`'s own, where that started us.
+
+    Yields
+    ------
+    str
+        The run's id, for the environment variable :data:`PARENT_VARIABLE` of the stages.
+    """
+    given = os.environ.get("MLFLOW_RUN_ID")
+    if given:
+        mlflow.MlflowClient().log_batch(given, tags=[RunTag(k, v) for k, v in _source_tags().items()])
+        with mlflow.start_run(run_id=given):
+            log_dataset()
+            yield given
+    else:
+        _select_experiment()
+        with mlflow.start_run(run_name=_pipeline_name(), tags=_source_tags()) as active:
+            log_dataset()
+            yield active.info.run_id
+
+
+def link_stages(parent: str, identities: Mapping[str, Path]) -> dict[str, str]:
+    """Tag the parent with the run that made each output in the workspace, run now or earlier.
+
+    Parameters
+    ----------
+    parent
+        The pipeline's run.
+    identities
+        For every stage the file that stands for its outputs; missing files are passed over.
+
+    Returns
+    -------
+    dict
+        Run id by stage.
+    """
+    client = mlflow.MlflowClient()
+    info = client.get_run(parent).info
+    links = {}
+    for stage, path in identities.items():
+        if path.is_file():
+            runs = find_stage_runs(stage, sha256(path), [info.experiment_id])
+            if runs:
+                links[stage] = runs[0]
+    lines = [f"- **{stage}**: [{run}](#/experiments/{info.experiment_id}/runs/{run})" for stage, run in links.items()]
+    note = "The runs that made what lies in the workspace, those of skipped stages too:\n\n" + "\n".join(lines)
+    tags = [RunTag(LINK_PREFIX + stage.replace("@", "."), run) for stage, run in links.items()]
+    client.log_batch(parent, tags=[*tags, RunTag("mlflow.note.content", note)])
+    return links
+
+
+def find_stage_runs(stage: str, output_sha256: str, experiments: Sequence[str]) -> list[str]:
+    """Return the finished runs of a stage that wrote exactly this output, the newest first."""
+    found = mlflow.MlflowClient().search_runs(
+        list(experiments),
+        f"tags.`{STAGE_TAG}` = '{stage}' and tags.`{OUTPUT_TAG}` = '{output_sha256}' "
+        "and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+        max_results=10,
+    )
+    return [run.info.run_id for run in found]
+
+
+def log_dataset(pointer: Path = Path("data.dvc")) -> None:
+    """Log the raw data, under the hash that DVC knows it by, as the active run's input."""
+    if not pointer.is_file():
+        return
+    content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
+    out = content["outs"][0]
+    origin = next((str(dep["path"]) for dep in content.get("deps", [])), str(out["path"]))
+    dataset = MetaDataset(resolve_dataset_source(origin), name=Path(origin).name, digest=out["md5"][:36])
+    mlflow.log_input(dataset, context="pipeline")
+
+
+def _select_experiment() -> None:
+    chosen = {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"} & os.environ.keys()
+    try:
+        if PARENT_VARIABLE in os.environ:
+            parent = mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE])
+            mlflow.set_experiment(experiment_id=parent.info.experiment_id)
+        elif not chosen:
+            mlflow.set_experiment(EXPERIMENT)
+    except MlflowException as error:
+        raise DnapairError(
+            f"The MLflow tracking store {mlflow.get_tracking_uri()} does not answer: {error.message} "
+            "Check MLFLOW_TRACKING_URI, or unset it to use mlflow.db in this folder."
+        ) from None
+
+
+def _parent_run() -> str | None:
+    given = os.environ.get(PARENT_VARIABLE)
+    if given:
+        return given
+    pipeline = _dvc_process()
+    if pipeline is None:
+        return None
+    client = mlflow.MlflowClient()
+    experiment = _experiment_id()
+    found = client.search_runs([experiment], f"tags.`{PIPELINE_TAG}` = '{pipeline}'", max_results=1)
+    if found:
+        return str(found[0].info.run_id)
+    tags = {PIPELINE_TAG: pipeline, **_source_tags()}
+    return str(client.create_run(experiment, run_name=_pipeline_name(), tags=tags).info.run_id)
+
+
+def _experiment_id() -> str:
+    with_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if with_id:
+        return with_id
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    return str(mlflow.set_experiment(name).experiment_id)
+
+
+def _dvc_process() -> str | None:
+    """Name the `dvc` process that started this stage, the same for all stages it starts."""
+    for process in psutil.Process().parents():
+        try:
+            if any(Path(word).name == "dvc" for word in process.cmdline()[:3]):
+                return f"{process.pid}-{process.create_time():.0f}"
+        except psutil.Error:
+            return None
+    return None
+
+
+def _pipeline_name() -> str:
+    return f"pipeline {datetime.now():%Y-%m-%d %H:%M:%S}"
+
+
+def _source_tags() -> dict[str, str]:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return {"mlflow.source.git.commit": commit.stdout.strip()} if commit.returncode == 0 else {}
