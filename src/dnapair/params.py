@@ -218,11 +218,34 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise DnapairError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise DnapairError(f"{path} holds no settings: it must be a mapping with sections such as `data:`.")
+    return check_params(content, str(path))
+
+
+def check_params(content: dict[str, Any], origin: str) -> Params:
+    """Check settings that were read from somewhere.
+
+    Parameters
+    ----------
+    content
+        Every section of :class:`Params`, as YAML gives it.
+    origin
+        What to call the place they came from in a message.
+
+    Returns
+    -------
+    Params
+        Frozen settings.
+
+    Raises
+    ------
+    DnapairError
+        If a setting is unknown, missing or impossible; the message names each key.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         lines = [f"  {_describe(problem)}" for problem in error.errors()]
-        raise DnapairError(f"{path} has settings that dnapair can't use:\n" + "\n".join(lines)) from None
+        raise DnapairError(f"{origin}: dnapair can't use these settings:\n" + "\n".join(lines)) from None
 
 
 def _describe(problem: Any) -> str:

@@ -164,8 +164,13 @@ def link_stages(parent: str, identities: Mapping[str, Path]) -> dict[str, str]:
             runs = find_stage_runs(stage, sha256(path), [info.experiment_id])
             if runs:
                 links[stage] = runs[0]
-    lines = [f"- **{stage}**: [{run}](#/experiments/{info.experiment_id}/runs/{run})" for stage, run in links.items()]
-    note = "The runs that made what lies in the workspace, those of skipped stages too:\n\n" + "\n".join(lines)
+    lines = [
+        f"- **{stage}**: [{run}](#/experiments/{info.experiment_id}/runs/{run})"
+        for stage, run in links.items()
+    ]
+    note = "The runs that made what lies in the workspace, those of skipped stages too:\n\n" + "\n".join(
+        lines
+    )
     tags = [RunTag(LINK_PREFIX + stage.replace("@", "."), run) for stage, run in links.items()]
     client.log_batch(parent, tags=[*tags, RunTag("mlflow.note.content", note)])
     return links
@@ -190,23 +195,35 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
     content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
     out = content["outs"][0]
     origin = next((str(dep["path"]) for dep in content.get("deps", [])), str(out["path"]))
-    dataset = MetaDataset(resolve_dataset_source(origin), name=Path(origin).name, digest=out["md5"][:36])
+    source = resolve_dataset_source(origin)
+    dataset = MetaDataset(source, name=Path(origin).name, digest=out["md5"][:36])  # type: ignore[abstract]  # it has a default at run time
     mlflow.log_input(dataset, context="pipeline")
 
 
-def _select_experiment() -> None:
-    chosen = {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"} & os.environ.keys()
+def check_store() -> None:
+    """Ask the tracking store for its experiments.
+
+    Raises
+    ------
+    DnapairError
+        If it does not answer.
+    """
     try:
-        if PARENT_VARIABLE in os.environ:
-            parent = mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE])
-            mlflow.set_experiment(experiment_id=parent.info.experiment_id)
-        elif not chosen:
-            mlflow.set_experiment(EXPERIMENT)
+        mlflow.MlflowClient().search_experiments(max_results=1)
     except MlflowException as error:
         raise DnapairError(
             f"The MLflow tracking store {mlflow.get_tracking_uri()} does not answer: {error.message} "
             "Check MLFLOW_TRACKING_URI, or unset it to use mlflow.db in this folder."
         ) from None
+
+
+def _select_experiment() -> None:
+    check_store()
+    if PARENT_VARIABLE in os.environ:
+        parent = mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE])
+        mlflow.set_experiment(experiment_id=parent.info.experiment_id)
+    elif not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"} & os.environ.keys():
+        mlflow.set_experiment(EXPERIMENT)
 
 
 def _parent_run() -> str | None:

@@ -1,0 +1,43 @@
+# make demo: everything, on the bundled data. make test: the tests. Both make .venv first where there is none.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+STAMP := $(VENV)/.installed
+SLOW := -m slow
+
+export PATH := $(BIN):$(PATH)
+# uv does not read pip's settings: hand its links and index on
+pip_setting = $(shell $(BIN)/python -m pip config get $(1) 2>/dev/null)
+
+.PHONY: demo test test-slow lint install clean
+
+demo: install
+	dnapair run
+
+test: install
+	pytest
+
+test-slow: install
+	pytest $(SLOW)
+
+lint: install
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+install: $(STAMP)
+
+$(STAMP): requirements.txt constraints.txt pyproject.toml
+	@echo "== Installing the pinned packages into $(VENV) (about a minute, 4 GB)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@links="$${PIP_FIND_LINKS:-$(call pip_setting,global.find-links)}"; \
+	index="$${PIP_INDEX_URL:-$(call pip_setting,global.index-url)}"; \
+	[ -z "$$links" ] || export UV_FIND_LINKS="$$links"; \
+	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) artifacts data

@@ -1,0 +1,172 @@
+"""The command line: one verb for each stage and tool, and no logic.
+
+Imports stay inside the commands, so that `dnapair --help` answers at once.
+"""
+
+import errno
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dnapair.errors import DnapairError
+
+app = typer.Typer(
+    help="Tells related DNA from unrelated DNA.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+STAGES = "Stages (dvc repro runs them in this order)"
+TOOLS = "Tools"
+
+
+class Framework(StrEnum):
+    """What a network is built with."""
+
+    torch = "torch"
+    tensorflow = "tensorflow"
+
+
+class ExportFormat(StrEnum):
+    """What `dnapair export` writes."""
+
+    npz = "npz"
+
+
+@app.command(rich_help_panel=STAGES)
+def prepare() -> None:
+    """Read the raw data, check it, drop duplicates, split it."""
+    from dnapair.stages import prepare as stage
+
+    stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
+def embed() -> None:
+    """Turn each unique sequence into a DNABERT embedding; goes on where it was stopped."""
+    from dnapair.stages import embed as stage
+
+    stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
+def scale() -> None:
+    """Scale the embeddings to [-1, 1] by what the train sequences span."""
+    from dnapair.stages import scale as stage
+
+    stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
+def validate() -> None:
+    """Check every scaled value and every pair with Great Expectations."""
+    from dnapair.stages import validate as stage
+
+    stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
+def tune() -> None:
+    """Search the network's hyperparameters with Keras Tuner."""
+    from dnapair.stages import tune as stage
+
+    stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
+def train(framework: Framework) -> None:
+    """Train the residual network."""
+    from dnapair.stages import train as stage
+
+    stage.run(framework.value)
+
+
+@app.command(rich_help_panel=STAGES)
+def evaluate(framework: Framework) -> None:
+    """Score the test pairs: metrics, intervals, baselines, plots."""
+    from dnapair.stages import evaluate as stage
+
+    stage.run(framework.value)
+
+
+@app.command(rich_help_panel=STAGES)
+def register() -> None:
+    """Register the better model; it becomes champion if it beats the present one."""
+    from dnapair.stages import register as stage
+
+    stage.run()
+
+
+@app.command(
+    rich_help_panel=TOOLS,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def run(
+    context: typer.Context,
+    stages: Annotated[
+        list[str] | None, typer.Argument(help="Stages to bring up to date; all by default.")
+    ] = None,
+) -> None:
+    """Run the pipeline as one MLflow run. Settings for this run: --train.epochs 3."""
+    from dnapair.stages import pipeline
+
+    pipeline.run([*(stages or []), *context.args])
+
+
+@app.command(rich_help_panel=TOOLS)
+def predict(
+    file: Annotated[Path, typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .gz too.")],
+    output: Annotated[
+        Path, typer.Option(help="Where the table with probability and label goes: .csv or .tsv.")
+    ],
+    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = "models:/dnapair@champion",
+    chunk: Annotated[int, typer.Option(min=1, help="Pairs scored at a time.")] = 4096,
+) -> None:
+    """Score a file of pairs of raw DNA, of any size."""
+    from dnapair import predict as tool
+
+    tool.predict_file(file, output, model, chunk)
+
+
+@app.command(rich_help_panel=TOOLS)
+def export(
+    output: Annotated[Path, typer.Option(help="Folder for train.npz, val.npz and test.npz.")] = Path(
+        "exported"
+    ),
+    format: Annotated[ExportFormat, typer.Option(help="The file format.")] = ExportFormat.npz,
+) -> None:
+    """Write the scaled splits as seq1, seq2 and labels, as the original scripts had them."""
+    from dnapair.stages import export as tool
+
+    tool.run(output)
+
+
+@app.command(rich_help_panel=TOOLS)
+def doctor() -> None:
+    """Say whether this machine and this folder have all that dnapair needs."""
+    from dnapair.stages import doctor as tool
+
+    if not tool.run():
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with one message and exit code 1."""
+    try:
+        app()
+    except DnapairError as error:
+        sys.exit(f"dnapair: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        sys.exit(
+            f"dnapair: {error.strerror}{where}. Make room or give access, then run the same command again: "
+            "what was finished is kept, nothing is left half-written."
+        )

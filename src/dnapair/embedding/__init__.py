@@ -1,0 +1,1 @@
+"""From sequences to embeddings: the encoder, its batches and windows, pooling, and the store on disk."""

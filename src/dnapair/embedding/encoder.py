@@ -1,0 +1,262 @@
+"""The encoder: a BERT over k-mers, loaded whole or refused; nothing is initialised in silence."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import NamedTuple
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import numpy as np
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from transformers import BertConfig, BertModel
+from transformers.utils import logging as transformers_logging
+
+from dnapair.errors import DnapairError
+from dnapair.files import write_json
+from dnapair.kmers import KmerVocabulary
+
+UNTRAINED = "untrained"
+_UNTRAINED_KEY = "dnapair_untrained"
+_POSITIONS = 512
+_HUB_FILES = ["config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin"]
+
+
+class Encoder(NamedTuple):
+    """A BERT and its k-mers.
+
+    Attributes
+    ----------
+    model : transformers.BertModel
+        In evaluation mode, float32, without a pooler.
+    vocabulary : KmerVocabulary
+        Its k-mers.
+    name : str
+        What reports call it.
+    trained : bool
+        False for weights that were drawn, not learnt.
+    fingerprint : str
+        SHA-256 of every weight and k-mer id.
+    """
+
+    model: BertModel
+    vocabulary: KmerVocabulary
+    name: str
+    trained: bool
+    fingerprint: str
+
+    @property
+    def dimensions(self) -> int:
+        """Length of an embedding."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def window(self) -> int:
+        """Number of k-mers that fit into the model beside [CLS] and [SEP]."""
+        return int(self.model.config.max_position_embeddings) - 2
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder in Hugging Face's layout: config.json, model.safetensors, vocab.txt."""
+        with _quiet():
+            self.model.save_pretrained(folder)
+        self.vocabulary.write(folder / "vocab.txt")
+        write_json(
+            folder / "tokenizer_config.json",
+            {"tokenizer_class": "BertTokenizer", "do_lower_case": False, "model_max_length": self.window + 2},
+        )
+
+
+def build_untrained(k: int, layers: int, hidden: int, heads: int, seed: int) -> Encoder:
+    """Build an encoder with drawn weights, the same on every machine for one seed.
+
+    Parameters
+    ----------
+    k
+        Length of a k-mer in bases.
+    layers, hidden, heads
+        Shape of the BERT; the feed-forward layers are 4 x ``hidden`` wide.
+    seed
+        At least 1.
+
+    Returns
+    -------
+    Encoder
+        With ``trained`` False and a name that says so.
+    """
+    vocabulary = KmerVocabulary.standard(k)
+    config = BertConfig(
+        vocab_size=vocabulary.size,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+        max_position_embeddings=_POSITIONS,
+        pad_token_id=vocabulary.pad,
+    )
+    setattr(config, _UNTRAINED_KEY, f"{layers} x {hidden}, k = {k}, seed {seed}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = BertModel(config, add_pooling_layer=False)
+    return _wrap(model, vocabulary, name="")
+
+
+def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> Encoder:
+    """Load a checkpoint from a folder or from the Hugging Face hub.
+
+    Parameters
+    ----------
+    source
+        A folder in Hugging Face's layout, or a hub id such as ``zhihan1996/DNA_bert_6``.
+    revision
+        The hub commit; needed for a hub id.
+    allow_pytorch_bin
+        Whether weights may come from a ``pytorch_model.bin``, read as tensors only.
+
+    Returns
+    -------
+    Encoder
+        With every weight from the checkpoint.
+
+    Raises
+    ------
+    DnapairError
+        If the checkpoint is missing, is not a BERT, has another vocabulary than k-mers, or lacks a weight.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        folder = _download(source, revision)
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise DnapairError(
+            f"{folder} has no config.json, so it is no Hugging Face checkpoint (encoder.source)."
+        )
+    if not (folder / "model.safetensors").is_file():
+        if not (folder / "pytorch_model.bin").is_file():
+            raise DnapairError(f"{folder} has no model.safetensors: the checkpoint's weights are missing.")
+        if not allow_pytorch_bin:
+            raise DnapairError(
+                f"{folder} has its weights in pytorch_model.bin only, a format that can carry code. "
+                "Set encoder.allow_pytorch_bin: true to read the tensors in it and nothing else, "
+                "or pin a revision that has model.safetensors."
+            )
+    vocabulary = KmerVocabulary.from_file(folder / "vocab.txt")
+    config = _read_config(config_file, vocabulary)
+    return _wrap(_load_weights(folder, config), vocabulary, name=_name(source, revision))
+
+
+def _download(source: str, revision: str | None) -> Path:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        raise DnapairError(
+            f"encoder.source: there is no folder {source!r}, and it is no Hugging Face id (name/model) either."
+        )
+    if revision is None:
+        raise DnapairError(
+            f"encoder.source: {source!r} is not a folder here. If it is a Hugging Face id, pin its commit in "
+            f"encoder.revision, so that the run can be repeated (the page of the model lists its commits)."
+        )
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DnapairError(
+            f"The encoder {source} at revision {revision} can't be had from the Hugging Face hub: {reason} "
+            "Check encoder.source and encoder.revision and the network, or download the files once and set "
+            "encoder.source to their folder."
+        ) from None
+
+
+def _read_config(path: Path, vocabulary: KmerVocabulary) -> BertConfig:
+    try:
+        config = BertConfig.from_pretrained(path)
+    except (OSError, ValueError, TypeError) as error:
+        raise DnapairError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
+    kind = BertConfig.get_config_dict(path)[0].get("model_type", "bert")
+    if kind != "bert":
+        raise DnapairError(
+            f"{path}: the checkpoint is a {kind!r}, but dnapair encodes with 'bert' over k-mers."
+        )
+    if config.vocab_size != vocabulary.size:
+        raise DnapairError(
+            f"{path}: the model has {config.vocab_size} tokens, its vocab.txt {vocabulary.size}. "
+            "One of the two belongs to another checkpoint."
+        )
+    return config
+
+
+def _load_weights(folder: Path, config: BertConfig) -> BertModel:
+    try:
+        with _quiet():
+            model, info = BertModel.from_pretrained(
+                folder,
+                config=config,
+                add_pooling_layer=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                use_safetensors=(folder / "model.safetensors").is_file(),
+            )
+    except UnpicklingError:
+        raise DnapairError(
+            f"{folder / 'pytorch_model.bin'} holds more than tensors, so it is refused."
+        ) from None
+    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DnapairError(
+            f"The weights in {folder} can't be read: {reason} Fetch the checkpoint anew."
+        ) from None
+    missing = sorted(info["missing_keys"])
+    mismatched = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"])
+    if missing or mismatched:
+        found = [f"{len(missing)} missing (such as {missing[0]})"] if missing else []
+        found += [f"{len(mismatched)} of another shape (such as {mismatched[0]})"] if mismatched else []
+        raise DnapairError(
+            f"The checkpoint in {folder} does not fit: weights {' and '.join(found)}. "
+            "They would have been drawn at random, so it is refused."
+        )
+    return model
+
+
+def _name(source: str, revision: str | None) -> str:
+    return source if Path(source).is_dir() else f"{source}@{revision}"
+
+
+def _wrap(model: BertModel, vocabulary: KmerVocabulary, name: str) -> Encoder:
+    untrained = getattr(model.config, _UNTRAINED_KEY, None)
+    model.eval()
+    model.requires_grad_(False)
+    return Encoder(
+        model=model,
+        vocabulary=vocabulary,
+        name=f"{UNTRAINED} ({untrained})" if untrained else name,
+        trained=not untrained,
+        fingerprint=_fingerprint(model, vocabulary.ids),
+    )
+
+
+def _fingerprint(model: BertModel, ids: NDArray[np.int64]) -> str:
+    digest = hashlib.sha256(ids.tobytes())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # what transformers would report is checked and said by us
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        transformers_logging.enable_progress_bar()

@@ -1,0 +1,248 @@
+"""Embeddings on disk: a folder of shards that are whole or absent, and a manifest of all that made them."""
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dnapair.errors import DnapairError
+from dnapair.files import atomic_file, sha256, write_json
+
+MANIFEST = "manifest.json"
+_JOURNAL = "journal.jsonl"
+_CODE = (
+    "kmers.py",
+    "embedding/encoder.py",
+    "embedding/batching.py",
+    "embedding/pooling.py",
+    "embedding/embedder.py",
+)
+
+
+class EmbeddingStore:
+    """The embeddings of all unique sequences, read shard by shard.
+
+    Parameters
+    ----------
+    folder
+        Where the shards are.
+    manifest
+        Content of its manifest.json.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.rows = int(manifest["rows"])
+        self.dimensions = int(manifest["dimensions"])
+        self.encoder = str(manifest["made_by"]["encoder"])
+        self.trained = bool(manifest["made_by"]["trained"])
+
+    @classmethod
+    def open(cls, folder: Path) -> "EmbeddingStore":
+        """Open a finished store.
+
+        Raises
+        ------
+        DnapairError
+            If its manifest is missing or damaged.
+        """
+        path = folder / MANIFEST
+        try:
+            return cls(folder, json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise DnapairError(f"{path} is missing. Make the embeddings first: dvc repro embed") from None
+        except (ValueError, KeyError, TypeError):
+            raise DnapairError(f"{path} is damaged. Delete {folder} and run: dvc repro embed") from None
+
+    def shards(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Read every shard once.
+
+        Yields
+        ------
+        first : int
+            Number of the shard's first sequence.
+        values : np.ndarray, shape=(n, dimensions)
+            float32.
+
+        Raises
+        ------
+        DnapairError
+            If a shard is missing or is not what the manifest says.
+        """
+        first = 0
+        for shard in self.manifest["shards"]:
+            values = _read_shard(self.folder / shard["file"], shard["sha256"])
+            yield first, values
+            first += len(values)
+
+
+def write_store(
+    folder: Path,
+    made_by: dict[str, Any],
+    rows: int,
+    shard_rows: int,
+    embed: Callable[[int, int], NDArray[np.float32]],
+) -> EmbeddingStore:
+    """Fill a store, going on where an earlier attempt with the same ``made_by`` ended.
+
+    Parameters
+    ----------
+    folder
+        The store. Shards that something else made are removed.
+    made_by
+        All that the values depend on, and the keys ``encoder`` and ``trained``.
+    rows
+        Number of sequences.
+    shard_rows
+        Sequences in one shard.
+    embed
+        Gives the embeddings of sequences ``start`` to ``stop``, shape=(stop - start, dimensions).
+
+    Returns
+    -------
+    EmbeddingStore
+        The finished store.
+
+    Raises
+    ------
+    DnapairError
+        If another process is at work on the same folder.
+    """
+    key = made_by | {"shard_rows": shard_rows, "code_sha256": _code_sha256()}
+    with _lock(folder):
+        done = _resume(folder, key)
+        shards = []
+        dimensions = 0
+        starts = range(0, rows, shard_rows)
+        with tqdm(total=rows, desc="embed", unit=" sequences", dynamic_ncols=True, disable=None) as bar:
+            for number, start in enumerate(starts):
+                stop = min(start + shard_rows, rows)
+                file = f"shard-{number:05d}.npy"
+                values = _reuse(folder / file, done.get(file))
+                if values is None:
+                    values = embed(start, stop)
+                    done[file] = _write_shard(folder / file, values)
+                    _append(folder / _JOURNAL, {"file": file, "sha256": done[file]})
+                dimensions = values.shape[1]
+                shards.append({"file": file, "rows": stop - start, "sha256": done[file]})
+                bar.update(stop - start)
+        manifest = {
+            "rows": rows,
+            "dimensions": dimensions,
+            "dtype": "float32",
+            "made_by": key,
+            "shards": shards,
+        }
+        write_json(folder / MANIFEST, manifest)
+        (folder / _JOURNAL).unlink(missing_ok=True)
+    return EmbeddingStore.open(folder)
+
+
+def _resume(folder: Path, key: dict[str, Any]) -> dict[str, str]:
+    """Return the hashes of the shards that this very key made before, or empty the folder."""
+    done: dict[str, str] = {}
+    try:
+        if (folder / MANIFEST).is_file():
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            if manifest["made_by"] == key:
+                done = {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
+        elif (folder / _JOURNAL).is_file():
+            lines = (folder / _JOURNAL).read_text(encoding="utf-8").splitlines()
+            if json.loads(lines[0]) == key:
+                done = {entry["file"]: entry["sha256"] for entry in map(_parse_entry, lines[1:]) if entry}
+    except (ValueError, KeyError, TypeError, IndexError):
+        done = {}
+    if done:
+        tqdm.write(f"embed: going on after {len(done)} finished shards")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".*.tmp.npy"):
+        leftover.unlink()
+    with atomic_file(folder / _JOURNAL) as temporary:
+        entries = [{"file": file, "sha256": digest} for file, digest in done.items()]
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in (key, *entries)), encoding="utf-8")
+    (folder / MANIFEST).unlink(missing_ok=True)
+    return done
+
+
+def _parse_entry(line: str) -> dict[str, str] | None:
+    # the last line may be cut off by a kill: its shard is made again
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and {"file", "sha256"} <= entry.keys() else None
+
+
+def _reuse(path: Path, expected: str | None) -> NDArray[np.float32] | None:
+    if expected is None:
+        return None
+    try:
+        return _read_shard(path, expected)
+    except DnapairError:
+        tqdm.write(f"embed: {path} is damaged or missing, it is made again")
+        return None
+
+
+def _read_shard(path: Path, expected: str) -> NDArray[np.float32]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DnapairError(f"{path} is missing. Make it again: dvc repro --force embed") from None
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise DnapairError(
+            f"{path} is truncated or changed: its SHA-256 is not the manifest's. Make it again: "
+            "dvc repro --force embed (whole shards are kept)"
+        )
+    values: NDArray[np.float32] = np.load(io.BytesIO(content), allow_pickle=False)
+    return values
+
+
+def _write_shard(path: Path, values: NDArray[np.float32]) -> str:
+    with atomic_file(path) as temporary:
+        np.save(temporary, values.astype(np.float32, copy=False), allow_pickle=False)
+        return sha256(temporary)
+
+
+def _append(path: Path, entry: dict[str, str]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _code_sha256() -> str:
+    package = Path(__file__).parent.parent
+    return hashlib.sha256(b"".join((package / name).read_bytes() for name in _CODE)).hexdigest()
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    # beside the folder, not in it: DVC hashes what is in it
+    path = folder.with_name(folder.name + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise DnapairError(
+                f"Process {file.read().strip() or '?'} is writing to {folder} already. Wait for it, or end it "
+                "(it lives on when `dvc repro` is killed), then run the same command again."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,1 @@
+"""How good a network is: metrics with intervals, baselines beside it, and plots."""

@@ -1,0 +1,104 @@
+"""The residual network in Keras on TensorFlow. Import it before any other module of TensorFlow's."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from dnapair.features import interaction
+from dnapair.networks.spec import EPSILON, MOMENTUM, NetworkSpec
+from dnapair.networks.weights import Weights
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send the process's error stream nowhere for a while."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+# TensorFlow's libraries log while they are loaded, whatever the log level
+with _silent_stderr():
+    import keras
+
+_CANONICAL = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def build(spec: NetworkSpec) -> Any:
+    """Build the network.
+
+    Parameters
+    ----------
+    spec
+        The network; its weights are drawn by Keras until :func:`set_weights`.
+
+    Returns
+    -------
+    keras.Model
+        Takes ``[e1, e2]``, float32 of shape=(n, dimensions) each; gives logits of shape=(n,). Layers
+        have the names of :func:`dnapair.networks.weights.shapes`.
+    """
+    e1 = keras.Input((spec.dimensions,), name="e1")
+    e2 = keras.Input((spec.dimensions,), name="e2")
+    flow = keras.layers.Concatenate(name="features")(interaction(e1, e2, spec.symmetric))
+    for number, (inputs, outputs) in enumerate(spec.blocks):
+        flow = _block(flow, f"blocks.{number}", inputs, outputs, spec)
+    logits = keras.layers.Dense(1, name="head")(flow)
+    return keras.Model([e1, e2], keras.layers.Reshape((), name="logits")(logits), name="dnapair")
+
+
+def _block(flow: Any, name: str, inputs: int, outputs: int, spec: NetworkSpec) -> Any:
+    skip = flow
+    if inputs != outputs:
+        skip = keras.layers.Dense(outputs, use_bias=False, name=f"{name}.skip")(flow)
+    flow = keras.layers.Dense(outputs, name=f"{name}.linear")(flow)
+    if spec.normalization == "layer":
+        flow = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}.normalization")(flow)
+    elif spec.normalization == "batch":
+        normalize = keras.layers.BatchNormalization(
+            epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}.normalization"
+        )
+        flow = normalize(flow)
+    flow = keras.layers.Activation(spec.activation, name=f"{name}.activation")(flow)
+    flow = keras.layers.Dropout(spec.dropout, name=f"{name}.dropout")(flow)
+    return keras.layers.Add(name=f"{name}.sum")([flow, skip])
+
+
+def get_weights(net: Any) -> Weights:
+    """Copy the weights out, by the names and in the shapes of :func:`dnapair.networks.weights.shapes`."""
+    return {name: _turned(variable, variable.numpy()).copy() for name, variable in _variables(net)}
+
+
+def set_weights(net: Any, weights: Mapping[str, np.ndarray]) -> None:
+    """Copy weights in, by the same names."""
+    for name, variable in _variables(net):
+        variable.assign(_turned(variable, weights[name]))
+
+
+def _variables(net: Any) -> Iterator[tuple[str, Any]]:
+    for layer in net.layers:
+        for variable in layer.weights:
+            yield f"{layer.name}.{_CANONICAL[variable.name]}", variable
+
+
+def _turned(variable: Any, value: np.ndarray) -> np.ndarray:
+    """Turn a matrix between Keras' (inputs, outputs) and PyTorch's (outputs, inputs)."""
+    return value.T if variable.name == "kernel" else value

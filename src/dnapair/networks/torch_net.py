@@ -1,0 +1,79 @@
+"""The residual network in PyTorch."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dnapair.features import interaction
+from dnapair.networks.spec import EPSILON, MOMENTUM, NetworkSpec
+from dnapair.networks.weights import Weights, shapes
+
+_ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
+
+
+class TorchNet(nn.Module):
+    """Scores pairs of embeddings.
+
+    Parameters
+    ----------
+    spec
+        The network; its weights are drawn by PyTorch until :meth:`set_weights`.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.blocks = nn.Sequential(*(_Block(inputs, outputs, spec) for inputs, outputs in spec.blocks))
+        self.head = nn.Linear(spec.widths[-1], 1)
+
+    def forward(self, e1: Tensor, e2: Tensor) -> Tensor:
+        """Score pairs.
+
+        Parameters
+        ----------
+        e1, e2 : torch.Tensor, shape=(n, dimensions)
+            Scaled embeddings, float32.
+
+        Returns
+        -------
+        torch.Tensor, shape=(n,)
+            Logits of being related.
+        """
+        features = torch.cat(interaction(e1, e2, self.spec.symmetric), dim=1)
+        return cast(Tensor, self.head(self.blocks(features))).squeeze(1)
+
+    def get_weights(self) -> Weights:
+        """Copy the weights out, by the names of :func:`dnapair.networks.weights.shapes`."""
+        state = self.state_dict()
+        return {name: state[name].cpu().numpy().copy() for name in shapes(self.spec)}
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Copy weights in, by the same names."""
+        state = self.state_dict()
+        for name in shapes(self.spec):
+            state[name].copy_(torch.from_numpy(weights[name]))
+
+
+class _Block(nn.Module):
+    def __init__(self, inputs: int, outputs: int, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+        self.normalization = _normalization(spec, outputs)
+        self.activation = _ACTIVATIONS[spec.activation]()
+        self.dropout = nn.Dropout(spec.dropout)
+        self.skip = nn.Linear(inputs, outputs, bias=False) if inputs != outputs else nn.Identity()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = self.dropout(self.activation(self.normalization(self.linear(inputs))))
+        return cast(Tensor, outputs + self.skip(inputs))
+
+
+def _normalization(spec: NetworkSpec, width: int) -> nn.Module:
+    if spec.normalization == "layer":
+        return nn.LayerNorm(width, eps=EPSILON)
+    if spec.normalization == "batch":
+        return nn.BatchNorm1d(width, eps=EPSILON, momentum=1 - MOMENTUM)
+    return nn.Identity()

@@ -1,0 +1,183 @@
+"""Files as users have them: found by their names; plain or gz, with or without a byte order mark."""
+
+import codecs
+import gzip
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from dnapair.errors import DnapairError
+
+EXAMPLES = 5
+"""How many of the rows at fault a message shows."""
+
+FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".ffn"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet"})
+_NOT_DATA = re.compile("readme|licen[cs]e|copying|notice|citation|changelog|requirements", re.IGNORECASE)
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class RawFiles(NamedTuple):
+    """The files of a data set, each kind sorted by name.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they are.
+    tables, fastas, others : list of Path
+        Pair tables, FASTA files, and all else.
+    """
+
+    folder: Path
+    tables: list[Path]
+    fastas: list[Path]
+    others: list[Path]
+
+
+def find_files(
+    path: Path, tables: Sequence[str] | None = None, fastas: Sequence[str] | None = None
+) -> RawFiles:
+    """Find the pair tables and FASTA files of a data set.
+
+    Parameters
+    ----------
+    path
+        A folder, or one file.
+    tables, fastas
+        Names inside the folder; None: every file with a suffix of :data:`TABLE_SUFFIXES` or
+        :data:`FASTA_SUFFIXES`, read-me files and hidden ones apart. One file alone needs no suffix.
+
+    Returns
+    -------
+    RawFiles
+        At least one table.
+
+    Raises
+    ------
+    DnapairError
+        If the path or a named file is not there, or there is no table.
+    """
+    if not path.exists():
+        raise DnapairError(
+            f"{path} (data.path) is not there. Bring data with `dvc import-url WHERE data`, or run "
+            "`dvc repro`."
+        )
+    folder = path if path.is_dir() else path.parent
+    kinds = (
+        {file: _kind(file) for file in sorted(_visible_files(path))}
+        if path.is_dir()
+        else {path: _only_kind(path)}
+    )
+    chosen_tables = _choose(
+        folder, tables, "data.pairs", [file for file, kind in kinds.items() if kind == "table"]
+    )
+    chosen_fastas = _choose(
+        folder, fastas, "data.sequences", [file for file, kind in kinds.items() if kind == "fasta"]
+    )
+    if not chosen_tables:
+        there = ", ".join(file.relative_to(folder).as_posix() for file in kinds) or "nothing"
+        raise DnapairError(
+            f"{path} has no pair table: no file that ends in {', '.join(sorted(TABLE_SUFFIXES))}, or in one "
+            f"of these and .gz. There is: {there}. Name the table in data.pairs."
+        )
+    used = {*chosen_tables, *chosen_fastas}
+    return RawFiles(folder, chosen_tables, chosen_fastas, [file for file in kinds if file not in used])
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    for file in folder.rglob("*"):
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
+            yield file
+
+
+def _kind(file: Path) -> str:
+    suffix = Path(re.sub(r"\.gz$", "", file.name.lower())).suffix
+    if suffix in FASTA_SUFFIXES:
+        return "fasta"
+    return "table" if suffix in TABLE_SUFFIXES and not _NOT_DATA.match(file.name) else "other"
+
+
+def _only_kind(file: Path) -> str:
+    # `dvc import-url` of one file leaves no suffix to go by
+    with open_raw(file) as raw:
+        return "fasta" if raw.read(1) == b">" else "table"
+
+
+def _choose(folder: Path, names: Sequence[str] | None, setting: str, found: list[Path]) -> list[Path]:
+    if names is None:
+        return found
+    for name in names:
+        if not (folder / name).is_file():
+            raise DnapairError(f"{folder / name} is not there, but {setting} names it.")
+    return [folder / name for name in names]
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without its suffix: ``train`` of ``data/train.tsv.gz``."""
+    return Path(re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE)).stem
+
+
+def is_gzip(path: Path) -> bool:
+    """Tell whether a file is gz, by its name or by its first two bytes."""
+    if path.suffix.lower() == ".gz":
+        return True
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP_MAGIC
+
+
+@contextmanager
+def open_raw(path: Path) -> Iterator[BinaryIO]:
+    """Open a plain or gz file for reading bytes, past a UTF-8 byte order mark.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Yields
+    ------
+    BinaryIO
+        Its bytes, unpacked.
+
+    Raises
+    ------
+    DnapairError
+        If the gz data turns out to be truncated or damaged while it is read.
+    """
+    try:
+        with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
+            if file.peek(3)[:3] == codecs.BOM_UTF8:
+                file.read(3)
+            yield cast(BinaryIO, file)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        reason = str(error).rstrip(".")
+        raise DnapairError(f"{path} is damaged gz data: {reason}. Copy or download it again.") from None
+
+
+def not_utf8(path: Path) -> DnapairError:
+    """Make the error for a text file that could not be decoded, with the line where that begins."""
+    with open_raw(path) as file:
+        line = 1 + sum(1 for _ in takewhile(_is_utf8, file))
+    return DnapairError(
+        f"{path}, line {line}: these bytes are not UTF-8 text. Save the file as UTF-8; "
+        "if it is Latin-1: iconv -f latin1 -t utf-8"
+    )
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def listing(examples: Iterable[str], total: int) -> str:
+    """Write the first few examples one a line, and how many more there are."""
+    shown = list(islice(examples, EXAMPLES))
+    more = [f"... and {total - len(shown)} more"] if total > len(shown) else []
+    return "\n".join(f"  {line}" for line in [*shown, *more])

@@ -1,0 +1,138 @@
+"""The registry: versions of the pair model, and which of them is champion."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import mlflow
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+import dnapair
+
+BUNDLE_TAG = "dnapair.bundle_sha256"
+REGISTRATION_TAG = "dnapair.registration_sha256"
+
+_SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec("string", "seq1"), ColSpec("string", "seq2")]),
+    outputs=Schema([ColSpec("float", "probability"), ColSpec("long", "label")]),
+)
+_SERVED_PACKAGES = (
+    "dnaio",
+    "huggingface-hub",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "safetensors",
+    "torch",
+    "tqdm",
+    "transformers",
+)
+
+
+class Registered(NamedTuple):
+    """A version in the registry.
+
+    Attributes
+    ----------
+    name, version
+        Its address is ``models:/name/version``.
+    created
+        False where this very model had a version already.
+    """
+
+    name: str
+    version: str
+    created: bool
+
+    @property
+    def uri(self) -> str:
+        """The address MLflow knows it by."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def log_pair_model(
+    name: str, bundle: Path, identity: str, example: pd.DataFrame, tags: Mapping[str, str], description: str
+) -> Registered:
+    """Log the pyfunc model to the active run and register it, unless this very model is registered.
+
+    Parameters
+    ----------
+    name
+        Registered model.
+    bundle
+        Folder by :func:`dnapair.scoring.write_bundle`.
+    identity
+        Its SHA-256.
+    example
+        Pairs of raw DNA, columns ``seq1`` and ``seq2``.
+    tags
+        For the version.
+    description
+        For the version, in Markdown.
+
+    Returns
+    -------
+    Registered
+        The new or the known version.
+    """
+    known = _find(name, BUNDLE_TAG, identity)
+    if known is not None:
+        _describe(name, known.version, tags, description)
+        return Registered(name, str(known.version), created=False)
+    package = Path(dnapair.__file__).parent
+    info = mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(package / "serving.py"),
+        artifacts={"bundle": str(bundle)},
+        code_paths=[str(package)],
+        signature=_SIGNATURE,
+        input_example=example,
+        pip_requirements=[f"{required}=={version(required).split('+')[0]}" for required in _SERVED_PACKAGES],
+        registered_model_name=name,
+    )
+    _describe(name, info.registered_model_version, {**tags, BUNDLE_TAG: identity}, description)
+    return Registered(name, str(info.registered_model_version), created=True)
+
+
+def champion(name: str, alias: str) -> ModelVersion | None:
+    """Return the version that carries the alias, or None."""
+    try:
+        return mlflow.MlflowClient().get_model_version_by_alias(name, alias)
+    except MlflowException:
+        return None
+
+
+def promote(registered: Registered, alias: str, reason: str) -> None:
+    """Move the alias to a version and write down why."""
+    client = mlflow.MlflowClient()
+    client.set_registered_model_alias(registered.name, alias, registered.version)
+    client.set_model_version_tag(registered.name, registered.version, f"dnapair.{alias}", reason)
+
+
+def score_pairs(uri: str, pairs: pd.DataFrame) -> Sequence[float]:
+    """Return the probabilities that a registered model gives pairs of raw DNA, columns seq1 and seq2."""
+    table = mlflow.pyfunc.load_model(uri).predict(pairs[["seq1", "seq2"]])
+    return [float(value) for value in table["probability"]]
+
+
+def is_registered(name: str, registration_sha256: str) -> bool:
+    """Say whether the tracking store in use has the model of a registration.json, given by its SHA-256."""
+    return _find(name, REGISTRATION_TAG, registration_sha256) is not None
+
+
+def _find(name: str, tag: str, value: str) -> ModelVersion | None:
+    versions = mlflow.MlflowClient().search_model_versions(f"name = '{name}'", max_results=1000)
+    return next((found for found in versions if found.tags.get(tag) == value), None)
+
+
+def _describe(name: str, version_number: object, tags: Mapping[str, str], description: str) -> None:
+    client = mlflow.MlflowClient()
+    client.update_model_version(name, str(version_number), description)
+    for key, value in tags.items():
+        client.set_model_version_tag(name, str(version_number), key, value)

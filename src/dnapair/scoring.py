@@ -1,0 +1,173 @@
+"""A trained pair model as one folder: encoder, scaler and network; raw DNA in, probabilities out."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dnapair.embedding.embedder import Embedder, Strand, check_embeddable
+from dnapair.embedding.encoder import Encoder, load_encoder
+from dnapair.embedding.pooling import Pooling
+from dnapair.errors import DnapairError
+from dnapair.files import sha256, write_json
+from dnapair.networks.spec import NetworkSpec
+from dnapair.networks.torch_net import TorchNet
+from dnapair.networks.weights import load_weights
+from dnapair.scaling import Scaler
+from dnapair.sequences import find_ambiguous, normalize
+
+
+class Settings(NamedTuple):
+    """How a bundle treats sequences and scores.
+
+    Attributes
+    ----------
+    pooling, strand, batch_tokens
+        As the embeddings were made, see :class:`~dnapair.embedding.embedder.Embedder`.
+    ambiguous
+        ``keep`` lets letters outside ACGT through; all else refuses them.
+    threshold
+        Probability from which a pair is called related.
+    """
+
+    pooling: Pooling
+    strand: Strand
+    batch_tokens: int
+    ambiguous: str
+    threshold: float
+
+
+class Scores(NamedTuple):
+    """What a bundle says of n pairs.
+
+    Attributes
+    ----------
+    probability : np.ndarray, shape=(n,)
+        float32, that the pair is related.
+    label : np.ndarray, shape=(n,)
+        int64, 1 where the probability reaches the threshold.
+    """
+
+    probability: NDArray[np.float32]
+    label: NDArray[np.int64]
+
+
+def write_bundle(folder: Path, encoder: Encoder, scaler: Path, network: Path, settings: Settings) -> str:
+    """Put all that scoring needs into one folder.
+
+    Parameters
+    ----------
+    folder
+        An empty folder.
+    encoder
+        The encoder that made the embeddings.
+    scaler
+        Its scaler.safetensors.
+    network
+        Folder with network.json and weights.safetensors, trained by either framework.
+    settings
+        How sequences are treated.
+
+    Returns
+    -------
+    str
+        SHA-256 over all files and their names: the identity of the model.
+    """
+    (folder / "encoder").mkdir()
+    encoder.save(folder / "encoder")
+    shutil.copyfile(scaler, folder / "scaler.safetensors")
+    for name in ("network.json", "weights.safetensors"):
+        shutil.copyfile(network / name, folder / name)
+    write_json(folder / "settings.json", settings._asdict())
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+class PairScorer:
+    """Scores pairs of raw DNA.
+
+    Parameters
+    ----------
+    folder
+        A bundle written by :func:`write_bundle`.
+
+    Raises
+    ------
+    DnapairError
+        If a part of the bundle is missing or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        content: dict[str, Any] = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        self.settings = Settings(**content)
+        encoder = load_encoder(str(folder / "encoder"), None, allow_pytorch_bin=False)
+        self._embedder = Embedder(
+            encoder, self.settings.pooling, self.settings.strand, self.settings.batch_tokens
+        )
+        self._scaler = Scaler.load(folder / "scaler.safetensors")
+        spec = NetworkSpec.from_json(json.loads((folder / "network.json").read_text(encoding="utf-8")))
+        # one set of weights serves both frameworks: a network that TensorFlow trained runs here too
+        self._net = TorchNet(spec)
+        self._net.set_weights(load_weights(folder / "weights.safetensors", spec))
+        self._net.eval()
+
+    def score(self, seq1: Sequence[str], seq2: Sequence[str], first_row: int = 1) -> Scores:
+        """Score pairs; a sequence that occurs more than once is embedded once.
+
+        Parameters
+        ----------
+        seq1, seq2
+            Raw DNA, n sequences each: upper or lower case, T or U.
+        first_row
+            What to call the first pair in a message.
+
+        Returns
+        -------
+        Scores
+            For the n pairs.
+
+        Raises
+        ------
+        DnapairError
+            If a sequence is empty, too short for one k-mer, or has letters outside ACGT while the model
+            does not let them through.
+        """
+        names: dict[str, str] = {}
+        columns = []
+        for column, values in (("seq1", seq1), ("seq2", seq2)):
+            sequences = [normalize(value) for value in values]
+            for place, sequence in enumerate(sequences, start=first_row):
+                names.setdefault(sequence, f"{column} of pair {place}")
+            columns.append(sequences)
+        if self.settings.ambiguous != "keep":
+            for sequence, name in names.items():
+                _refuse_ambiguous(sequence, name)
+        unique = list(names)
+        check_embeddable(unique, list(names.values()), self._embedder.encoder.vocabulary.k)
+        scaled, _ = self._scaler.transform(self._embedder.embed(unique))
+        place_of = {sequence: place for place, sequence in enumerate(unique)}
+        first, second = (scaled[[place_of[sequence] for sequence in column]] for column in columns)
+        with torch.inference_mode():
+            logits = self._net(torch.from_numpy(first), torch.from_numpy(second)).double()
+        probability = torch.sigmoid(logits).numpy()
+        return Scores(
+            probability.astype(np.float32), (probability >= self.settings.threshold).astype(np.int64)
+        )
+
+
+def _refuse_ambiguous(sequence: str, name: str) -> None:
+    found = find_ambiguous(sequence)
+    if found:
+        raise DnapairError(
+            f"{name}: letter {found.letter!r} at position {found.position} is not A, C, G or T. This model was "
+            "trained with data.ambiguous: error or drop; only a model trained with keep takes such letters."
+        )

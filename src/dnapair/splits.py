@@ -1,0 +1,299 @@
+"""Train, validation and test: as the data says, at random, or so that no group is in two of them."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from dnapair.errors import DnapairError
+from dnapair.rawfiles import EXAMPLES, listing
+
+SPLITS = ("train", "val", "test")
+_TRAIN, _VAL, _TEST = range(3)
+_NAMES = {
+    **dict.fromkeys(("train", "training"), _TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), _VAL),
+    **dict.fromkeys(("test", "testing"), _TEST),
+}
+
+Places = Callable[[Sequence[int]], list[str]]
+
+
+class Sharing(NamedTuple):
+    """How much of a split's pairs was seen in training (Park and Marcotte 2012, classes C1 to C3).
+
+    Attributes
+    ----------
+    pairs : int
+        Pairs of the split.
+    both, one, none : float
+        Share of them with both, one and none of their sequences also in a pair of train.
+    """
+
+    pairs: int
+    both: float
+    one: float
+    none: float
+
+
+class Predefined(NamedTuple):
+    """Splits that the data names.
+
+    Attributes
+    ----------
+    split : np.ndarray, shape=(n,)
+        ``train``, ``val`` or ``test``.
+    drawn : int
+        Pairs that are in val because they were drawn from train.
+    """
+
+    split: NDArray[np.str_]
+    drawn: int
+
+
+def predefined_split(
+    names: pd.Series, labels: NDArray[np.int8], validation: float, seed: int, places: Places
+) -> Predefined:
+    """Take the splits that the data names.
+
+    Parameters
+    ----------
+    names : pd.Series, shape=(n,)
+        For each pair train or training; val, valid, validation or dev; test or testing, in any case.
+    labels : np.ndarray, shape=(n,)
+        1 for related pairs, 0 for the others.
+    validation
+        Share of the train pairs of each label that validation gets, where no pair is named so.
+    seed
+        Of that draw.
+    places
+        Names file and line of pairs, given by their place in ``names``.
+
+    Returns
+    -------
+    Predefined
+        The splits, and how many pairs were drawn.
+
+    Raises
+    ------
+    DnapairError
+        If a name is empty or unknown, there is no test split, or a split lacks a label.
+    """
+    codes, values = pd.factorize(names)
+    known = np.array([_NAMES.get(str(value).strip().lower(), -1) for value in values], np.int64)
+    split = known[codes]
+    unknown = np.flatnonzero(split < 0)
+    if unknown.size:
+        wheres = places(unknown[:EXAMPLES].tolist())
+        shown = [f"{where}: {name!r}" for where, name in zip(wheres, names.iloc[unknown], strict=False)]
+        raise DnapairError(
+            f"{unknown.size} pair(s) are in no split that dnapair knows (train, val, test):\n"
+            f"{listing(shown, unknown.size)}\n"
+            "Mend these rows; or choose another column with split.column (null: the tables are called train, "
+            "val and test); or set split.method to random or grouped."
+        )
+    if not (split == _TEST).any():
+        raise DnapairError(
+            "No pair is in the test split. Name some pairs test in the data, or set split.method to random "
+            "or grouped."
+        )
+    if (split == _VAL).any():
+        return Predefined(_named(split, labels), 0)
+    train = np.flatnonzero(split == _TRAIN)
+    drawn = train[_draw(labels[train], [validation], np.random.default_rng(seed)) == 0]
+    split[drawn] = _VAL
+    return Predefined(_named(split, labels), len(drawn))
+
+
+def random_split(labels: NDArray[np.int8], validation: float, test: float, seed: int) -> NDArray[np.str_]:
+    """Split at random, each label by itself.
+
+    Parameters
+    ----------
+    labels : np.ndarray, shape=(n,)
+        1 for related pairs, 0 for the others.
+    validation, test
+        Shares of the pairs.
+    seed
+        The same seed gives the same splits.
+
+    Returns
+    -------
+    np.ndarray, shape=(n,)
+        ``train``, ``val`` or ``test``.
+
+    Raises
+    ------
+    DnapairError
+        If a split lacks a label: there are too few pairs.
+    """
+    drawn = _draw(labels, [validation, test], np.random.default_rng(seed))
+    return _named(np.array([_VAL, _TEST, _TRAIN])[drawn], labels)
+
+
+def _draw(labels: NDArray[np.int8], shares: list[float], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Give each pair the number of a share, or -1 for what is left; labels are spread evenly."""
+    drawn = np.full(len(labels), -1)
+    for label in (0, 1):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        ends = np.rint(np.cumsum(shares) * len(members)).astype(int)
+        for number, part in enumerate(np.split(members, ends)[: len(shares)]):
+            drawn[part] = number
+    return drawn
+
+
+def grouped_split(
+    rows: NDArray[np.int64],
+    groups: pd.DataFrame,
+    labels: NDArray[np.int8],
+    validation: float,
+    test: float,
+    seed: int,
+    places: Places,
+) -> NDArray[np.str_]:
+    """Split so that no group and no sequence is in two splits.
+
+    Pairs that share a sequence or a group hang together; what hangs together goes to one split whole,
+    the largest first, to the split that is furthest from its share.
+
+    Parameters
+    ----------
+    rows : np.ndarray, shape=(n, 2)
+        The two sequences of each pair.
+    groups : pd.DataFrame, shape=(n, columns)
+        Names of groups; a name means the same group in every column.
+    labels : np.ndarray, shape=(n,)
+        1 for related pairs, 0 for the others.
+    validation, test
+        Shares of the pairs to come close to.
+    seed
+        Decides between sets of the same size.
+    places
+        Names file and line of pairs, given by their place in ``rows``.
+
+    Returns
+    -------
+    np.ndarray, shape=(n,)
+        ``train``, ``val`` or ``test``.
+
+    Raises
+    ------
+    DnapairError
+        If a group's name is empty, one set is too large to leave half of the validation and test that
+        are asked for, or a split lacks a label.
+    """
+    _check_groups(groups, places)
+    component = _components(rows, groups)
+    sizes = np.bincount(component)
+    if sizes.max() > len(labels) * (1 - (validation + test) / 2):
+        tied = ", ".join(["the sequences", *groups.columns])
+        raise DnapairError(
+            f"{sizes.max()} of {len(labels)} pairs hang together through {tied}, so validation "
+            f"({validation:g}) and test ({test:g}) can't be cut off without a group or sequence in two "
+            "splits. Name other columns in split.groups, leave out pairs that tie groups together, or set "
+            "split.method to predefined or random."
+        )
+    counts = np.stack([np.bincount(component[labels == k], minlength=len(sizes)) for k in (0, 1)], axis=1)
+    shares = (1 - validation - test, validation, test)
+    return _named(_assign(counts, shares, np.random.default_rng(seed))[component], labels)
+
+
+def _check_groups(groups: pd.DataFrame, places: Places) -> None:
+    for column in groups.columns:
+        empty = np.flatnonzero(groups[column].str.strip() == "")
+        if empty.size:
+            shown = places(empty[:EXAMPLES].tolist())
+            raise DnapairError(
+                f"{empty.size} pair(s) have no group in column {column!r}:\n{listing(shown, empty.size)}\n"
+                "Fill them in, or take the column out of split.groups."
+            )
+
+
+def _components(rows: NDArray[np.int64], groups: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the number of the connected component of each pair, shape=(n,)."""
+    names = pd.factorize(groups.to_numpy().reshape(-1))[0].reshape(groups.shape)
+    others = np.column_stack([rows[:, 1], names + rows.max() + 1])
+    first = np.repeat(rows[:, 0], others.shape[1])
+    nodes = int(max(rows.max(), others.max())) + 1
+    edges = coo_array((np.ones(first.size, bool), (first, others.reshape(-1))), shape=(nodes, nodes))
+    component = connected_components(edges, directed=False)[1][rows[:, 0]]
+    return np.asarray(pd.factorize(component)[0])
+
+
+def _assign(
+    counts: NDArray[np.int64], shares: Sequence[float], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Give each set of pairs, counts of shape (sets, labels), to the split where it is needed most."""
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    wanted = [[share * total for total in counts.sum(axis=0).tolist()] for share in shares]
+    open_splits = [split for split, share in enumerate(shares) if share > 0]
+    have = [[0.0] * counts.shape[1] for _ in shares]
+    chosen = np.empty(len(counts), np.int64)
+    for number, added in zip(order.tolist(), counts[order].tolist(), strict=True):
+        # the rise of sum((have - wanted)**2 / wanted) if the set went to each split
+        rise = [
+            sum(
+                a * (a + 2 * (h - w)) / w
+                for a, h, w in zip(added, have[split], wanted[split], strict=True)
+                if a
+            )
+            for split in open_splits
+        ]
+        best = open_splits[rise.index(min(rise))]
+        have[best] = [h + a for h, a in zip(have[best], added, strict=True)]
+        chosen[number] = best
+    return chosen
+
+
+def _named(split: NDArray[np.int64], labels: NDArray[np.int8]) -> NDArray[np.str_]:
+    for number, name in enumerate(SPLITS):
+        inside = labels[split == number]
+        if not inside.size:
+            raise DnapairError(f"No pair is in the {name} split. {_remedy(name)}")
+        if inside.min() == inside.max():
+            kind = "related" if inside[0] else "unrelated"
+            raise DnapairError(
+                f"All {inside.size} pairs of the {name} split are {kind}; every split needs both kinds. "
+                f"{_remedy(name)}"
+            )
+    return np.array(SPLITS)[split]
+
+
+def _remedy(name: str) -> str:
+    return {
+        "train": "Name more pairs train in the data, or set split.method to random.",
+        "val": "Raise split.validation, or name more pairs val in the data.",
+        "test": "Raise split.test, or name more pairs test in the data.",
+    }[name]
+
+
+def sharing(rows: NDArray[np.int64], split: NDArray[np.str_]) -> dict[str, Sharing]:
+    """Tell how much of validation and test has sequences that are also in train.
+
+    Park and Marcotte 2012, "Flaws in evaluation schemes for pair-input computational predictions".
+
+    Parameters
+    ----------
+    rows : np.ndarray, shape=(n, 2)
+        The two sequences of each pair.
+    split : np.ndarray, shape=(n,)
+        ``train``, ``val`` or ``test``.
+
+    Returns
+    -------
+    dict
+        A :class:`Sharing` for ``val`` and ``test``.
+    """
+    in_train = np.zeros(rows.max() + 1, bool)
+    in_train[rows[split == "train"]] = True
+    found = {}
+    for name in ("val", "test"):
+        seen = in_train[rows[split == name]].sum(axis=1)
+        none, one, both = (float(share) for share in np.bincount(seen, minlength=3) / max(len(seen), 1))
+        found[name] = Sharing(len(seen), both, one, none)
+    return found

@@ -1,0 +1,55 @@
+"""Stage `embed`: each unique sequence through the encoder, once."""
+
+import pyarrow.parquet as pq
+
+from dnapair import tracking
+from dnapair.embedding.embedder import Embedder, check_embeddable
+from dnapair.embedding.encoder import UNTRAINED, Encoder, build_untrained, load_encoder
+from dnapair.embedding.store import write_store
+from dnapair.files import sha256
+from dnapair.params import Encoder as EncoderParams
+from dnapair.params import flatten, load_params
+from dnapair.stages import paths
+
+
+def run() -> None:
+    """Embed artifacts/dataset/sequences.parquet into artifacts/embeddings."""
+    params = load_params()
+    with tracking.stage_run("embed", flatten(params.encoder, "encoder"), paths.IDENTITIES) as run:
+        encoder = open_encoder(params.encoder)
+        table = pq.read_table(paths.SEQUENCES)
+        sequences, ids = table["sequence"], table["id"]
+        check_embeddable(sequences.to_pylist(), ids.to_pylist(), encoder.vocabulary.k)
+        embedder = Embedder(
+            encoder,
+            params.encoder.pooling,
+            params.encoder.strand,
+            params.encoder.batch_tokens,
+            params.encoder.device,
+        )
+        made_by = {
+            "encoder": encoder.name,
+            "trained": encoder.trained,
+            "encoder_sha256": encoder.fingerprint,
+            "k": encoder.vocabulary.k,
+            "pooling": params.encoder.pooling,
+            "strand": params.encoder.strand,
+            "sequences_sha256": sha256(paths.SEQUENCES),
+        }
+        store = write_store(
+            paths.EMBEDDINGS,
+            made_by,
+            rows=len(sequences),
+            shard_rows=params.encoder.shard_rows,
+            embed=lambda start, stop: embedder.embed(sequences[start:stop].to_pylist()),
+        )
+        run.log_params({"encoder.name": encoder.name, "encoder.sha256": encoder.fingerprint})
+        run.log_metrics({"sequences": store.rows, "dimensions": store.dimensions})
+        run.log_file(paths.EMBEDDINGS / "manifest.json")
+
+
+def open_encoder(settings: EncoderParams) -> Encoder:
+    """Load the encoder that params.yaml names, or build the untrained one."""
+    if settings.source == UNTRAINED:
+        return build_untrained(**settings.untrained.model_dump())
+    return load_encoder(settings.source, settings.revision, settings.allow_pytorch_bin)

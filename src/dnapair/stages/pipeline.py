@@ -1,0 +1,88 @@
+"""`dnapair run`: the DVC pipeline as one MLflow run, with settings for this run alone."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from dnapair import registry, tracking
+from dnapair.errors import DnapairError
+from dnapair.files import sha256
+from dnapair.params import check_params, load_params
+from dnapair.stages import paths, summary
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Bring stages up to date with DVC, under one parent run, and print what came out.
+
+    Parameters
+    ----------
+    arguments
+        Names of stages (none: all), and settings as ``--section.key value`` or ``--section.key=value``.
+
+    Raises
+    ------
+    DnapairError
+        If a setting is unknown or impossible, or a stage failed.
+    """
+    targets, overrides = _parse(arguments)
+    _check(overrides)
+    changes = [word for key, value in overrides.items() for word in ("--set-param", f"{key}={value}")]
+    with tracking.pipeline_run() as parent:
+        # `dvc exp run` rather than a rewrite of our own: it records the changed settings as an experiment
+        _dvc(["exp", "run", *changes, *targets] if overrides else ["repro", *targets], parent)
+        if not targets and not registry.is_registered(
+            load_params().registration.name, sha256(paths.REGISTRATION)
+        ):
+            # another tracking store than the one this model was registered in
+            _dvc(["repro", "--force", "--single-item", "register"], parent)
+        tracking.link_stages(parent, paths.IDENTITIES)
+        tracking.StageRun(parent, None).log_metrics(summary.parent_metrics())
+    if not targets:
+        summary.show()
+
+
+def _parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    targets: list[str] = []
+    overrides: dict[str, str] = {}
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("--"):
+            targets.append(word)
+            continue
+        key, separator, value = word[2:].partition("=")
+        if not separator:
+            following = next(words, None)
+            if following is None:
+                raise DnapairError(f"{word} needs a value, for example: dnapair run {word} 3")
+            value = following
+        overrides[key] = value
+    return targets, overrides
+
+
+def _check(overrides: dict[str, str]) -> None:
+    # before DVC writes them into params.yaml
+    content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")) if overrides else {}
+    for key, value in overrides.items():
+        section = content
+        *path, last = key.split(".")
+        for name in path:
+            section = section.get(name) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or last not in section:
+            raise DnapairError(f"--{key}: params.yaml has no such setting.")
+        section[last] = yaml.safe_load(value)
+    if overrides:
+        check_params(content, "The settings given")
+
+
+def _dvc(arguments: Sequence[str], parent: str) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
+    environment[tracking.PARENT_VARIABLE] = parent
+    # the stages say `python`: it must be the one that runs now
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], env=environment, check=False)
+    if done.returncode:
+        raise DnapairError(f"`dvc {' '.join(arguments)}` failed: the reason stands above.")

@@ -1,0 +1,70 @@
+"""What a pipeline run ends with: the test metrics side by side, and what to type next."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dnapair.stages import paths
+
+SHOWN = ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "mcc", "log_loss", "brier")
+
+
+def parent_metrics() -> dict[str, float]:
+    """Return the test metrics of both frameworks under the names that pipelines are compared by."""
+    return {
+        f"{framework}.{name}": value
+        for framework, metrics in _metrics().items()
+        for name, value in metrics.items()
+        if name in SHOWN
+    }
+
+
+def show() -> None:
+    """Print the table and the next commands."""
+    metrics = _metrics()
+    console = Console(width=110, highlight=False)
+    if not metrics:
+        return
+    table = Table(title="Test metrics, with 95 % intervals", title_justify="left")
+    table.add_column("metric")
+    for framework in metrics:
+        table.add_column(framework, justify="right")
+    baselines = _read(paths.report_folder(next(iter(metrics))) / "baselines.json")
+    for name in baselines:
+        table.add_column(name, justify="right", style="dim")
+    for name in SHOWN:
+        cells = [_with_interval(framework, name, values[name]) for framework, values in metrics.items()]
+        others = [f"{scores[name]:.3f}" if name in scores else "" for scores in baselines.values()]
+        table.add_row(name, *cells, *others)
+    console.print(table)
+    encoder = _read(paths.SCALING_REPORT)
+    if not encoder["trained"]:
+        console.print(f"The encoder is {encoder['encoder']}: its weights were drawn, not learnt.")
+    console.print(
+        "\nNext:\n"
+        "  source .venv/bin/activate\n"
+        "  mlflow ui                                   every run, metric and plot: http://127.0.0.1:5000\n"
+        "  mlflow run . --env-manager local -P train.epochs=3     again with another setting\n"
+        "  dvc exp show --only-changed                 compare\n"
+        "  mlflow models serve -m models:/dnapair@champion --env-manager local -p 5001\n"
+        "  dnapair predict pairs.csv --output scored.csv          score your own pairs\n"
+        "  dvc import-url --force /path/to/your/data data && dvc repro   train on your own"
+    )
+
+
+def _with_interval(framework: str, name: str, value: float) -> str:
+    interval = _read(paths.report_folder(framework) / "intervals.json").get(name)
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else f"{value:.3f}"
+
+
+def _metrics() -> dict[str, dict[str, Any]]:
+    found = {name: paths.report_folder(name) / "metrics.json" for name in ("torch", "tensorflow")}
+    return {name: _read(path) for name, path in found.items() if path.is_file()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,107 @@
+"""Stage `validate`: checks of the scaled data; one that fails stops the pipeline."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dnapair import tracking
+from dnapair.checks import REACHES_ENDS, RULES, check
+from dnapair.embedding.store import EmbeddingStore
+from dnapair.errors import DnapairError
+from dnapair.files import atomic_file, write_json
+from dnapair.params import Split, flatten, load_params
+from dnapair.scaling import Scaler
+from dnapair.stages import paths
+from dnapair.summaries import (
+    Fact,
+    SplitRows,
+    clipped_fact,
+    disjoint_fact,
+    end_facts,
+    pair_facts,
+    row_facts,
+    summarize,
+)
+
+PAGE = paths.VALIDATION_REPORT.with_suffix(".html")
+
+
+def run() -> None:
+    """Check artifacts/normalized against artifacts/dataset, and write reports/validation.{json,html}."""
+    params = load_params()
+    logged = flatten(params.checks, "checks") | flatten(params.split, "split")
+    with tracking.stage_run("validate", logged, paths.IDENTITIES) as run:
+        matrix = load_matrix()
+        pairs = pq.read_table(paths.PAIRS)
+        row1, row2, label, split = (pairs[name].to_numpy() for name in ("row1", "row2", "label", "split"))
+        files = {name: SplitRows(*read_split(name)) for name in ("train", "val", "test")}
+        training = np.zeros(len(matrix), bool)
+        used = np.concatenate([files["train"].seq1, files["train"].seq2])
+        training[used[(used >= 0) & (used < len(matrix))]] = True
+        summary = summarize(matrix, training)
+        by_dimension = Scaler.load(paths.SCALER).mode == "dimension"
+        scaling = json.loads(paths.SCALING_REPORT.read_text(encoding="utf-8"))
+        facts = [
+            *row_facts(
+                pq.read_metadata(paths.SEQUENCES).num_rows,
+                EmbeddingStore.open(paths.EMBEDDINGS).rows,
+                len(matrix),
+            ),
+            *pair_facts(row1, row2, label, split, files, len(matrix)),
+            clipped_fact(scaling["clipped_share"], params.checks.max_clipped_share),
+            *([] if by_dimension else end_facts(summary)),
+            *disjoint_facts(params.split, pairs, files),
+        ]
+        outcome = check(summary, [*RULES, *(REACHES_ENDS if by_dimension else ())], facts)
+        write_json(
+            paths.VALIDATION_REPORT, {"success": not outcome.failures, "expectations": outcome.expectations}
+        )
+        with atomic_file(PAGE) as temporary:
+            temporary.write_text(outcome.page, encoding="utf-8")
+        run.log_metrics({"expectations": len(outcome.expectations), "failed": len(outcome.failures)})
+        run.log_file(paths.VALIDATION_REPORT)
+        run.log_file(PAGE)
+        if outcome.failures:
+            sentences = "\n".join(f"  {failure}" for failure in outcome.failures)
+            raise DnapairError(
+                f"{len(outcome.failures)} of {len(outcome.expectations)} checks of the scaled data failed:\n"
+                f"{sentences}\nThe report with all of them: {PAGE}"
+            )
+
+
+def load_matrix() -> np.ndarray:
+    """Map the scaled matrix into memory, shape=(rows, d)."""
+    try:
+        matrix: np.ndarray = np.load(paths.SCALED, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError):
+        raise DnapairError(
+            f"{paths.SCALED} is missing or truncated. Make it again: dvc repro -f scale"
+        ) from None
+    return matrix
+
+
+def read_split(split: str) -> list[np.ndarray]:
+    """Read a split file's columns row, seq1, seq2 and label."""
+    table = pq.read_table(paths.split_file(split), columns=list(SplitRows._fields))
+    return [column.to_numpy() for column in table.columns]
+
+
+def disjoint_facts(settings: Split, pairs: pa.Table, files: dict[str, SplitRows]) -> list[Fact]:
+    """Check what the way of splitting promises: `grouped` shares no group and no sequence."""
+    if settings.method != "grouped":
+        return []
+    facts = []
+    if settings.groups:
+        names = pairs.select(settings.groups).to_pandas().to_numpy()
+        facts.append(
+            disjoint_fact("group", {split: _inside(rows.row, names).ravel() for split, rows in files.items()})
+        )
+    sequences = {split: np.concatenate([rows.seq1, rows.seq2]) for split, rows in files.items()}
+    return [*facts, disjoint_fact("sequence", sequences)]
+
+
+def _inside(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    kept: np.ndarray = values[numbers[(numbers >= 0) & (numbers < len(values))]]
+    return kept

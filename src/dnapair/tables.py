@@ -1,0 +1,208 @@
+"""Tables as users have them: CSV, TSV or Parquet, plain or gz; all values as text, batch by batch."""
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from dnapair.errors import DnapairError
+from dnapair.rawfiles import EXAMPLES, is_gzip, listing, not_utf8, open_raw
+
+_BLOCK_BYTES = 32 * 2**20
+_PARQUET_MAGIC = b"PAR1"
+
+
+class Table(Protocol):
+    """A table that is read in batches.
+
+    Attributes
+    ----------
+    path : Path
+        Its file.
+    header : bool
+        Whether the columns have names of their own; if not, they are called column1, column2, ...
+    names : list of str
+        The columns; no two are the same.
+    """
+
+    path: Path
+    header: bool
+    names: list[str]
+
+    def batches(self) -> Iterator[Any]:
+        """Yield pyarrow record batches in which every column is a string and nothing is null."""
+
+    def places(self, rows: Sequence[int]) -> list[str]:
+        """Name the file and line of rows, counted from 0 without the header, for a message."""
+
+
+def open_table(path: Path, is_header: Callable[[list[str]], bool]) -> Table:
+    """Open a table of any of the formats.
+
+    Parameters
+    ----------
+    path
+        The file. Parquet is known by its first bytes; else it is text, with tabs, commas or semicolons.
+    is_header
+        Asked with the fields of a text file's first line, whether they are names.
+
+    Returns
+    -------
+    Table
+        Nothing but its first line has been read.
+
+    Raises
+    ------
+    DnapairError
+        If the file is missing, empty or damaged, or a column's name is there twice.
+    """
+    if not path.is_file():
+        raise DnapairError(f"{path} is not there.")
+    with open_raw(path) as file:
+        start = file.read(len(_PARQUET_MAGIC))
+    return _ParquetTable(path) if start == _PARQUET_MAGIC else _TextTable(path, is_header)
+
+
+class _TextTable:
+    def __init__(self, path: Path, is_header: Callable[[list[str]], bool]) -> None:
+        self.path = path
+        self._delimiter = _delimiter(path)
+        _, first = next(self._records(), (0, []))
+        if not first:
+            raise DnapairError(f"{path} is empty: a pair table needs a row for each pair.")
+        self.header = is_header(first)
+        given = first if self.header else [""] * len(first)
+        self.names = [name.strip() or f"column{number}" for number, name in enumerate(given, start=1)]
+        _check_names(path, self.names)
+
+    def batches(self) -> Iterator[Any]:
+        last = None
+        try:
+            with open_raw(self.path) as file:
+                for batch in self._open_csv(file):
+                    if batch.num_rows:
+                        last = batch
+                        yield batch
+        except pa.ArrowInvalid as error:
+            raise self._explain(str(error)) from None
+        if last is None:
+            raise DnapairError(f"{self.path} has a line of column names, but no pairs.")
+        # a quote that is never closed takes all that follows into the last field, without an error
+        if any("\n" in value for value in last.slice(last.num_rows - 1).to_pylist()[0].values()):
+            for _ in self._records():
+                pass
+
+    def _open_csv(self, file: Any) -> Any:
+        return pa_csv.open_csv(
+            file,
+            read_options=pa_csv.ReadOptions(
+                use_threads=False,
+                block_size=_BLOCK_BYTES,
+                column_names=self.names,
+                skip_rows_after_names=int(self.header),
+            ),
+            parse_options=pa_csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(self.names, pa.string())),
+        )
+
+    def places(self, rows: Sequence[int]) -> list[str]:
+        numbered = enumerate(self._records(), start=-int(self.header))
+        wanted = set(rows)
+        lines = {number: line for number, (line, _) in numbered if number in wanted}
+        return [f"{self.path}, line {lines[row]}" for row in rows]
+
+    def _explain(self, reason: str) -> DnapairError:
+        wanted = len(self.names)
+        ragged = [(line, len(row)) for line, row in self._records() if len(row) != wanted]
+        if not ragged:
+            return DnapairError(f"{self.path} can't be read as a table: {reason}")
+        shown = [f"{self.path}, line {line}: {found} fields" for line, found in ragged[:EXAMPLES]]
+        return DnapairError(
+            f"{self.path}: {len(ragged)} row(s) have not the {wanted} fields of its first line:\n"
+            f"{listing(shown, len(ragged))}\nMend these rows; a field that holds the delimiter needs quotes."
+        )
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row that is not blank, with the number of the line it begins on."""
+        # the module's own limit of 128 KiB is less than a long sequence
+        csv.field_size_limit(sys.maxsize)
+        line = 1
+        try:
+            with open_raw(self.path) as file:
+                text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+                reader = csv.reader(text, delimiter=self._delimiter, strict=True)
+                for row in reader:
+                    if row:
+                        yield line, row
+                    line = reader.line_num + 1
+        except UnicodeDecodeError:
+            raise not_utf8(self.path) from None
+        except csv.Error as error:
+            raise DnapairError(
+                f"{self.path}, line {line}: {error}. Does a quote there open and never close?"
+            ) from None
+
+
+class _ParquetTable:
+    header = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            if is_gzip(path):
+                with open_raw(path) as file:
+                    self._file = pq.ParquetFile(pa.BufferReader(file.read()))
+            else:
+                self._file = pq.ParquetFile(path)
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(error) from None
+        self.names = list(self._file.schema_arrow.names)
+        _check_names(path, self.names)
+        if self._file.metadata.num_rows == 0:
+            raise DnapairError(f"{path} has columns, but no pairs.")
+
+    def batches(self) -> Iterator[Any]:
+        try:
+            for batch in self._file.iter_batches():
+                columns = [self._as_text(*column) for column in zip(self.names, batch.columns, strict=True)]
+                yield pa.record_batch(columns, names=self.names)
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(error) from None
+
+    def places(self, rows: Sequence[int]) -> list[str]:
+        return [f"{self.path}, row {row + 1}" for row in rows]
+
+    def _as_text(self, name: str, column: Any) -> Any:
+        try:
+            return pc.fill_null(column.cast(pa.string()), "")
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            raise DnapairError(
+                f"{self.path}: column {name!r} holds {column.type}, which can't be read as text. Take it out."
+            ) from None
+
+    def _damaged(self, error: Exception) -> DnapairError:
+        return DnapairError(f"{self.path} is damaged, or not Parquet after all: {error}")
+
+
+def _delimiter(path: Path) -> str:
+    with open_raw(path) as file:
+        line = file.readline()
+    if b"\t" in line:
+        return "\t"
+    return ";" if line.count(b";") > line.count(b",") else ","
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise DnapairError(
+            f"{path}, line 1: more than one column is called {', '.join(map(repr, twice))}. "
+            f"The columns are: {', '.join(names)}. Give each a name of its own."
+        )

@@ -1,0 +1,149 @@
+"""A copy of the project with small data in it, and the commands that users type."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SMALL = {
+    "encoder.untrained.k": 4,
+    "encoder.untrained.layers": 1,
+    "encoder.untrained.hidden": 16,
+    "encoder.shard_rows": 64,
+    "checks.max_clipped_share": 0.1,
+    "network.widths": [32, 16],
+    "train.epochs": 3,
+    "train.batch_size": 64,
+    "tune.trials": 2,
+    "tune.epochs": 1,
+    "tune.space.widths": [[32, 16], [16]],
+    "tune.space.batch_size": [64],
+    "evaluate.bootstrap": 100,
+    "evaluate.map_pairs": 40,
+}
+
+
+class Project:
+    """A git and DVC repository as a user has it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        dropped = {"MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"}
+        self.env = {key: value for key, value in os.environ.items() if key not in dropped}
+        self.env |= {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(root / "src"),
+            "PYTHONWARNINGS": "ignore",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.root}/mlflow.db"
+
+    def run(self, *command: str, fails: bool = False, timeout: int = 600) -> str:
+        """Run a command in the project; give back all it printed."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, (
+            f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        )
+        return done.stdout
+
+    def set(self, settings: dict) -> None:
+        """Change settings in params.yaml."""
+        path = self.root / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for key, value in settings.items():
+            section = content
+            *parents, last = key.split(".")
+            for name in parents:
+                section = section[name]
+            section[last] = value
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "--allow-empty", "-m", message)
+
+
+def copy_project(root: Path) -> Project:
+    """Copy what git tracks or would track, without the bundled data and results."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (
+            name.split("/")[0] in {"datasets", "reports", "docs", "data.dvc", "dvc.lock"}
+            or not (ROOT / name).is_file()
+        ):
+            continue
+        target = root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+    project = Project(root)
+    project.set(SMALL)
+    project.run("git", "init", "-q")
+    project.run("git", "config", "user.name", "A user")
+    project.run("git", "config", "user.email", "user@example.org")
+    return project
+
+
+def write_small_data(folder: Path, genomes: int = 40, fragments: int = 6, length: int = 120) -> None:
+    """Write fragments of genomes that differ in their bases, and pairs of one genome or of two."""
+    rng = np.random.default_rng(1)
+    folder.mkdir(parents=True)
+    records, names = [], []
+    for genome in range(genomes):
+        bases = rng.dirichlet([2, 2, 2, 2])
+        for fragment in range(fragments):
+            names.append((f"g{genome}f{fragment}", f"g{genome}"))
+            records.append(
+                f">{names[-1][0]} genome=g{genome}\n{''.join(rng.choice(list('ACGT'), length, p=bases))}\n"
+            )
+    (folder / "sequences.fasta").write_text("".join(records))
+    splits = {
+        f"g{genome}": "train" if genome < genomes * 0.6 else "val" if genome < genomes * 0.8 else "test"
+        for genome in range(genomes)
+    }
+    lines = {"id1,id2,label,genome1,genome2,split"}
+    while len(lines) <= genomes * fragments * 3:
+        (id1, genome1), (id2, genome2) = (names[place] for place in rng.choice(len(names), 2, replace=False))
+        if splits[genome1] == splits[genome2] and (genome1 == genome2 or rng.random() < 0.1):
+            lines.add(f"{id1},{id2},{int(genome1 == genome2)},{genome1},{genome2},{splits[genome1]}")
+    (folder / "pairs.csv").write_text(
+        "\n".join(sorted(lines, key=lambda line: (not line.startswith("id1,"), line)))
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose pipeline ran once, committed. Tests that change it must put it back."""
+    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    write_small_data(project.root / "datasets" / "small")
+    project.run("dvc", "import-url", "datasets/small", "data")
+    pointer = project.root / "data.dvc"
+    pointer.write_text(pointer.read_text().replace("frozen: true\n", ""))
+    project.commit("Small data")
+    project.first_output = project.run("dnapair", "run")
+    project.commit("First results")
+    return project

@@ -1,0 +1,250 @@
+"""`dnapair run` and `dvc` on a project with small data, as a user types them."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.pipeline.conftest import Project, copy_project, write_small_data
+
+pytestmark = pytest.mark.slow
+
+FRAMEWORKS = ("torch", "tensorflow")
+NOTHING_RAN = "Data and pipelines are up to date"
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+@contextmanager
+def changed(project: Project, settings: dict):
+    """Change settings for one test, and put everything back that git and DVC know."""
+    project.set(settings)
+    try:
+        yield
+    finally:
+        project.run("git", "checkout", "-q", ".")
+        project.run("dvc", "checkout", "--force")
+
+
+def stages_run(output: str) -> list[str]:
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def stale_stages(project: Project) -> set[str]:
+    return set(json.loads(project.run("dvc", "status", "--json").splitlines()[-1]))
+
+
+def test_everything_promised_is_written(finished: Project):
+    reports = finished.root / "reports"
+    names = {
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "roc_auc",
+        "pr_auc",
+        "mcc",
+        "log_loss",
+        "brier",
+        "threshold",
+    }
+    for framework in FRAMEWORKS:
+        metrics = read_json(reports / framework / "metrics.json")
+        assert names <= metrics.keys()
+        assert metrics["roc_auc"] > 0.6
+        for plot in ("confusion", "roc", "pr", "calibration", "history", "map", "probabilities"):
+            assert (reports / framework / "plots" / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
+    assert read_json(reports / "dataset.json")["files"]
+    assert read_json(reports / "scaling.json")["trained"] is False
+    assert "untrained" in finished.first_output
+    assert "roc_auc" in finished.first_output
+
+
+def test_second_run_runs_nothing_and_leaves_git_clean(finished: Project):
+    assert NOTHING_RAN in finished.run("dvc", "repro")
+    assert NOTHING_RAN in finished.run("dvc", "status")
+    assert finished.run("git", "status", "--porcelain") == ""
+
+
+def test_learning_rate_does_not_embed_again(finished: Project):
+    with changed(finished, {"train.learning_rate": 0.005}):
+        stale = stale_stages(finished)
+    assert "train@torch" in stale
+    assert not stale & {"prepare", "embed", "scale", "validate"}
+
+
+def test_docs_make_nothing_stale(finished: Project):
+    with changed(finished, {}):
+        for name in ("README.md", "CONTRIBUTING.md", "MLproject"):
+            (finished.root / name).write_text("changed\n")
+        assert NOTHING_RAN in finished.run("dvc", "status")
+
+
+def test_code_of_the_keras_net_makes_the_torch_net_not_stale(finished: Project):
+    with changed(finished, {}):
+        with (finished.root / "src/dnapair/networks/tensorflow_net.py").open("a") as file:
+            file.write("\n")
+        stale = stale_stages(finished)
+    assert "train@tensorflow" in stale
+    assert "train@torch" not in stale
+
+
+def test_two_runs_give_the_same_metrics(finished: Project):
+    before = {name: read_json(finished.root / "reports" / name / "metrics.json") for name in FRAMEWORKS}
+    finished.run("dvc", "repro", "--force", "train", "evaluate")
+    after = {name: read_json(finished.root / "reports" / name / "metrics.json") for name in FRAMEWORKS}
+    assert after == before
+    assert finished.run("git", "status", "--porcelain") == ""
+
+
+def test_metrics_and_plots_are_shown_by_dvc(finished: Project):
+    shown = finished.run("dvc", "metrics", "show")
+    assert all(f"reports/{name}/metrics.json" in shown for name in FRAMEWORKS)
+    finished.run("dvc", "plots", "show", "--out", "plots_shown")
+    page = (finished.root / "plots_shown" / "index.html").read_text()
+    shutil.rmtree(finished.root / "plots_shown")
+    assert all(name in page for name in ("ROC", "Precision", "Confusion", "Calibration", "History"))
+
+
+def test_experiment_with_another_setting(finished: Project):
+    with changed(finished, {}):
+        output = finished.run("dvc", "exp", "run", "-S", "train.epochs=2")
+        assert "train@torch" in stages_run(output)
+        assert "embed" not in stages_run(output)
+        assert len(pd.read_csv(finished.root / "reports/torch/plots/history.csv")) == 2
+
+
+def test_push_and_pull_by_a_folder(finished: Project, tmp_path: Path):
+    finished.run("dvc", "remote", "add", "--local", "-f", "-d", "folder", str(tmp_path / "remote"))
+    finished.run("dvc", "push")
+    clone = clone_of(finished, tmp_path / "clone")
+    clone.run("dvc", "remote", "add", "--local", "-d", "folder", str(tmp_path / "remote"))
+    clone.run("dvc", "pull")
+    assert NOTHING_RAN in clone.run("dvc", "status")
+    same = "artifacts/normalized/embeddings.npy"
+    assert (clone.root / same).read_bytes() == (finished.root / same).read_bytes()
+
+
+def test_push_and_pull_by_s3(finished: Project, tmp_path: Path):
+    moto = pytest.importorskip("moto.server")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    credentials = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    try:
+        import boto3
+
+        boto3.client(
+            "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+        ).create_bucket(Bucket="lab")
+        clone = clone_of(finished, tmp_path / "clone")
+        for project in (finished, clone):
+            project.env |= credentials
+            project.run("dvc", "remote", "add", "--local", "-f", "-d", "bucket", "s3://lab/dnapair")
+            project.run("dvc", "remote", "modify", "--local", "bucket", "endpointurl", url)
+        finished.run("dvc", "push")
+        clone.run("dvc", "pull")
+        assert NOTHING_RAN in clone.run("dvc", "status")
+    finally:
+        server.stop()
+
+
+def clone_of(project: Project, root: Path) -> Project:
+    subprocess.run(["git", "clone", "-q", str(project.root), str(root)], check=True)
+    return Project(root)
+
+
+def test_export_writes_the_originals_arrays(finished: Project, tmp_path: Path):
+    finished.run("dnapair", "export", "--format", "npz", "--output", str(tmp_path))
+    matrix = np.load(finished.root / "artifacts/normalized/embeddings.npy")
+    for split in ("train", "val", "test"):
+        rows = pd.read_parquet(finished.root / f"artifacts/normalized/{split}.parquet")
+        with np.load(tmp_path / f"{split}.npz", allow_pickle=False) as arrays:
+            np.testing.assert_array_equal(arrays["seq1"], matrix[rows["seq1"]])
+            np.testing.assert_array_equal(arrays["seq2"], matrix[rows["seq2"]])
+            np.testing.assert_array_equal(arrays["labels"], rows["label"])
+
+
+def test_doctor_finds_nothing_wrong_and_then_something(finished: Project):
+    assert "Everything is here." in finished.run("dnapair", "doctor")
+    with changed(finished, {"encoder.source": "no/such"}):
+        assert "encoder.revision" in finished.run("dnapair", "doctor", fails=True)
+
+
+def test_unknown_setting_is_refused_before_anything_changes(finished: Project):
+    for words in (("--train.epoch", "3"), ("--train.epochs", "0"), ("--nothing", "1"), ("--train.epochs",)):
+        message = finished.run("dnapair", "run", *words, fails=True)
+        assert "Traceback" not in message
+        assert words[0].removeprefix("--") in message
+    assert finished.run("git", "status", "--porcelain") == ""
+
+
+def test_failing_stage_is_one_message(finished: Project):
+    with changed(finished, {"data.pairs": "no_such.csv"}):
+        message = finished.run("dnapair", "run", fails=True)
+        assert "no_such.csv" in message
+        assert "Traceback" not in message
+
+
+def test_killed_embedding_goes_on(tmp_path: Path):
+    project = copy_project(tmp_path / "project")
+    project.set({"encoder.untrained.layers": 4, "encoder.untrained.hidden": 128, "encoder.shard_rows": 16})
+    write_small_data(project.root / "data")
+    project.run("dnapair", "prepare")
+    journal = project.root / "artifacts/embeddings/journal.jsonl"
+    with subprocess.Popen(["dnapair", "embed"], cwd=project.root, env=project.env) as process:
+        deadline = time.monotonic() + 120
+        while not (journal.is_file() and len(journal.read_text().splitlines()) > 3):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    finished = {path.name: path.stat().st_mtime_ns for path in journal.parent.glob("shard-*.npy")}
+    assert "going on after" in project.run("dnapair", "embed")
+    kept = [
+        name for name, time_ns in finished.items() if (journal.parent / name).stat().st_mtime_ns == time_ns
+    ]
+    assert len(kept) >= 3
+
+
+@pytest.mark.parametrize("form", ["plain", "six_mers"])
+def test_the_originals_files_run(tmp_path: Path, form: str):
+    """No header, tab-separated, TRUE and FALSE, one file a split; only params.yaml is changed."""
+    project = copy_project(tmp_path / "project")
+    small = tmp_path / "small"
+    write_small_data(small)
+    sequences = dict(
+        record.split("\n", 1) for record in (small / "sequences.fasta").read_text().lstrip(">").split("\n>")
+    )
+    sequences = {header.split()[0]: sequence.strip() for header, sequence in sequences.items()}
+    if form == "six_mers":
+        sequences = {
+            name: " ".join(text[start : start + 6] for start in range(len(text) - 5))
+            for name, text in sequences.items()
+        }
+    pairs = pd.read_csv(small / "pairs.csv")
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for split, rows in pairs.groupby("split"):
+        lines = [
+            f"{sequences[a]}\t{sequences[b]}\t{bool(y)!s}".replace("True", "TRUE").replace("False", "FALSE")
+            for a, b, y in zip(rows["id1"], rows["id2"], rows["label"], strict=True)
+        ]
+        (raw / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    project.run("dvc", "import-url", str(raw), "data")
+    project.set({"split.column": None})
+    project.run("dvc", "repro", "validate")
+    dataset = pd.read_parquet(project.root / "artifacts/dataset/pairs.parquet")
+    assert len(dataset) == len(pairs)
+    assert dataset["label"].sum() == pairs["label"].sum()
+    assert dict(dataset["split"].value_counts()) == dict(pairs["split"].value_counts())

@@ -1,0 +1,209 @@
+"""What MLflow holds after a pipeline run, and the ways to start one."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+from mlflow.entities import Run
+
+from tests.pipeline.conftest import Project
+from tests.pipeline.test_pipeline import FRAMEWORKS, changed, stages_run
+
+pytestmark = pytest.mark.slow
+
+STAGES = {
+    "prepare",
+    "embed",
+    "scale",
+    "validate",
+    "tune",
+    *(f"{stage}@{framework}" for stage in ("train", "evaluate") for framework in FRAMEWORKS),
+    "register",
+}
+
+
+class Record:
+    """The runs of a project."""
+
+    def __init__(self, project: Project) -> None:
+        self.client = mlflow.MlflowClient(project.tracking_uri, project.tracking_uri)
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        self.runs = self.client.search_runs(
+            experiments, max_results=1000, order_by=["attributes.start_time ASC"]
+        )
+
+    def parents(self) -> list[Run]:
+        return [run for run in self.runs if "mlflow.parentRunId" not in run.data.tags]
+
+    def children(self, parent: Run) -> dict[str, Run]:
+        found = [run for run in self.runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+        return {run.data.tags.get("dnapair.stage", run.info.run_name): run for run in found}
+
+    def files(self, run: Run, folder: str | None = None) -> set[str]:
+        found: set[str] = set()
+        for item in self.client.list_artifacts(run.info.run_id, folder):
+            found |= self.files(run, item.path) if item.is_dir else {item.path}
+        return found
+
+
+def settings(project: Project) -> dict[str, str]:
+    def flatten(section: dict, prefix: str) -> dict[str, str]:
+        flat = {}
+        for key, value in section.items():
+            flat |= (
+                flatten(value, f"{prefix}{key}.")
+                if isinstance(value, dict)
+                else {f"{prefix}{key}": str(value)}
+            )
+        return flat
+
+    return flatten(yaml.safe_load((project.root / "params.yaml").read_text()), "")
+
+
+def test_one_parent_a_child_for_each_stage_a_grandchild_for_each_trial(finished: Project):
+    record = Record(finished)
+    parent = record.parents()[0]
+    children = record.children(parent)
+    assert parent.info.status == "FINISHED"
+    assert set(children) == STAGES
+    assert {run.info.status for run in children.values()} == {"FINISHED"}
+    trials = record.children(children["tune"])
+    assert len(trials) == 2
+    assert all("val_pr_auc" in trial.data.metrics for trial in trials.values())
+
+
+def test_every_parameter_is_logged(finished: Project):
+    record = Record(finished)
+    logged: dict[str, str] = {}
+    for child in record.children(record.parents()[0]).values():
+        logged |= child.data.params
+    wanted = settings(finished)
+    assert {key: logged.get(key) for key in wanted} == wanted
+
+
+def test_metrics_are_logged_per_epoch_and_at_the_end(finished: Project):
+    record = Record(finished)
+    parent = record.parents()[0]
+    children = record.children(parent)
+    for framework in FRAMEWORKS:
+        history = record.client.get_metric_history(children[f"train@{framework}"].info.run_id, "val_pr_auc")
+        assert [metric.step for metric in history] == [1, 2, 3]
+        metrics = json.loads((finished.root / "reports" / framework / "metrics.json").read_text())
+        logged = children[f"evaluate@{framework}"].data.metrics
+        assert {key: logged[key] for key in metrics} == pytest.approx(metrics)
+        assert parent.data.metrics[f"{framework}.roc_auc"] == pytest.approx(metrics["roc_auc"])
+
+
+def test_data_commit_plots_reports_and_models_are_logged(finished: Project):
+    record = Record(finished)
+    parent = record.parents()[0]
+    children = record.children(parent)
+    digest = yaml.safe_load((finished.root / "data.dvc").read_text())["outs"][0]["md5"]
+    commit = finished.run("git", "rev-list", "--max-parents=0", "HEAD").strip()
+    for run in (parent, *children.values()):
+        assert run.inputs.dataset_inputs[0].dataset.digest == digest
+        assert run.data.tags["mlflow.source.git.commit"] == commit
+    assert any(name.endswith("dataset.json") for name in record.files(children["prepare"]))
+    assert any(name.endswith("validation.html") for name in record.files(children["validate"]))
+    assert any(name.endswith("scaling.png") for name in record.files(children["scale"]))
+    for framework in FRAMEWORKS:
+        files = record.files(children[f"evaluate@{framework}"])
+        assert {Path(name).name for name in files} >= {"roc.png", "pr.png", "confusion.png", "metrics.json"}
+        assert children[f"train@{framework}"].outputs.model_outputs
+    assert children["register"].outputs.model_outputs
+
+
+def test_logged_models_have_signature_example_and_fixed_requirements(finished: Project):
+    record = Record(finished)
+    experiment = record.parents()[0].info.experiment_id
+    models = record.client.search_logged_models([experiment])
+    assert len(models) >= 3
+    for model in models:
+        folder = Path(model.artifact_location.removeprefix("file://"))
+        folder = folder if folder.is_absolute() else finished.root / folder
+        description = yaml.safe_load((folder / "MLmodel").read_text())
+        assert description["signature"]["inputs"]
+        assert description["saved_input_example_info"]
+        requirements = (folder / "requirements.txt").read_text().split()
+        assert requirements
+        assert all("==" in line for line in requirements)
+        pickles = [p for p in folder.rglob("*") if p.suffix in {".pkl", ".pickle", ".pth", ".joblib"}]
+        assert pickles == []
+
+
+def test_skipped_stage_is_found_from_the_parent(finished: Project):
+    with changed(finished, {}):
+        output = finished.run("dnapair", "run", "--train.epochs", "2")
+        assert "embed" not in stages_run(output)
+        record = Record(finished)
+        parent = record.parents()[-1]
+        first = record.children(record.parents()[0])
+        assert "embed" not in record.children(parent)
+        assert parent.data.tags["dnapair.run.embed"] == first["embed"].info.run_id
+        assert first["embed"].info.run_id in parent.data.tags["mlflow.note.content"]
+        assert parent.data.tags["dnapair.run.train.torch"] != first["train@torch"].info.run_id
+
+
+def test_bare_dvc_repro_has_one_parent_too(finished: Project):
+    before = len(Record(finished).parents())
+    finished.run("dvc", "repro", "--force", "--single-item", "prepare", "validate")
+    record = Record(finished)
+    assert len(record.parents()) == before + 1
+    assert set(record.children(record.parents()[-1])) == {"prepare", "validate"}
+    assert record.parents()[-1].info.status == "FINISHED"
+
+
+def test_failed_stage_is_recorded_as_failed(finished: Project):
+    with changed(finished, {"checks.max_clipped_share": 0.0, "train.epochs": 2}):
+        finished.run("dnapair", "run", fails=True)
+        record = Record(finished)
+        parent = record.parents()[-1]
+        assert parent.info.status == "FAILED"
+        assert record.children(parent)["validate"].info.status == "FAILED"
+
+
+def test_mlflow_run_with_the_local_environment(finished: Project):
+    with changed(finished, {}):
+        finished.run("mlflow", "run", ".", "--env-manager", "local", "-P", "train.epochs=2")
+        assert "train.epochs" in settings(finished)
+        record = Record(finished)
+        parent = record.parents()[-1]
+        children = record.children(parent)
+        assert parent.info.status == "FINISHED"
+        assert children["train@torch"].data.params["train.epochs"] == "2"
+        assert "embed" not in children
+
+
+def test_mlflow_run_of_one_stage_in_an_environment_by_uv(finished: Project, tmp_path: Path):
+    with changed(finished, {"scale.mode": "global"}):
+        finished.env["MLFLOW_ENV_ROOT"] = str(tmp_path / "environments")
+        finished.run("mlflow", "run", ".", "--env-manager", "uv", "-e", "embed", timeout=900)
+        record = Record(finished)
+        assert record.parents()[-1].info.status == "FINISHED"
+
+
+def test_tracking_uri_is_obeyed(finished: Project, tmp_path: Path):
+    uri = f"sqlite:///{tmp_path}/elsewhere.db"
+    with changed(finished, {}):
+        finished.env["MLFLOW_TRACKING_URI"] = uri
+        try:
+            finished.run("dnapair", "run")
+        finally:
+            del finished.env["MLFLOW_TRACKING_URI"]
+    client = mlflow.MlflowClient(uri, uri)
+    # nothing was stale, yet this store lacked the model: it is registered here too
+    assert client.get_model_version_by_alias("dnapair", "champion").version == "1"
+
+
+def test_tracking_store_that_does_not_answer_is_one_message(finished: Project):
+    with changed(finished, {"train.epochs": 2}):
+        finished.env["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
+        finished.env["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+        try:
+            message = finished.run("dnapair", "run", fails=True)
+        finally:
+            del finished.env["MLFLOW_TRACKING_URI"], finished.env["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]
+    assert "does not answer" in message
+    assert "Traceback" not in message

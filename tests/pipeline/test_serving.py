@@ -1,0 +1,171 @@
+"""The registered model: served, loaded, and asked by the command line."""
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.pipeline.conftest import Project
+from tests.pipeline.test_pipeline import changed
+
+pytestmark = pytest.mark.slow
+
+MODEL = "models:/dnapair@champion"
+PORT = 5173
+
+
+def raw_pairs(project: Project, split: str) -> pd.DataFrame:
+    rows = pd.read_parquet(project.root / f"artifacts/normalized/{split}.parquet")
+    sequences = pd.read_parquet(project.root / "artifacts/dataset/sequences.parquet")["sequence"]
+    return pd.DataFrame(
+        {"seq1": sequences[rows["seq1"]].to_numpy(), "seq2": sequences[rows["seq2"]].to_numpy()}
+    )
+
+
+def predictions(project: Project) -> np.ndarray:
+    framework = json.loads((project.root / "reports/registration.json").read_text())["framework"]
+    return pd.read_csv(project.root / f"reports/{framework}/predictions.csv")["probability"].to_numpy()
+
+
+@pytest.fixture(scope="module")
+def server(finished: Project) -> Iterator[str]:
+    command = ["mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local", "-p", str(PORT)]
+    url = f"http://127.0.0.1:{PORT}"
+    with subprocess.Popen(command, cwd=finished.root, env=finished.env, start_new_session=True) as process:
+        try:
+            deadline = time.monotonic() + 180
+            while True:
+                try:
+                    urllib.request.urlopen(f"{url}/ping", timeout=5)
+                    break
+                except (urllib.error.URLError, ConnectionError):
+                    assert time.monotonic() < deadline
+                    assert process.poll() is None
+                    time.sleep(0.5)
+            yield url
+        finally:
+            subprocess.run(["pkill", "-TERM", "-s", str(process.pid)], check=False)
+
+
+def ask(url: str, content: object) -> tuple[int, dict]:
+    body = json.dumps(content).encode()
+    request = urllib.request.Request(f"{url}/invocations", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_registered_model_gives_the_pipelines_own_predictions(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(finished.root)
+    mlflow.set_tracking_uri(finished.tracking_uri)
+    model = mlflow.pyfunc.load_model(MODEL)
+    pairs = raw_pairs(finished, "test")
+    table = model.predict(pairs)
+    np.testing.assert_allclose(table["probability"], predictions(finished), atol=1e-4)
+    assert set(table["label"]) <= {0, 1}
+    lower = pairs.map(lambda sequence: sequence.lower().replace("t", "u"))
+    np.testing.assert_array_equal(model.predict(lower)["probability"], table["probability"])
+
+
+def test_served_answer_is_the_command_lines(finished: Project, server: str, tmp_path: Path):
+    pairs = raw_pairs(finished, "test").head(5)
+    pairs.to_csv(tmp_path / "pairs.csv", index=False)
+    finished.run("dnapair", "predict", str(tmp_path / "pairs.csv"), "--output", str(tmp_path / "scored.csv"))
+    scored = pd.read_csv(tmp_path / "scored.csv")
+    status, answer = ask(server, {"dataframe_records": pairs.to_dict("records")})
+    assert status == 200
+    served = pd.DataFrame(answer["predictions"])
+    np.testing.assert_allclose(served["probability"], scored["probability"], atol=1e-6)
+    assert served["label"].tolist() == scored["label"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"seq1": "ACGT" * 5, "seq2": None}, "seq2 of pair 1"),
+        ({"seq1": "ACGT" * 5, "seq2": ""}, "seq2 of pair 1"),
+        ({"seq1": "ACGT" * 5, "seq2": "ACG"}, "4-mer"),
+        ({"seq1": "ACGT" * 5 + "X", "seq2": "ACGT" * 5}, "'X' at position 21"),
+        ({"seq1": "ACGT" * 5}, "seq2"),
+        ({"seq1": 7, "seq2": "ACGT" * 5}, "seq1"),
+    ],
+)
+def test_bad_request_is_400_with_the_reason(server: str, record: dict, words: str):
+    status, answer = ask(server, {"dataframe_records": [record]})
+    assert status == 400
+    assert words in str(answer)
+    assert "Traceback" not in str(answer)
+
+
+def test_predict_streams_every_form_of_table(finished: Project, tmp_path: Path):
+    pairs = raw_pairs(finished, "test")
+    pairs["note"] = [f"a, {place}" for place in range(len(pairs))]
+    pairs.to_csv(tmp_path / "a.csv", index=False)
+    pairs.to_csv(tmp_path / "b.tsv.gz", index=False, sep="\t")
+    pairs.to_parquet(tmp_path / "c.parquet")
+    for name in ("a.csv", "b.tsv.gz", "c.parquet"):
+        output = tmp_path / f"{name}.scored.csv"
+        finished.run("dnapair", "predict", str(tmp_path / name), "--output", str(output), "--chunk", "7")
+        scored = pd.read_csv(output)
+        np.testing.assert_allclose(scored["probability"], predictions(finished), atol=1e-4)
+        assert scored["note"].tolist() == pairs["note"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "empty"),
+        ("seq1,seq2\n", "no pairs"),
+        ("seq1,other\nACGTACGT,ACGTACGT\n", "seq2"),
+        ("seq1,seq2\nACGTACGT,ACGTACGT\nACGTACGT,ACG\n", "pair 2"),
+        ("seq1,seq2\nACGTACGT,ACGTANNT\n", "'N'"),
+    ],
+)
+def test_predict_refuses_bad_tables_and_writes_nothing(
+    finished: Project, tmp_path: Path, text: str, words: str
+):
+    (tmp_path / "pairs.csv").write_text(text)
+    message = finished.run(
+        "dnapair", "predict", str(tmp_path / "pairs.csv"), "--output", str(tmp_path / "out.csv"), fails=True
+    )
+    assert words in message
+    assert "Traceback" not in message
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.csv"]
+
+
+def test_predict_names_a_model_that_is_not_there(finished: Project, tmp_path: Path):
+    (tmp_path / "pairs.csv").write_text("seq1,seq2\nACGTACGT,ACGTACGT\n")
+    message = finished.run(
+        "dnapair",
+        "predict",
+        str(tmp_path / "pairs.csv"),
+        "--output",
+        str(tmp_path / "out.csv"),
+        "--model",
+        "models:/nobody@champion",
+        fails=True,
+    )
+    assert "models:/nobody@champion" in message
+    assert "Traceback" not in message
+
+
+def test_champion_moves_only_to_a_better_model(finished: Project):
+    client = mlflow.MlflowClient(finished.tracking_uri, finished.tracking_uri)
+    champion = client.get_model_version_by_alias("dnapair", "champion")
+    with changed(finished, {"train.learning_rate": 1e-7, "train.epochs": 1, "tune.trials": 0}):
+        output = finished.run("dvc", "repro")
+        assert "does not become champion" in output
+        assert client.get_model_version_by_alias("dnapair", "champion").version == champion.version
+        assert len(client.search_model_versions("name = 'dnapair'")) > 1

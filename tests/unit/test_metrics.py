@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn import metrics as sk
+
+from dnapair.errors import DnapairError
+from dnapair.evaluation import metrics
+
+
+def predictions(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(n) < 0.35).astype(np.int8)
+    return labels, 1 / (1 + np.exp(-rng.normal(labels * 1.5 - 1)))
+
+
+def by_sklearn(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
+    predicted = probabilities >= threshold
+    return {
+        "accuracy": sk.accuracy_score(labels, predicted),
+        "precision": sk.precision_score(labels, predicted, zero_division=0),
+        "recall": sk.recall_score(labels, predicted),
+        "f1": sk.f1_score(labels, predicted),
+        "roc_auc": sk.roc_auc_score(labels, probabilities),
+        "pr_auc": sk.average_precision_score(labels, probabilities),
+        "mcc": sk.matthews_corrcoef(labels, predicted),
+        "log_loss": sk.log_loss(labels, probabilities),
+        "brier": sk.brier_score_loss(labels, probabilities),
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    labels=arrays(np.int8, 30, elements=st.integers(0, 1)).filter(lambda x: 0 < x.sum() < 30),
+    tenths=arrays(np.int8, 30, elements=st.integers(0, 10)),
+    threshold=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+)
+def test_every_metric_is_scikit_learns_ties_and_certainties_included(
+    labels: np.ndarray, tenths: np.ndarray, threshold: float
+) -> None:
+    probabilities = tenths / 10.0
+    assert metrics.evaluate(labels, probabilities, threshold) == pytest.approx(
+        by_sklearn(labels, probabilities, threshold), abs=1e-9
+    )
+
+
+def test_perfect_predictions_reach_every_best_value() -> None:
+    labels = np.array([0, 1, 1, 0])
+    found = metrics.evaluate(labels, labels.astype(float), 0.5)
+    assert {name: found[name] for name in ("accuracy", "f1", "roc_auc", "pr_auc", "mcc")} == {
+        "accuracy": 1,
+        "f1": 1,
+        "roc_auc": 1,
+        "pr_auc": 1,
+        "mcc": 1,
+    }
+    assert found["brier"] == 0
+    assert found["log_loss"] < 1e-12
+
+
+def test_constant_predictions_are_worth_a_coin() -> None:
+    labels = np.array([0, 1, 0, 0])
+    found = metrics.evaluate(labels, np.full(4, 0.25), 0.5)
+    assert (found["roc_auc"], found["pr_auc"], found["mcc"], found["f1"]) == (0.5, 0.25, 0, 0)
+
+
+@pytest.mark.parametrize("labels", [np.ones(3), np.zeros(3), np.ones(0)])
+def test_one_class_alone_is_refused_in_plain_words(labels: np.ndarray) -> None:
+    with pytest.raises(DnapairError, match=f"The {labels.size} pairs to be measured do not have both labels"):
+        metrics.evaluate(labels, np.full(labels.size, 0.5), 0.5)
+    with pytest.raises(DnapairError, match="Put pairs of both labels into each split"):
+        metrics.best_threshold(labels, np.full(labels.size, 0.5))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -0.1, 1.5])
+def test_what_is_no_probability_is_refused(bad: float) -> None:
+    with pytest.raises(DnapairError, match="1 of 3 predicted probabilities"):
+        metrics.intervals(np.array([0, 1, 1]), np.array([0.1, bad, 0.3]), 0.5, 100, 1)
+
+
+@given(seed=st.integers(0, 50))
+@settings(max_examples=8, deadline=None)
+def test_the_threshold_has_the_greatest_f1_of_all(seed: int) -> None:
+    labels, probabilities = predictions(40, seed)
+    chosen = metrics.best_threshold(labels, probabilities)
+    best = max(sk.f1_score(labels, probabilities >= cut) for cut in probabilities)
+    assert sk.f1_score(labels, probabilities >= chosen) == pytest.approx(best)
+    assert chosen not in probabilities[probabilities > probabilities.min()]
+
+
+def test_the_threshold_of_tied_scores_keeps_ties_together() -> None:
+    assert metrics.best_threshold(np.array([1, 0, 1, 0]), np.array([0.8, 0.2, 0.8, 0.8])) == 0.5
+
+
+def test_intervals_are_those_of_a_plain_bootstrap() -> None:
+    labels, probabilities = predictions()
+    found = metrics.intervals(labels, probabilities, 0.4, 1000, 7)
+    rng = np.random.default_rng(3)
+    drawn = [rng.integers(0, 400, 400) for _ in range(150)]
+    plain = [by_sklearn(labels[rows], probabilities[rows], 0.4) for rows in drawn]
+    for name, (low, high) in found.items():
+        values = [one[name] for one in plain]
+        width = high - low
+        assert low == pytest.approx(np.percentile(values, 2.5), abs=0.25 * width)
+        assert high == pytest.approx(np.percentile(values, 97.5), abs=0.25 * width)
+
+
+def test_intervals_hold_the_estimate_and_depend_on_nothing_but_the_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels, probabilities = predictions()
+    found = metrics.intervals(labels, probabilities, 0.4, 200, 7)
+    for name, value in metrics.evaluate(labels, probabilities, 0.4).items():
+        assert found[name][0] < value < found[name][1]
+    assert found == metrics.intervals(labels, probabilities, 0.4, 200, 7)
+    assert found != metrics.intervals(labels, probabilities, 0.4, 200, 8)
+
+
+def test_resamples_of_one_class_are_drawn_again() -> None:
+    labels = np.array([1, 0, 0])
+    found = metrics.intervals(labels, np.array([0.9, 0.1, 0.2]), 0.5, 100, 1)
+    assert found["roc_auc"] == (1, 1)
+
+
+def test_curves_are_scikit_learns() -> None:
+    labels, probabilities = predictions()
+    probabilities = probabilities.round(1)
+    x, y = metrics.roc_curve(labels, probabilities)
+    fpr, tpr, _ = sk.roc_curve(labels, probabilities, drop_intermediate=False)
+    np.testing.assert_allclose(x, fpr)
+    np.testing.assert_allclose(y, tpr)
+    recall, precision = metrics.precision_recall_curve(labels, probabilities)
+    expected_precision, expected_recall, _ = sk.precision_recall_curve(labels, probabilities)
+    np.testing.assert_allclose(precision[::-1], expected_precision[:-1])
+    np.testing.assert_allclose(recall[::-1], expected_recall[:-1])
+
+
+def test_a_thinned_curve_keeps_its_ends() -> None:
+    curve = metrics.roc_curve(*predictions(2000))
+    thinned = metrics.thin(curve)
+    assert thinned.x.size == 500
+    assert (thinned.x[0], thinned.y[0], thinned.x[-1], thinned.y[-1]) == (0, 0, 1, 1)
+    assert metrics.thin(thinned) is thinned
+
+
+def test_calibration_counts_every_pair_once() -> None:
+    bins = metrics.calibration(np.array([0, 1, 1, 1]), np.array([0.05, 0.15, 0.19, 1.0]))
+    np.testing.assert_allclose(bins.predicted, [0.05, 0.17, 1.0])
+    np.testing.assert_allclose(bins.observed, [0, 1, 1])
+    assert bins.pairs.tolist() == [1, 2, 1]
