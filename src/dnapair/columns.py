@@ -138,6 +138,35 @@ def find_roles(table: Table, columns: ColumnNames, *, has_fasta: bool) -> Roles:
     return Roles(first, second, label, by_id)
 
 
+def has_names(fields: Sequence[str]) -> bool:
+    """Tell whether the first line of a table to be scored holds names: its first two fields are not DNA."""
+    return not (len(fields) >= 2 and all(_DNA.fullmatch(field.strip()) for field in fields[:2]))
+
+
+def find_sequences(table: Table) -> tuple[str, str]:
+    """Find the two columns of sequences in a table to be scored.
+
+    Parameters
+    ----------
+    table
+        Without a header, they are the first and the second.
+
+    Returns
+    -------
+    tuple of str
+        Names of the columns.
+
+    Raises
+    ------
+    DnapairError
+        If one is missing; the message lists the columns there are.
+    """
+    first, second = _find(table, "seq1", None), _find(table, "seq2", None)
+    if first is None or second is None:
+        raise _missing(table, [role for role, found in (("seq1", first), ("seq2", second)) if found is None])
+    return first, second
+
+
 def _find(table: Table, role: str, name: str | None) -> str | None:
     if name is not None:
         if name not in table.names:

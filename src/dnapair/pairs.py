@@ -336,18 +336,17 @@ def _gather(files: RawFiles, reading: Reading) -> _Raw:
     fasta = read_fasta(files.fastas) if any(role.by_id for role in roles) else None
     pool = _Pool(fasta)
     unknown, broken = _Faults(), _Faults()
-    parts, extras, sizes = [], [], []
+    parts, extras = [], []
+    sizes = [0] * len(tables)
     with tqdm(desc="read pairs", unit="pair", dynamic_ncols=True, disable=None) as bar:
-        for table, role in zip(tables, roles, strict=True):
-            before = int(bar.n)
+        for index, (table, role) in enumerate(zip(tables, roles, strict=True)):
+            others = [name for name in table.names if name not in role[:3]]
             for batch in table.batches():
-                parts.append(_read_pairs(batch, role, pool, unknown if role.by_id else broken, int(bar.n)))
-                others = [name for name in table.names if name not in role[:3]]
-                extras.append(
-                    pa.Table.from_batches([batch]).select(others).append_column(_LABEL, batch[role.label])
-                )
+                parts.append(_read_pairs(batch, role, pool, unknown if role.by_id else broken, sum(sizes)))
+                text = pa.Table.from_batches([batch]).select(others)
+                extras.append(text.append_column(_LABEL, batch[role.label]))
+                sizes[index] += batch.num_rows
                 bar.update(batch.num_rows)
-            sizes.append(int(bar.n) - before)
     sources = Sources(tables, sizes)
     unknown.check(
         sources,

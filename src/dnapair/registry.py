@@ -1,9 +1,9 @@
 """The registry: versions of the pair model, and which of them is champion."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import mlflow
 import pandas as pd
@@ -13,6 +13,8 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 import dnapair
+from dnapair.errors import DnapairError
+from dnapair.scoring import PairScorer
 
 BUNDLE_TAG = "dnapair.bundle_sha256"
 REGISTRATION_TAG = "dnapair.registration_sha256"
@@ -115,10 +117,35 @@ def promote(registered: Registered, alias: str, reason: str) -> None:
     client.set_model_version_tag(registered.name, registered.version, f"dnapair.{alias}", reason)
 
 
-def score_pairs(uri: str, pairs: pd.DataFrame) -> Sequence[float]:
-    """Return the probabilities that a registered model gives pairs of raw DNA, columns seq1 and seq2."""
-    table = mlflow.pyfunc.load_model(uri).predict(pairs[["seq1", "seq2"]])
-    return [float(value) for value in table["probability"]]
+def load_scorer(uri: str) -> PairScorer:
+    """Load the scorer of a registered or logged pair model.
+
+    Parameters
+    ----------
+    uri
+        Any address that MLflow knows, for example ``models:/dnapair@champion``.
+
+    Returns
+    -------
+    PairScorer
+        The one that the served model asks.
+
+    Raises
+    ------
+    DnapairError
+        If there is no such model, or it is not one of dnapair's.
+    """
+    try:
+        scorer = mlflow.pyfunc.load_model(uri).unwrap_python_model().scorer
+    except (MlflowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DnapairError(
+            f"The model {uri} can't be had from {mlflow.get_tracking_uri()}: {reason} "
+            "`dnapair run` makes and registers one; `mlflow ui` lists those there are."
+        ) from None
+    except AttributeError:
+        raise DnapairError(f"{uri} is not a pair model of dnapair's.") from None
+    return cast(PairScorer, scorer)
 
 
 def is_registered(name: str, registration_sha256: str) -> bool:

@@ -18,7 +18,7 @@ class PairModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load encoder, scaler and network, once."""
-        self._scorer = PairScorer(Path(context.artifacts["bundle"]))
+        self.scorer = PairScorer(Path(context.artifacts["bundle"]))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -45,7 +45,7 @@ class PairModel(PythonModel):
             For input that can't be scored; the server answers 400 with the reason.
         """
         try:
-            scores = self._scorer.score(_strings(model_input, "seq1"), _strings(model_input, "seq2"))
+            scores = self.scorer.score(_strings(model_input, "seq1"), _strings(model_input, "seq2"))
         except DnapairError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
         return pd.DataFrame(scores._asdict())

@@ -7,6 +7,7 @@ carries a tag with the run of every stage whose output lies in the workspace.
 
 import os
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 import mlflow
 import psutil
@@ -195,7 +197,10 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
     content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
     out = content["outs"][0]
     origin = next((str(dep["path"]) for dep in content.get("deps", [])), str(out["path"]))
-    source = resolve_dataset_source(origin)
+    with warnings.catch_warnings():
+        # MLflow warns that two of its own classes fit a local path
+        warnings.simplefilter("ignore", UserWarning)
+        source = resolve_dataset_source(origin)
     dataset = MetaDataset(source, name=Path(origin).name, digest=out["md5"][:36])  # type: ignore[abstract]  # it has a default at run time
     mlflow.log_input(dataset, context="pipeline")
 

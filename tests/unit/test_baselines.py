@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from dnapair.evaluation import baselines
-from dnapair.evaluation.baselines import Pairs
+from dnapair.training.loop import Pairs
 
 RNG = np.random.default_rng(0)
 
 
 def random_pairs(rows: int, n: int, classes: np.ndarray) -> Pairs:
     first, second = RNG.integers(0, rows, (2, n))
-    return Pairs(first, second, (classes[first] == classes[second]).astype(np.int8))
+    return Pairs(first, second, (classes[first] == classes[second]).astype(np.float32))
 
 
 def test_4_mers_of_both_strands_share_136_columns_and_sum_to_one() -> None:
@@ -62,8 +62,8 @@ def test_each_baseline_finds_what_it_can_see() -> None:
     assert found["4-mer logistic regression"].metrics["f1"] > 0.85
     assert 0.3 < found["embedding cosine"].metrics["roc_auc"] < 0.7
     majority = found["majority class"].metrics
-    test = splits["test"].label
-    kept = float(splits["train"].label.mean() >= 0.5)
+    test = splits["test"].labels
+    kept = float(splits["train"].labels.mean() >= 0.5)
     assert majority["accuracy"] == pytest.approx((test == kept).mean())
     assert (majority["roc_auc"], majority["pr_auc"]) == (0.5, pytest.approx(test.mean()))
     # embeddings that hold the class are found by their cosine

@@ -12,28 +12,13 @@ from tqdm import tqdm
 
 from dnapair.evaluation.metrics import best_threshold, evaluate
 from dnapair.kmers import BASES, kmer_codes
+from dnapair.training.loop import Pairs
 
 K = 4
 FITTED_PAIRS = 200_000
 """Pairs that the logistic regression is fitted on at most: its 136 weights gain nothing from more."""
 BLOCK = 8192
 """Pairs whose features are held at once."""
-
-
-class Pairs(NamedTuple):
-    """Labelled pairs of one split; each of shape=(n,).
-
-    Attributes
-    ----------
-    seq1, seq2 : np.ndarray
-        Row numbers of the sequences.
-    label : np.ndarray
-        1 for related, 0 for unrelated.
-    """
-
-    seq1: np.ndarray
-    seq2: np.ndarray
-    label: np.ndarray
 
 
 class Baseline(NamedTuple):
@@ -73,16 +58,16 @@ def baselines(
         By name: ``majority class``, ``embedding cosine``, ``4-mer logistic regression``.
     """
     val, test = splits["val"], splits["test"]
-    majority = float(splits["train"].label.mean() >= 0.5)
-    found = {"majority class": _measure(test.label, np.full(test.label.size, majority), 0.5)}
+    majority = float(splits["train"].labels.mean() >= 0.5)
+    found = {"majority class": _measure(test.labels, np.full(test.labels.size, majority), 0.5)}
     counts = count_kmers(sequences)
     scorers: dict[str, Callable[[Pairs], np.ndarray]] = {
         "embedding cosine": lambda pairs: cosines(matrix, pairs),
         "4-mer logistic regression": _fit_kmers(counts, splits["train"], seed),
     }
     for name, score in scorers.items():
-        threshold = best_threshold(val.label, score(val))
-        found[name] = _measure(test.label, score(test), threshold)
+        threshold = best_threshold(val.labels, score(val))
+        found[name] = _measure(test.labels, score(test), threshold)
     return found
 
 
@@ -90,7 +75,7 @@ def cosines(matrix: np.ndarray, pairs: Pairs) -> np.ndarray:
     """Return the cosine of each pair's two rows, shape=(n,); 0 where a row is all zeros."""
     parts = []
     for block in _blocks(pairs):
-        first, second = (matrix[rows].astype(np.float64) for rows in (block.seq1, block.seq2))
+        first, second = (matrix[rows].astype(np.float64) for rows in (block.rows1, block.rows2))
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
         parts.append((first * second).sum(axis=1) / np.where(norms > 0, norms, 1))
     return np.concatenate(parts)
@@ -130,22 +115,22 @@ def _columns() -> np.ndarray:
 
 
 def _fit_kmers(shares: np.ndarray, train: Pairs, seed: int) -> Callable[[Pairs], np.ndarray]:
-    chosen = np.arange(train.label.size)
+    chosen = np.arange(train.labels.size)
     if chosen.size > FITTED_PAIRS:
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, FITTED_PAIRS, replace=False))
     sample = Pairs(*(part[chosen] for part in train))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    model.fit(np.abs(shares[sample.seq1] - shares[sample.seq2]), sample.label)
+    model.fit(np.abs(shares[sample.rows1] - shares[sample.rows2]), sample.labels)
 
     def score(pairs: Pairs) -> np.ndarray:
-        differences = (np.abs(shares[block.seq1] - shares[block.seq2]) for block in _blocks(pairs))
+        differences = (np.abs(shares[block.rows1] - shares[block.rows2]) for block in _blocks(pairs))
         return np.concatenate([model.predict_proba(difference)[:, 1] for difference in differences])
 
     return score
 
 
 def _blocks(pairs: Pairs) -> list[Pairs]:
-    starts = range(0, pairs.label.size, BLOCK)
+    starts = range(0, pairs.labels.size, BLOCK)
     return [Pairs(*(part[start : start + BLOCK] for part in pairs)) for start in starts]
 
 

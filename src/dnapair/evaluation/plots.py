@@ -164,8 +164,17 @@ def plot_history(history: Mapping[str, np.ndarray], best_epoch: int, subject: st
     """
     epochs = history["epoch"]
     with drawing(path, 10, 4.4, columns=2) as (left, right):
-        left.plot(epochs, history["train_loss"], color=GREYS[0], marker="o", markersize=4, label="train")
-        left.plot(epochs, history["val_loss"], color=BLUE, marker="o", markersize=4, label="validation")
+        left.plot(
+            epochs,
+            history["train_loss"],
+            color=GREYS[0],
+            marker="o",
+            markersize=4,
+            label="train (weighted, with dropout)",
+        )
+        left.plot(
+            epochs, history["val_loss"], color=BLUE, marker="o", markersize=4, label="validation (unweighted)"
+        )
         right.plot(epochs, history["val_pr_auc"], color=BLUE, marker="o", markersize=4, label="validation")
         left.set_ylabel("loss")
         right.set_ylabel("PR-AUC")

@@ -28,9 +28,12 @@ def _silent_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-# TensorFlow's libraries log while they are loaded, whatever the log level
+# TensorFlow logs while it is loaded and looks for devices, whatever the log level
 with _silent_stderr():
     import keras
+    import tensorflow
+
+    tensorflow.config.list_physical_devices()
 
 _CANONICAL = {
     "kernel": "weight",

@@ -101,7 +101,7 @@ def _data() -> Iterator[str]:
 
 def _encoder() -> Iterator[str]:
     from dnapair.params import load_params
-    from dnapair.stages.embed import open_encoder
+    from dnapair.stages.encoders import open_encoder
 
     encoder = open_encoder(load_params().encoder)
     parameters = sum(tensor.numel() for tensor in encoder.model.parameters())

@@ -4,12 +4,11 @@ import pyarrow.parquet as pq
 
 from dnapair import tracking
 from dnapair.embedding.embedder import Embedder, check_embeddable
-from dnapair.embedding.encoder import UNTRAINED, Encoder, build_untrained, load_encoder
 from dnapair.embedding.store import write_store
 from dnapair.files import sha256
-from dnapair.params import Encoder as EncoderParams
 from dnapair.params import flatten, load_params
 from dnapair.stages import paths
+from dnapair.stages.encoders import open_encoder
 
 
 def run() -> None:
@@ -46,10 +45,3 @@ def run() -> None:
         run.log_params({"encoder.name": encoder.name, "encoder.sha256": encoder.fingerprint})
         run.log_metrics({"sequences": store.rows, "dimensions": store.dimensions})
         run.log_file(paths.EMBEDDINGS / "manifest.json")
-
-
-def open_encoder(settings: EncoderParams) -> Encoder:
-    """Load the encoder that params.yaml names, or build the untrained one."""
-    if settings.source == UNTRAINED:
-        return build_untrained(**settings.untrained.model_dump())
-    return load_encoder(settings.source, settings.revision, settings.allow_pytorch_bin)

@@ -16,7 +16,7 @@ from dnapair.files import sha256, write_json
 from dnapair.params import flatten, load_params
 from dnapair.scoring import PairScorer, Settings, write_bundle
 from dnapair.stages import paths
-from dnapair.stages.embed import open_encoder
+from dnapair.stages.encoders import open_encoder
 
 FRAMEWORKS = ("torch", "tensorflow")
 _TOLERANCE = 1e-4
@@ -103,8 +103,9 @@ def _champion_score(known: Any) -> float:
         return float(known.tags[_SCORE_TAG])
     pairs = _pairs("val")
     print(f"register: the champion was trained on other data, it now scores {len(pairs)} validation pairs")
-    probabilities = registry.score_pairs(f"models:/{known.name}/{known.version}", pairs)
-    return float(average_precision_score(pairs["label"], probabilities))
+    scorer = registry.load_scorer(f"models:/{known.name}/{known.version}")
+    scores = scorer.score(pairs["seq1"].tolist(), pairs["seq2"].tolist())
+    return float(average_precision_score(pairs["label"], scores.probability))
 
 
 def _check(scorer: PairScorer, framework: str) -> float:

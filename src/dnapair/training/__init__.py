@@ -1,1 +1,1 @@
-"""Training: one loop, and for each framework a learner that takes a step."""
+"""Training: one loop, and a learner for each framework."""

@@ -1,1 +1,304 @@
-"""HELPER B: your file was overwritten at 17:39 by the coordinator by mistake. Please write your own version again; nobody else touches networks/, training/, tuning.py, features.py now."""
+"""The training loop, one for both frameworks."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple, NoReturn
+
+import numpy as np
+import pyarrow.parquet as pq
+from sklearn.metrics import average_precision_score
+from tqdm import tqdm
+
+from dnapair.errors import DnapairError
+from dnapair.networks.weights import Weights
+from dnapair.training.learner import Learner
+
+PREDICTION_BATCH = 4096
+"""Pairs scored at a time."""
+COLLAPSE_RANGE = 1e-6
+"""A network whose validation logits all lie this close tells nothing apart."""
+
+
+class Pairs(NamedTuple):
+    """The pairs of one split.
+
+    Attributes
+    ----------
+    rows1, rows2 : np.ndarray, shape=(n,)
+        Rows of the two sequences in the matrix of embeddings, int64.
+    labels : np.ndarray, shape=(n,)
+        1 for related, 0 for unrelated, float32.
+    """
+
+    rows1: np.ndarray
+    rows2: np.ndarray
+    labels: np.ndarray
+
+
+class LoopSettings(NamedTuple):
+    """How long and by which schedule a learner is trained.
+
+    Attributes
+    ----------
+    epochs
+        At most; at least 1.
+    batch_size
+        Pairs in a step, at least 2.
+    plateau_patience, plateau_factor
+        After so many epochs without a better validation PR-AUC the learning rate is cut by the factor.
+    stop_patience
+        After so many epochs without a better one, training stops.
+    seed
+        Of the order of the pairs.
+    """
+
+    epochs: int
+    batch_size: int
+    plateau_patience: int
+    plateau_factor: float
+    stop_patience: int
+    seed: int
+
+
+class Epoch(NamedTuple):
+    """What became of one epoch.
+
+    Attributes
+    ----------
+    epoch
+        Its number, from 1.
+    train_loss
+        Mean weighted cross-entropy of the train pairs while the weights changed, dropout on.
+    val_loss
+        Cross-entropy (nats) of all validation pairs after the epoch, unweighted, of the logits on the
+        data's own class ratio.
+    val_pr_auc
+        Average precision on the validation pairs.
+    learning_rate
+        Used in this epoch.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_pr_auc: float
+    learning_rate: float
+
+
+class FitResult(NamedTuple):
+    """A trained network.
+
+    Attributes
+    ----------
+    history
+        Every epoch in order.
+    best
+        The epoch with the greatest validation PR-AUC, whose weights were kept; the first of equals.
+    weights
+        Of the best epoch, on the data's own class ratio.
+    val_logits : np.ndarray, shape=(n,)
+        What these weights give the validation pairs, float32.
+    """
+
+    history: list[Epoch]
+    best: Epoch
+    weights: Weights
+    val_logits: np.ndarray
+
+    @property
+    def collapsed(self) -> bool:
+        """True where all validation pairs got the same score."""
+        return bool(np.ptp(self.val_logits) <= COLLAPSE_RANGE)
+
+
+def read_pairs(path: Path) -> Pairs:
+    """Read one split of artifacts/normalized: a Parquet file with seq1, seq2 and label."""
+    table = pq.read_table(path, columns=["seq1", "seq2", "label"])
+    rows1, rows2, labels = (table[name].to_numpy() for name in table.column_names)
+    return Pairs(rows1, rows2, labels.astype(np.float32))
+
+
+def positive_weight(setting: Literal["balanced"] | float, labels: np.ndarray) -> float:
+    """Resolve ``train.positive_weight``.
+
+    Parameters
+    ----------
+    setting
+        A weight, or ``balanced`` for as many negatives as there are to a positive.
+    labels : np.ndarray, shape=(n,)
+        Of the train pairs.
+
+    Returns
+    -------
+    float
+        The weight of a positive pair in the loss.
+
+    Raises
+    ------
+    DnapairError
+        If the labels do not hold both classes.
+    """
+    _check_labels(labels, "train")
+    positives = float(np.count_nonzero(labels))
+    return (labels.size - positives) / positives if setting == "balanced" else setting
+
+
+def fit(
+    learner: Learner,
+    matrix: np.ndarray,
+    train: Pairs,
+    val: Pairs,
+    settings: LoopSettings,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    description: str | None = None,
+) -> FitResult:
+    """Train until the validation PR-AUC stops growing, and keep the best epoch's weights.
+
+    In the end the head's bias is lowered by log(positive_weight), so that the probabilities are those of
+    the data's own class ratio. Source: Elkan 2001, "The foundations of cost-sensitive learning".
+
+    Parameters
+    ----------
+    learner
+        Holds the result's weights afterwards.
+    matrix : np.ndarray, shape=(rows, d)
+        float32 embeddings, best memory-mapped: each batch reads its rows only.
+    train, val
+        Pairs of rows.
+    settings
+        Schedule.
+    on_epoch
+        Called after every epoch.
+    description
+        What to call the progress bar over the epochs; None for no bar.
+
+    Returns
+    -------
+    FitResult
+        The best weights and the history.
+
+    Raises
+    ------
+    DnapairError
+        If a split does not hold both labels, or the loss is no finite number.
+    """
+    _check_labels(train.labels, "train")
+    _check_labels(val.labels, "validation")
+    shift = np.float32(math.log(learner.settings.positive_weight))
+    schedule = _Schedule(learner.settings.learning_rate, settings)
+    rng = np.random.default_rng(settings.seed)
+    history: list[Epoch] = []
+    weights, val_logits = learner.get_weights(), np.empty(0, np.float32)
+    with _bar(settings.epochs, description) as bar:
+        for number in range(1, settings.epochs + 1):
+            train_loss = _train_epoch(learner, matrix, train, settings.batch_size, rng)
+            logits = predict(learner, matrix, val.rows1, val.rows2) - shift
+            if not (math.isfinite(train_loss) and np.isfinite(logits).all()):
+                raise DnapairError(
+                    f"Training diverged in epoch {number}: the loss is no finite number any more. Lower "
+                    f"train.learning_rate ({learner.settings.learning_rate:g} was used) or, where the tuner "
+                    "chose it, tune.space.learning_rate.high."
+                )
+            pr_auc = float(average_precision_score(val.labels, logits))
+            val_loss = _cross_entropy(logits, val.labels)
+            history.append(Epoch(number, train_loss, val_loss, pr_auc, schedule.learning_rate))
+            if schedule.observe(pr_auc):
+                weights, val_logits = learner.get_weights(), logits
+            if on_epoch is not None:
+                on_epoch(history[-1])
+            bar.set_postfix(loss=f"{train_loss:.4f}", val_pr_auc=f"{pr_auc:.4f}", refresh=False)
+            bar.update()
+            if schedule.exhausted:
+                break
+            learner.set_learning_rate(schedule.learning_rate)
+    weights["head.bias"] = weights["head.bias"] - shift
+    learner.set_weights(weights)
+    return FitResult(history, max(history, key=lambda epoch: epoch.val_pr_auc), weights, val_logits)
+
+
+def predict(
+    learner: Learner, matrix: np.ndarray, rows1: np.ndarray, rows2: np.ndarray, batch: int = PREDICTION_BATCH
+) -> np.ndarray:
+    """Score pairs in batches.
+
+    Parameters
+    ----------
+    learner
+        The network.
+    matrix : np.ndarray, shape=(rows, d)
+        float32 embeddings.
+    rows1, rows2 : np.ndarray, shape=(n,)
+        Rows of the two sequences of each pair.
+    batch
+        Pairs scored at a time.
+
+    Returns
+    -------
+    np.ndarray, shape=(n,)
+        float32 logits.
+    """
+    logits = np.empty(rows1.size, np.float32)
+    for start in range(0, rows1.size, batch):
+        chosen = slice(start, start + batch)
+        logits[chosen] = learner.predict(matrix[rows1[chosen]], matrix[rows2[chosen]])
+    return logits
+
+
+def _bar(epochs: int, description: str | None) -> "tqdm[NoReturn]":
+    hidden = True if description is None else None
+    return tqdm(total=epochs, desc=description, unit="epoch", dynamic_ncols=True, disable=hidden)
+
+
+def _train_epoch(
+    learner: Learner, matrix: np.ndarray, train: Pairs, batch_size: int, rng: np.random.Generator
+) -> float:
+    n = train.labels.size
+    total = 0.0
+    # the last batch takes a single pair left over, which batch normalisation could not bear
+    for chosen in np.split(rng.permutation(n), range(batch_size, n - 1, batch_size)):
+        labels = train.labels[chosen]
+        loss = learner.train_batch(matrix[train.rows1[chosen]], matrix[train.rows2[chosen]], labels)
+        if not math.isfinite(loss):
+            return loss
+        total += loss * chosen.size
+    return total / n
+
+
+def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    exact = logits.astype(np.float64)
+    return float(np.mean(np.logaddexp(0, exact) - labels * exact))
+
+
+def _check_labels(labels: np.ndarray, split: str) -> None:
+    positives = int(np.count_nonzero(labels))
+    if positives in (0, labels.size):
+        raise DnapairError(
+            f"The {split} split holds {positives} related and {labels.size - positives} unrelated pairs; "
+            "both are needed. Change the section split of params.yaml, or the data."
+        )
+
+
+class _Schedule:
+    """Cuts the learning rate on a plateau of the score, and says when to stop."""
+
+    def __init__(self, learning_rate: float, settings: LoopSettings) -> None:
+        self.learning_rate = learning_rate
+        self._settings = settings
+        self._best = -math.inf
+        self._waited = 0
+
+    def observe(self, score: float) -> bool:
+        """Take the score of an epoch; return whether it is the best so far."""
+        if score > self._best:
+            self._best = score
+            self._waited = 0
+            return True
+        self._waited += 1
+        if self._waited % self._settings.plateau_patience == 0:
+            self.learning_rate *= self._settings.plateau_factor
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        return self._waited >= self._settings.stop_patience

@@ -1,1 +1,85 @@
-"""HELPER B: your file was overwritten at 17:39 by the coordinator by mistake. Please write your own version again; nobody else touches networks/, training/, tuning.py, features.py now."""
+"""Training with PyTorch."""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dnapair.networks.spec import NetworkSpec
+from dnapair.networks.torch_net import TorchNet
+from dnapair.networks.weights import Weights, initial_weights
+from dnapair.training.learner import ADAM_EPSILON, LearnerSettings
+
+
+class TorchLearner:
+    """The PyTorch learner, see :class:`~dnapair.training.learner.Learner`.
+
+    Parameters
+    ----------
+    spec
+        The network.
+    settings
+        How its weights change.
+    device
+        ``cpu``, ``cuda``, or ``auto`` for CUDA where there is any.
+    """
+
+    def __init__(self, spec: NetworkSpec, settings: LearnerSettings, device: str = "auto") -> None:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cuda":
+            # cuBLAS gives the same sums each time with a workspace of fixed size only
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.manual_seed(settings.seed)
+        self.settings = settings
+        self._device = torch.device(device)
+        self._net = TorchNet(spec).to(self._device)
+        self._net.set_weights(initial_weights(spec, settings.seed))
+        self._positive_weight = torch.tensor(settings.positive_weight, device=self._device)
+        self._optimizer = torch.optim.AdamW(
+            self._net.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            eps=ADAM_EPSILON,
+            fused=True,
+        )
+
+    def train_batch(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> float:
+        """Take one step and return the weighted loss before it."""
+        self._net.train()
+        logits = self._net(self._tensor(e1), self._tensor(e2))
+        loss = functional.binary_cross_entropy_with_logits(
+            logits, self._tensor(labels), pos_weight=self._positive_weight
+        )
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
+        torch.nn.utils.clip_grad_norm_(self._net.parameters(), self.settings.clip_norm)
+        self._optimizer.step()
+        return loss.item()
+
+    def predict(self, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
+        """Return float32 logits, shape=(n,), with dropout off."""
+        self._net.eval()
+        with torch.inference_mode():
+            logits: np.ndarray = self._net(self._tensor(e1), self._tensor(e2)).cpu().numpy()
+        return logits
+
+    def get_weights(self) -> Weights:
+        """Copy the weights out."""
+        return self._net.get_weights()
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Copy weights in."""
+        self._net.set_weights(weights)
+
+    def set_learning_rate(self, value: float) -> None:
+        """Use another learning rate from the next step on."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = value
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self._device)

@@ -1,0 +1,100 @@
+"""The folder of an evaluation: numbers as JSON, curves as CSV for DVC to draw, figures as PNG."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dnapair.evaluation import metrics, plots
+from dnapair.evaluation.baselines import Baseline
+from dnapair.files import atomic_file
+
+DECIMALS = 6
+
+
+def draw_curves(
+    folder: Path,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    report: Mapping[str, float],
+    beside: Mapping[str, Baseline],
+    subject: str,
+) -> None:
+    """Draw ROC and precision-recall curves, the baselines' beside the network's, and write their points.
+
+    Parameters
+    ----------
+    folder
+        Gets ``roc.csv``, ``roc.png``, ``pr.csv`` and ``pr.png``.
+    labels, probabilities : np.ndarray, shape=(n,)
+        Of the test pairs.
+    report
+        The network's ``roc_auc``, ``pr_auc`` and ``prevalence``.
+    beside
+        The baselines, by name.
+    subject
+        Framework and encoder.
+    """
+    # the majority class gives every pair one score: its curve is chance
+    ranking = {name: found for name, found in beside.items() if np.ptp(found.scores) > 0}
+    for name, area, curve, axes in (
+        ("roc", "roc_auc", metrics.roc_curve, ("fpr", "tpr")),
+        ("pr", "pr_auc", metrics.precision_recall_curve, ("recall", "precision")),
+    ):
+        points = metrics.thin(curve(labels, probabilities))
+        network = plots.Line(points, report[area])
+        others = {
+            other: plots.Line(metrics.thin(curve(labels, found.scores)), found.metrics[area])
+            for other, found in ranking.items()
+        }
+        if name == "roc":
+            plots.plot_roc(network, others, subject, folder / "roc.png")
+        else:
+            plots.plot_precision_recall(network, others, report["prevalence"], subject, folder / "pr.png")
+        write_csv(folder / f"{name}.csv", dict(zip(axes, points, strict=True)))
+
+
+def draw_decisions(
+    folder: Path, labels: np.ndarray, probabilities: np.ndarray, threshold: float, subject: str
+) -> None:
+    """Draw confusion matrix, calibration and probabilities by class, and write what DVC draws.
+
+    Parameters
+    ----------
+    folder
+        Gets ``confusion.csv``, ``calibration.csv`` and three figures.
+    labels, probabilities : np.ndarray, shape=(n,)
+        Of the test pairs.
+    threshold
+        A pair at or above it is predicted related.
+    subject
+        Framework and encoder.
+    """
+    predicted = (probabilities >= threshold).astype(np.int64)
+    names = np.array(plots.CLASSES)
+    write_csv(folder / "confusion.csv", {"actual": names[labels], "predicted": names[predicted]})
+    confusion = np.bincount(2 * labels.astype(np.int64) + predicted, minlength=4).reshape(2, 2)
+    plots.plot_confusion(confusion, threshold, subject, folder / "confusion.png")
+    calibration = metrics.calibration(labels, probabilities)
+    write_csv(folder / "calibration.csv", calibration._asdict())
+    plots.plot_calibration(calibration, subject, folder / "calibration.png")
+    plots.plot_probabilities(labels, probabilities, threshold, subject, folder / "probabilities.png")
+
+
+def rounded(value: Any) -> Any:
+    """Round every number in nested dicts and tuples, so that reports are short and can be compared."""
+    if isinstance(value, Mapping):
+        return {key: rounded(content) for key, content in value.items()}
+    if isinstance(value, tuple):
+        return [rounded(content) for content in value]
+    return round(value, DECIMALS)
+
+
+def write_csv(path: Path, columns: Mapping[str, np.ndarray] | pd.DataFrame) -> None:
+    """Write columns of equal length."""
+    with atomic_file(path) as temporary:
+        pd.DataFrame(columns).to_csv(
+            temporary, index=False, float_format=f"%.{DECIMALS}g", lineterminator="\n"
+        )

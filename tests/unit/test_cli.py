@@ -1,0 +1,76 @@
+"""The command line as a user meets it, in processes of its own."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dnapair import cli
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "tensorflow", "keras", "mlflow", "transformers", "great_expectations", "pandas", "sklearn", "dvc"}
+
+
+def dnapair(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "dnapair", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "ignore"} | env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_imports_nothing_heavy():
+    code = f"import sys, dnapair.cli; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_names_every_verb(tmp_path: Path):
+    done = dnapair("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    verbs = "prepare embed scale validate tune train evaluate register run predict export doctor".split()
+    assert [verb for verb in verbs if f" {verb} " not in done.stdout] == []
+
+
+def test_users_mistake_is_one_message_without_a_traceback(tmp_path: Path):
+    done = dnapair("scale", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("dnapair: params.yaml is not here.")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stage_before_its_time_says_what_to_run_first(tmp_path: Path):
+    done = dnapair("export", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "dvc repro scale" in done.stderr
+
+
+def test_wrong_framework_is_refused(tmp_path: Path):
+    done = dnapair("train", "jax", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "torch" in done.stderr
+
+
+def test_broken_code_is_not_hidden_as_a_users_mistake(monkeypatch: pytest.MonkeyPatch):
+    def broken() -> None:
+        raise OSError(errno.EBADF, "bad file descriptor")
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(OSError, match="bad file descriptor"):
+        cli.main()
+
+
+def test_full_disk_is_one_message(monkeypatch: pytest.MonkeyPatch):
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "artifacts/x.npy")
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit, match=r"No space left on device \(artifacts/x.npy\).*run the same command again"):
+        cli.main()
