@@ -153,7 +153,7 @@ class PairScorer:
                 _refuse_ambiguous(sequence, name)
         unique = list(names)
         check_embeddable(unique, list(names.values()), self._embedder.encoder.vocabulary.k)
-        scaled, _ = self._scaler.transform(self._embedder.embed(unique))
+        scaled = self._scaler.transform(self._embedder.embed(unique))
         place_of = {sequence: place for place, sequence in enumerate(unique)}
         first, second = (scaled[[place_of[sequence] for sequence in column]] for column in columns)
         with torch.inference_mode():

@@ -33,6 +33,7 @@ EXPERIMENT = "dnapair"
 PARENT_VARIABLE = "DNAPAIR_PARENT_RUN_ID"
 STAGE_TAG = "dnapair.stage"
 OUTPUT_TAG = "dnapair.output_sha256"
+TRIAL_TAG = "dnapair.trial"
 PIPELINE_TAG = "dnapair.pipeline"
 LINK_PREFIX = "dnapair.run."
 
@@ -119,6 +120,40 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
         link_stages(parent, identities)
         if PARENT_VARIABLE not in os.environ:
             client.set_terminated(parent, RunStatus.to_string(RunStatus.FINISHED))
+
+
+@contextmanager
+def trial_run(stage: StageRun, study: str, number: int, params: Mapping[str, Any]) -> Iterator[StageRun]:
+    """Open the run of a tuning trial, under its stage's run.
+
+    Parameters
+    ----------
+    stage
+        The open run of the stage.
+    study
+        Name of the search: a run of the same trial that a killed search left open is marked KILLED.
+    number
+        The trial's number in the search, from 1.
+    params
+        What it tries.
+
+    Yields
+    ------
+    StageRun
+        The run.
+    """
+    client = mlflow.MlflowClient()
+    trial = f"{study}/{number}"
+    experiment = client.get_run(stage.run_id).info.experiment_id
+    left_open = f"tags.`{TRIAL_TAG}` = '{trial}' and attributes.status = 'RUNNING'"
+    for found in client.search_runs([experiment], left_open):
+        client.set_terminated(found.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+    with mlflow.start_run(
+        run_name=f"trial {number}", nested=True, parent_run_id=stage.run_id, tags={TRIAL_TAG: trial}
+    ) as active:
+        run = StageRun(active.info.run_id, stage.run_id)
+        run.log_params(params)
+        yield run
 
 
 @contextmanager

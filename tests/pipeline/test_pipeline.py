@@ -62,7 +62,7 @@ def test_everything_promised_is_written(finished: Project):
         assert names <= metrics.keys()
         assert metrics["roc_auc"] > 0.6
         for plot in ("confusion", "roc", "pr", "calibration", "history", "map", "probabilities"):
-            assert (reports / framework / "plots" / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
+            assert (reports / framework / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
     assert read_json(reports / "dataset.json")["files"]
     assert read_json(reports / "scaling.json")["trained"] is False
     assert "untrained" in finished.first_output
@@ -120,7 +120,7 @@ def test_experiment_with_another_setting(finished: Project):
         output = finished.run("dvc", "exp", "run", "-S", "train.epochs=2")
         assert "train@torch" in stages_run(output)
         assert "embed" not in stages_run(output)
-        assert len(pd.read_csv(finished.root / "reports/torch/plots/history.csv")) == 2
+        assert len(pd.read_csv(finished.root / "reports/torch/history.csv")) == 2
 
 
 def test_push_and_pull_by_a_folder(finished: Project, tmp_path: Path):

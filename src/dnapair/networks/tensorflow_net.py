@@ -12,7 +12,7 @@ from dnapair.networks.spec import EPSILON, MOMENTUM, NetworkSpec
 from dnapair.networks.weights import Weights
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @contextmanager
@@ -34,6 +34,8 @@ with _silent_stderr():
     import tensorflow
 
     tensorflow.config.list_physical_devices()
+# no bars of Keras' own: it would draw them over ours
+keras.config.disable_interactive_logging()
 
 _CANONICAL = {
     "kernel": "weight",
@@ -66,6 +68,24 @@ def build(spec: NetworkSpec) -> Any:
         flow = _block(flow, f"blocks.{number}", inputs, outputs, spec)
     logits = keras.layers.Dense(1, name="head")(flow)
     return keras.Model([e1, e2], keras.layers.Reshape((), name="logits")(logits), name="dnapair")
+
+
+def with_probability(net: Any, spec: NetworkSpec) -> Any:
+    """Wrap a network so that it takes one array and gives probabilities.
+
+    Parameters
+    ----------
+    net, spec
+        A network by :func:`build`.
+
+    Returns
+    -------
+    keras.Model
+        Takes float32 of shape=(n, 2, dimensions), gives probabilities of shape=(n,).
+    """
+    pairs = keras.Input((2, spec.dimensions), name="pairs")
+    logits = net([pairs[:, 0], pairs[:, 1]])
+    return keras.Model(pairs, keras.layers.Activation("sigmoid", name="probability")(logits))
 
 
 def _block(flow: Any, name: str, inputs: int, outputs: int, spec: NetworkSpec) -> Any:

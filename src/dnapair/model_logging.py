@@ -1,0 +1,71 @@
+"""The trained network as a native MLflow model, beside the pyfunc model that takes raw DNA."""
+
+from importlib.metadata import version
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from dnapair.networks.spec import NetworkSpec
+from dnapair.networks.weights import Weights
+
+NAME = "network"
+_REQUIREMENTS = {"torch": ("torch", "numpy"), "tensorflow": ("tensorflow", "keras", "numpy")}
+
+
+def log_network(framework: str, spec: NetworkSpec, weights: Weights, example: np.ndarray) -> None:
+    """Log a network to the active run.
+
+    The logged model takes float32 of shape=(n, 2, dimensions), both scaled embeddings of each pair, and
+    gives the probability of being related, shape=(n,).
+
+    Parameters
+    ----------
+    framework
+        ``torch`` or ``tensorflow``.
+    spec, weights
+        The network.
+    example : np.ndarray, shape=(n, 2, dimensions)
+        Pairs of scaled embeddings, n > 1.
+    """
+    float32 = np.dtype(np.float32)
+    common = {
+        "name": NAME,
+        "input_example": example,
+        "signature": ModelSignature(
+            inputs=Schema([TensorSpec(float32, (-1, 2, spec.dimensions))]),
+            outputs=Schema([TensorSpec(float32, (-1,))]),
+        ),
+        "pip_requirements": [f"{name}=={version(name).split('+')[0]}" for name in _REQUIREMENTS[framework]],
+    }
+    if framework == "torch":
+        mlflow.pytorch.log_model(_torch_model(spec, weights), **common)
+    else:
+        mlflow.tensorflow.log_model(_tensorflow_model(spec, weights), **common)
+
+
+def _torch_model(spec: NetworkSpec, weights: Weights) -> Any:
+    import torch
+
+    from dnapair.networks.torch_net import TorchNet
+
+    class Probability(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = TorchNet(spec)
+            self.net.set_weights(weights)
+
+        def forward(self, pairs: torch.Tensor) -> torch.Tensor:
+            return torch.sigmoid(self.net(pairs[:, 0], pairs[:, 1]))
+
+    return Probability().eval()
+
+
+def _tensorflow_model(spec: NetworkSpec, weights: Weights) -> Any:
+    from dnapair.networks import tensorflow_net
+
+    net = tensorflow_net.build(spec)
+    tensorflow_net.set_weights(net, weights)
+    return tensorflow_net.with_probability(net, spec)

@@ -1,0 +1,109 @@
+"""Stage `tune`: the hyperparameters that the training of both frameworks starts from."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dnapair import tracking
+from dnapair.files import sha256, write_json
+from dnapair.networks.spec import NetworkSpec
+from dnapair.params import Params, flatten, load_params
+from dnapair.stages import paths
+from dnapair.training.learner import LearnerSettings
+from dnapair.training.loop import Epoch, LoopSettings, positive_weight, read_pairs
+
+if TYPE_CHECKING:
+    from dnapair.tuning import Trial, Values
+
+STUDIES = Path("artifacts/tuning")
+TRAIN_KEYS = ("learning_rate", "weight_decay", "batch_size")
+NETWORK_KEYS = ("widths", "dropout")
+
+
+def run() -> None:
+    """Search on artifacts/normalized, and write reports/best_hyperparameters.json."""
+    params = load_params()
+    logged = (
+        flatten(params.network, "network") | flatten(params.train, "train") | flatten(params.tune, "tune")
+    )
+    with tracking.stage_run("tune", logged, paths.IDENTITIES) as run:
+        network = params.network.model_dump()
+        train = {key: getattr(params.train, key) for key in TRAIN_KEYS}
+        study = STUDIES / identify(params) if params.tune.trials else None
+        trials = search_trials(params, run, study) if study else []
+        chosen = max(range(len(trials)), key=lambda index: trials[index].val_pr_auc) if trials else None
+        if chosen is not None:
+            values = describe(trials[chosen].values)
+            network |= {key: values[key] for key in NETWORK_KEYS}
+            train |= {key: values[key] for key in TRAIN_KEYS}
+            run.log_metrics(
+                {"val_pr_auc": trials[chosen].val_pr_auc, "trials": len(trials), "chosen": chosen}
+            )
+        tried = [
+            {**describe(trial.values), "epochs": trial.epochs, "val_pr_auc": trial.val_pr_auc}
+            for trial in trials
+        ]
+        report = {"network": network, "train": train, "trials": tried, "chosen": chosen}
+        write_json(paths.BEST_HYPERPARAMETERS, report)
+        run.log_file(paths.BEST_HYPERPARAMETERS)
+        if study:
+            # what it holds could outlive a change of the code
+            shutil.rmtree(study)
+
+
+def search_trials(params: Params, run: tracking.StageRun, study: Path) -> "list[Trial]":
+    """Run every trial that the study does not hold yet, each as an MLflow run of its own."""
+    # no search, no wait for TensorFlow's import
+    from dnapair.tuning import SearchSettings, Space, Values, search, train_trial
+
+    matrix = np.load(paths.SCALED, mmap_mode="r")
+    train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
+    settings, ranges = params.train, params.tune.space
+    spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **params.network.model_dump()})
+    given = Values(
+        spec.widths, spec.dropout, settings.learning_rate, settings.weight_decay, settings.batch_size
+    )
+    weight = positive_weight(settings.positive_weight, train.labels)
+    fields = settings.model_dump() | {"positive_weight": weight}
+    learner = LearnerSettings(**{key: fields[key] for key in LearnerSettings._fields})
+    loop = LoopSettings(**{key: fields[key] for key in LoopSettings._fields})
+    space = Space(
+        widths=[tuple(widths) for widths in ranges.widths],
+        dropout=(ranges.dropout.low, ranges.dropout.high),
+        learning_rate=(ranges.learning_rate.low, ranges.learning_rate.high),
+        weight_decay=(ranges.weight_decay.low, ranges.weight_decay.high),
+        batch_size=ranges.batch_size,
+    )
+
+    def objective(number: int, values: Values, epochs: int) -> float:
+        tried = {f"network.{key}": getattr(values, key) for key in NETWORK_KEYS}
+        tried |= {f"train.{key}": getattr(values, key) for key in TRAIN_KEYS}
+        with tracking.trial_run(run, study.name, number, {**tried, "epochs": epochs}) as trial:
+
+            def log_epoch(epoch: Epoch) -> None:
+                trial.log_metrics({"loss": epoch.train_loss, "val_pr_auc": epoch.val_pr_auc}, epoch.epoch)
+
+            return train_trial(matrix, train, val, spec, learner, loop, values, epochs, log_epoch)
+
+    budget = SearchSettings(params.tune.method, params.tune.trials, params.tune.epochs, params.tune.seed)
+    return search(objective, given, space, budget, study)
+
+
+def identify(params: Params) -> str:
+    """Name a search by all that its trials depend on: settings and data."""
+    settings: dict[str, Any] = {
+        "network": params.network.model_dump(),
+        "train": params.train.model_dump(),
+        "tune": params.tune.model_dump(),
+        "data": [sha256(path) for path in (paths.SCALED, paths.split_file("train"), paths.split_file("val"))],
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def describe(values: "Values") -> dict[str, Any]:
+    """Return a trial's values as JSON holds them."""
+    return {**values._asdict(), "widths": list(values.widths)}

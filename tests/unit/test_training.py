@@ -1,0 +1,239 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import log_loss, roc_auc_score
+
+from dnapair.errors import DnapairError
+from dnapair.networks.spec import NetworkSpec
+from dnapair.training.learner import LearnerSettings
+from dnapair.training.learners import make_learner
+from dnapair.training.loop import (
+    Epoch,
+    FitResult,
+    LoopSettings,
+    Pairs,
+    fit,
+    positive_weight,
+    predict,
+    read_pairs,
+)
+
+FRAMEWORKS = ("torch", "tensorflow")
+SPEC = NetworkSpec(
+    dimensions=12,
+    widths=(32, 16),
+    depth=1,
+    dropout=0.1,
+    normalization="layer",
+    activation="relu",
+    symmetric=False,
+)
+LEARNER = LearnerSettings(learning_rate=3e-3, weight_decay=0.01, clip_norm=1.0, positive_weight=3.0, seed=1)
+LOOP = LoopSettings(epochs=8, batch_size=64, plateau_patience=2, plateau_factor=0.5, stop_patience=5, seed=1)
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """Embeddings of 40 families of 10 members near each other; rows 10 f to 10 f + 9 are family f."""
+    rng = np.random.default_rng(0)
+    members = np.repeat(rng.uniform(-0.8, 0.8, (40, SPEC.dimensions)), 10, axis=0)
+    path = tmp_path_factory.mktemp("matrix") / "embeddings.npy"
+    np.save(path, (members + rng.uniform(-0.2, 0.2, members.shape)).astype(np.float32))
+    return np.load(path, mmap_mode="r")
+
+
+def draw_pairs(n: int, seed: int) -> Pairs:
+    """A quarter of the pairs is of one family."""
+    rng = np.random.default_rng(seed)
+    rows1, rows2 = rng.integers(0, 400, (2, n))
+    related = rng.random(n) < 0.25
+    rows2 = np.where(related, rows1 // 10 * 10 + rows2 % 10, rows2)
+    return Pairs(rows1, rows2, (rows1 // 10 == rows2 // 10).astype(np.float32))
+
+
+TRAIN, VAL = draw_pairs(2000, 1), draw_pairs(400, 2)
+
+
+class Scripted:
+    """A learner whose validation logits after each epoch are known; its weight counts the epochs."""
+
+    def __init__(self, logits: Sequence[Sequence[float]], loss: float = 0.5, weight: float = 1.0) -> None:
+        self.settings = LEARNER._replace(positive_weight=weight)
+        self.logits = [np.array(values, np.float32) for values in logits]
+        self.loss = loss
+        self.weights = {"head.bias": np.zeros(1, np.float32)}
+
+    def train_batch(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> float:
+        self.weights = {"head.bias": self.weights["head.bias"] + 1}
+        return self.loss
+
+    def predict(self, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
+        return self.logits[int(self.weights["head.bias"][0]) - 1]
+
+    def get_weights(self) -> dict[str, np.ndarray]:
+        return dict(self.weights)
+
+    def set_weights(self, weights: dict[str, np.ndarray]) -> None:
+        self.weights = dict(weights)
+
+    def set_learning_rate(self, value: float) -> None:
+        self.learning_rate = value
+
+
+LABELS = np.array([1, 0, 1, 0], np.float32)
+FOUR = Pairs(np.arange(4), np.arange(4), LABELS)
+GOOD, FAIR, BAD = [4, 1, 3, 2], [4, 3, 2, 1], [1, 4, 2, 3]
+
+
+def fit_script(learner: Scripted, epochs: int, **changes: float) -> FitResult:
+    one_step = LOOP._replace(epochs=epochs, batch_size=4, **changes)
+    return fit(learner, np.zeros((4, 2), np.float32), FOUR, FOUR, one_step)
+
+
+def test_best_epoch_is_restored_and_training_stops_without_progress():
+    learner = Scripted([BAD, GOOD, FAIR, BAD, FAIR, BAD])
+    result = fit_script(learner, epochs=6, stop_patience=3, plateau_patience=9)
+    assert [epoch.epoch for epoch in result.history] == [1, 2, 3, 4, 5]
+    assert result.best == result.history[1]
+    assert result.weights["head.bias"] == learner.weights["head.bias"] == [2]
+    assert result.val_logits.tolist() == GOOD
+
+
+def test_learning_rate_is_cut_after_each_plateau():
+    learner = Scripted([FAIR, BAD, BAD, BAD, BAD, GOOD, BAD])
+    result = fit_script(learner, epochs=7, stop_patience=9, plateau_patience=2, plateau_factor=0.5)
+    rate = LEARNER.learning_rate
+    used = [epoch.learning_rate / rate for epoch in result.history]
+    assert used == [1, 1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_val_metrics_are_exact_and_on_the_data_s_own_class_ratio():
+    result = fit_script(Scripted([FAIR], weight=5.0), epochs=1)
+    probabilities = 1 / (1 + np.exp(-(np.array(FAIR) - np.log(5))))
+    assert result.best.val_loss == pytest.approx(log_loss(LABELS, probabilities), rel=1e-6)
+    assert result.best.val_pr_auc == pytest.approx((1 + 2 / 3) / 2)
+    assert result.weights["head.bias"] == pytest.approx(1 - np.log(5))
+
+
+def test_collapse_is_told():
+    assert fit_script(Scripted([[2, 2, 2, 2]]), epochs=1).collapsed
+    assert not fit_script(Scripted([GOOD]), epochs=1).collapsed
+
+
+@pytest.mark.parametrize(
+    "learner", [Scripted([GOOD], loss=np.nan), Scripted([[1, np.inf, 0, 0]])], ids=["loss", "logits"]
+)
+def test_divergence_names_the_setting_to_change(learner: Scripted):
+    with pytest.raises(DnapairError, match=r"epoch 1.*Lower train\.learning_rate"):
+        fit_script(learner, epochs=1)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_learns_families_and_calls_after_every_epoch(framework: str, matrix: np.ndarray):
+    learner = make_learner(framework, SPEC, LEARNER)
+    seen: list[Epoch] = []
+    result = fit(learner, matrix, TRAIN, VAL, LOOP, on_epoch=seen.append)
+    test = draw_pairs(400, 3)
+    logits = predict(learner, matrix, test.rows1, test.rows2)
+    assert roc_auc_score(test.labels, logits) > 0.9
+    assert seen == result.history
+    assert result.best.val_pr_auc == max(epoch.val_pr_auc for epoch in seen)
+    # without the correction, a weight of 3 would nearly double it
+    assert (1 / (1 + np.exp(-logits))).mean() == pytest.approx(test.labels.mean(), rel=0.25)
+    np.testing.assert_allclose(predict(learner, matrix, VAL.rows1, VAL.rows2), result.val_logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_two_runs_agree_to_the_last_bit(framework: str, matrix: np.ndarray):
+    def run() -> FitResult:
+        spec = replace(SPEC, normalization="batch", dropout=0.4)
+        return fit(make_learner(framework, spec, LEARNER), matrix, TRAIN, VAL, LOOP._replace(epochs=2))
+
+    first, second = run(), run()
+    assert first.history == second.history
+    assert all(np.array_equal(first.weights[name], second.weights[name]) for name in first.weights)
+
+
+@pytest.mark.parametrize(("normalization", "clip_norm"), [("layer", 0.3), ("none", 100.0)])
+def test_both_frameworks_take_the_same_steps(normalization: str, clip_norm: float, matrix: np.ndarray):
+    # tanh, because relu leaves some gradients so small that rounding decides their sign
+    spec = replace(SPEC, dropout=0.0, normalization=normalization, activation="tanh")
+    settings = LEARNER._replace(learning_rate=5e-4, clip_norm=clip_norm, weight_decay=5.0)
+    learners = [make_learner(framework, spec, settings) for framework in FRAMEWORKS]
+    start = learners[0].get_weights()
+    for step in range(12):
+        batch = slice(32 * step, 32 * step + 32)
+        losses = [
+            learner.train_batch(matrix[TRAIN.rows1[batch]], matrix[TRAIN.rows2[batch]], TRAIN.labels[batch])
+            for learner in learners
+        ]
+        assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+        if step == 6:
+            for learner in learners:
+                learner.set_learning_rate(2e-4)
+    from_torch, from_keras = (learner.get_weights() for learner in learners)
+    for name in start:
+        np.testing.assert_allclose(from_torch[name], from_keras[name], atol=1e-4, err_msg=name)
+        assert np.abs(from_torch[name] - start[name]).max() > 1e-3
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_one_pair_left_over_does_not_stop_batch_normalisation(framework: str, matrix: np.ndarray):
+    spec = replace(SPEC, normalization="batch")
+    odd = Pairs(*(column[:65] for column in TRAIN))
+    result = fit(make_learner(framework, spec, LEARNER), matrix, odd, VAL, LOOP._replace(epochs=1))
+    assert np.isfinite(result.best.train_loss)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_batch_of_prediction_changes_nothing(framework: str, matrix: np.ndarray):
+    learner = make_learner(framework, SPEC, LEARNER)
+    some, all_at_once = (predict(learner, matrix, VAL.rows1, VAL.rows2, batch) for batch in (7, 1000))
+    np.testing.assert_allclose(some, all_at_once, atol=1e-6)
+    assert predict(learner, matrix, VAL.rows1[:0], VAL.rows2[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_too_high_a_learning_rate_is_told(framework: str, matrix: np.ndarray):
+    learner = make_learner(
+        framework, replace(SPEC, normalization="none"), LEARNER._replace(learning_rate=1e20)
+    )
+    with pytest.raises(DnapairError, match=r"Lower train\.learning_rate \(1e\+20 was used\)"):
+        fit(learner, matrix, TRAIN, VAL, LOOP)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_split_with_one_label_is_refused(label: int):
+    alike = FOUR._replace(labels=np.full(4, label, np.float32))
+    with pytest.raises(DnapairError, match=r"validation split holds .* both are needed"):
+        fit(Scripted([GOOD]), np.zeros((4, 2), np.float32), FOUR, alike, LOOP)
+    with pytest.raises(DnapairError, match="train split"):
+        positive_weight("balanced", alike.labels)
+
+
+@given(st.lists(st.booleans(), min_size=2).filter(lambda labels: len(set(labels)) == 2))
+def test_balanced_weight_makes_both_labels_count_alike(labels: list[bool]):
+    array = np.array(labels, np.float32)
+    assert positive_weight("balanced", array) * array.sum() == pytest.approx((1 - array).sum())
+    assert positive_weight(2.5, array) == 2.5
+
+
+def test_unknown_framework_is_refused():
+    with pytest.raises(DnapairError, match="torch or tensorflow"):
+        make_learner("jax", SPEC, LEARNER)
+
+
+def test_pairs_are_read_by_the_names_of_their_columns(tmp_path: Path):
+    path = tmp_path / "train.parquet"
+    label = pa.array([1, 0], pa.int8())
+    pq.write_table(pa.table({"label": label, "seq2": [5, 6], "row": [0, 1], "seq1": [3, 4]}), path)
+    pairs = read_pairs(path)
+    assert [column.tolist() for column in pairs] == [[3, 4], [5, 6], [1, 0]]
+    assert pairs.labels.dtype == np.float32
