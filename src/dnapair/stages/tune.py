@@ -80,9 +80,11 @@ def search_trials(params: Params, run: tracking.StageRun, study: Path) -> "list[
     )
 
     def objective(number: int, values: Values, epochs: int) -> float:
-        tried = {f"network.{key}": getattr(values, key) for key in NETWORK_KEYS}
-        tried |= {f"train.{key}": getattr(values, key) for key in TRAIN_KEYS}
-        with tracking.trial_run(run, study.name, number, {**tried, "epochs": epochs}) as trial:
+        chosen = describe(values) | {"epochs": epochs}
+        tried = {
+            f"{'network' if key in NETWORK_KEYS else 'train'}.{key}": value for key, value in chosen.items()
+        }
+        with tracking.trial_run(run, study.name, number, tried) as trial:
 
             def log_epoch(epoch: Epoch) -> None:
                 trial.log_metrics({"loss": epoch.train_loss, "val_pr_auc": epoch.val_pr_auc}, epoch.epoch)
