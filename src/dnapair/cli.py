@@ -4,6 +4,7 @@ Imports stay inside the commands, so that `dnapair --help` answers at once.
 """
 
 import errno
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+ENVIRONMENT = {
+    "GIT_PYTHON_REFRESH": "quiet",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+"""No telemetry and no chatter from the libraries, unless the user's environment says otherwise."""
 
 STAGES = "Stages (dvc repro runs them in this order)"
 TOOLS = "Tools"
@@ -156,12 +167,19 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one message and exit code 1."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         app()
     except DnapairError as error:
         sys.exit(f"dnapair: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+    except FileNotFoundError as error:
+        made_here = str(error.filename).startswith(("artifacts/", "reports/"))
+        if not made_here:
+            raise
+        sys.exit(f"dnapair: {error.filename} is missing. The stage that writes it comes first: dvc repro")
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
             raise

@@ -77,7 +77,7 @@ class KmerVocabulary(NamedTuple):
         lengths = {len(token) for token in index if set(token) <= set(BASES)} & {3, 4, 5, 6}
         if len(lengths) != 1:
             raise DnapairError(
-                f"{path} has k-mers of {sorted(lengths) or 'no'} length(s), but dnapair needs one k from 3 to 6. "
+                f"{path} has k-mers of {sorted(lengths) or 'no'} length(s), not of one k from 3 to 6. "
                 "Set encoder.source to a k-mer checkpoint such as zhihan1996/DNA_bert_6."
             )
         k = lengths.pop()

@@ -129,7 +129,7 @@ class Train(Section):
 
 
 class Range(Section):
-    """Two ends of a range that is searched on a logarithmic scale where both are above 0."""
+    """Two ends of a range that the tuner searches."""
 
     low: Annotated[float, Field(ge=0)]
     high: Annotated[float, Field(gt=0)]
@@ -141,13 +141,26 @@ class Range(Section):
         return self
 
 
+class ShareRange(Range):
+    """A range of shares, searched evenly."""
+
+    high: Annotated[float, Field(gt=0, lt=1)]
+
+
+class RateRange(Range):
+    """A range searched on a logarithmic scale."""
+
+    low: Annotated[float, Field(gt=0)]
+    high: Annotated[float, Field(gt=0, le=1)]
+
+
 class Space(Section):
     """What the tuner may choose from."""
 
     widths: Annotated[list[Annotated[list[Width], Field(min_length=1)]], Field(min_length=1)]
-    dropout: Range
-    learning_rate: Range
-    weight_decay: Range
+    dropout: ShareRange
+    learning_rate: RateRange
+    weight_decay: RateRange
     batch_size: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
 
 

@@ -24,8 +24,8 @@ def predict_file(file: Path, output: Path, model: str, chunk: int) -> None:
     file
         CSV, TSV or Parquet, plain or gz, with two columns of raw DNA (see :mod:`dnapair.columns`).
     output
-        Where the table goes: its own columns, then ``probability`` and ``label``; .csv or .tsv. Columns of the
-        file that are called so already become ``input_probability`` and ``input_label``.
+        Where the table goes: its own columns, then ``probability`` and ``label``; .csv or .tsv. Columns
+        of the file that are called so already become ``input_probability`` and ``input_label``.
     model
         Address of a dnapair model that MLflow knows, such as ``models:/dnapair@champion``.
     chunk

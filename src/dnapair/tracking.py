@@ -6,6 +6,7 @@ carries a tag with the run of every stage whose output lies in the workspace.
 """
 
 import os
+import socket
 import subprocess
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +14,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 import mlflow
 import psutil
@@ -36,6 +33,7 @@ OUTPUT_TAG = "dnapair.output_sha256"
 TRIAL_TAG = "dnapair.trial"
 PIPELINE_TAG = "dnapair.pipeline"
 LINK_PREFIX = "dnapair.run."
+PROCESS_TAG = "dnapair.process"
 
 
 class StageRun:
@@ -99,9 +97,10 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
     StageRun
         The run: FINISHED and tagged with its output's hash if the block ends well, else FAILED.
     """
-    _select_experiment()
+    experiment = _select_experiment()
     client = mlflow.MlflowClient()
-    parent = _parent_run()
+    _end_killed_runs(client, experiment)
+    parent = _parent_run(client, experiment)
     tags = {STAGE_TAG: stage, **_source_tags()}
     # a parent's id in the environment would be taken for this stage's own run
     os.environ.pop("MLFLOW_RUN_ID", None)
@@ -257,37 +256,29 @@ def check_store() -> None:
         ) from None
 
 
-def _select_experiment() -> None:
+def _select_experiment() -> str:
+    """Make the experiment current that the environment names, or our own; return its id."""
     check_store()
     if PARENT_VARIABLE in os.environ:
-        parent = mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE])
-        mlflow.set_experiment(experiment_id=parent.info.experiment_id)
-    elif not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"} & os.environ.keys():
-        mlflow.set_experiment(EXPERIMENT)
+        chosen = mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE]).info.experiment_id
+    else:
+        chosen = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    name = None if chosen else os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    return str(mlflow.set_experiment(name, chosen).experiment_id)
 
 
-def _parent_run() -> str | None:
+def _parent_run(client: mlflow.MlflowClient, experiment: str) -> str | None:
     given = os.environ.get(PARENT_VARIABLE)
     if given:
         return given
     pipeline = _dvc_process()
     if pipeline is None:
         return None
-    client = mlflow.MlflowClient()
-    experiment = _experiment_id()
     found = client.search_runs([experiment], f"tags.`{PIPELINE_TAG}` = '{pipeline}'", max_results=1)
     if found:
         return str(found[0].info.run_id)
     tags = {PIPELINE_TAG: pipeline, **_source_tags()}
     return str(client.create_run(experiment, run_name=_pipeline_name(), tags=tags).info.run_id)
-
-
-def _experiment_id() -> str:
-    with_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    if with_id:
-        return with_id
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    return str(mlflow.set_experiment(name).experiment_id)
 
 
 def _dvc_process() -> str | None:
@@ -306,5 +297,17 @@ def _pipeline_name() -> str:
 
 
 def _source_tags() -> dict[str, str]:
+    tags = {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return {"mlflow.source.git.commit": commit.stdout.strip()} if commit.returncode == 0 else {}
+    return tags | ({"mlflow.source.git.commit": commit.stdout.strip()} if commit.returncode == 0 else {})
+
+
+def _end_killed_runs(client: mlflow.MlflowClient, experiment: str) -> None:
+    """Mark runs as KILLED that say RUNNING, but whose process on this machine is no more."""
+    host = f"{socket.gethostname()}:"
+    running = client.search_runs(
+        [experiment], f"attributes.status = 'RUNNING' and tags.`{PROCESS_TAG}` LIKE '{host}%'"
+    )
+    for run in running:
+        if not psutil.pid_exists(int(run.data.tags[PROCESS_TAG].removeprefix(host))):
+            client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))

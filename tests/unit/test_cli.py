@@ -11,7 +11,17 @@ import pytest
 from dnapair import cli
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"torch", "tensorflow", "keras", "mlflow", "transformers", "great_expectations", "pandas", "sklearn", "dvc"}
+HEAVY = {
+    "torch",
+    "tensorflow",
+    "keras",
+    "mlflow",
+    "transformers",
+    "great_expectations",
+    "pandas",
+    "sklearn",
+    "dvc",
+}
 
 
 def dnapair(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess:
@@ -34,7 +44,8 @@ def test_help_imports_nothing_heavy():
 def test_help_names_every_verb(tmp_path: Path):
     done = dnapair("--help", cwd=tmp_path)
     assert done.returncode == 0
-    verbs = "prepare embed scale validate tune train evaluate register run predict export doctor".split()
+    verbs = [command.callback.__name__ for command in cli.app.registered_commands]
+    assert len(verbs) == 12
     assert [verb for verb in verbs if f" {verb} " not in done.stdout] == []
 
 
@@ -72,5 +83,15 @@ def test_full_disk_is_one_message(monkeypatch: pytest.MonkeyPatch):
         raise OSError(errno.ENOSPC, "No space left on device", "artifacts/x.npy")
 
     monkeypatch.setattr(cli, "app", full)
-    with pytest.raises(SystemExit, match=r"No space left on device \(artifacts/x.npy\).*run the same command again"):
+    with pytest.raises(
+        SystemExit, match=r"No space left on device \(artifacts/x.npy\).*run the same command again"
+    ):
         cli.main()
+
+
+def test_stage_without_its_input_says_what_to_run(tmp_path: Path):
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    done = dnapair("embed", cwd=tmp_path, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db")
+    assert done.returncode == 1
+    assert "artifacts/dataset/sequences.parquet is missing" in done.stderr
+    assert "Traceback" not in done.stderr

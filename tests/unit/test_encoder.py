@@ -180,7 +180,7 @@ def test_weights_of_another_shape_are_refused(checkpoint: Path):
 
 def test_vocabulary_of_another_checkpoint_is_refused(checkpoint: Path):
     KmerVocabulary.standard(5).write(checkpoint / "vocab.txt")
-    with pytest.raises(DnapairError, match="4101 tokens, its vocab.txt 1029"):
+    with pytest.raises(DnapairError, match=r"4101 tokens, its vocab\.txt 1029"):
         load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
 
 

@@ -45,10 +45,18 @@ def test_the_projects_own_settings_are_read_whole():
         ("network.activation", "rleu", r"network\.activation: .*'relu'"),
         ("split.test", 0.95, r"split: validation \+ test = 1\.05 leaves nothing for train"),
         ("split.seed", 0, r"split\.seed: .*greater than or equal to 1"),
-        ("encoder.untrained.heads", 3, r"encoder\.untrained: hidden \(128\) is not a multiple of heads \(3\)"),
+        (
+            "encoder.untrained.heads",
+            3,
+            r"encoder\.untrained: hidden \(128\) is not a multiple of heads \(3\)",
+        ),
         ("encoder.untrained.k", 7, r"encoder\.untrained\.k: .*less than or equal to 6"),
         ("encoder.pooling", "median", r"encoder\.pooling: .*'mean'"),
-        ("tune.space.dropout", {"low": 0.5, "high": 0.1}, r"tune\.space\.dropout: low \(0\.5\) is above high"),
+        (
+            "tune.space.dropout",
+            {"low": 0.5, "high": 0.1},
+            r"tune\.space\.dropout: low \(0\.5\) is above high",
+        ),
         ("data.ambiguous", "ignore", r"data\.ambiguous: .*'error'"),
     ],
 )
@@ -73,7 +81,12 @@ def test_missing_setting_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "no settings"), (b"- a\n", "no settings"), (b"a: [", "not valid YAML"), (b"a: \xe9", "not valid YAML")],
+    [
+        (b"", "no settings"),
+        (b"- a\n", "no settings"),
+        (b"a: [", "not valid YAML"),
+        (b"a: \xe9", "not valid YAML"),
+    ],
 )
 def test_file_that_holds_no_settings_is_said(tmp_path: Path, content: bytes, words: str):
     (tmp_path / "params.yaml").write_bytes(content)

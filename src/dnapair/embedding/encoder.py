@@ -155,7 +155,7 @@ def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> 
 def _download(source: str, revision: str | None) -> Path:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         raise DnapairError(
-            f"encoder.source: there is no folder {source!r}, and it is no Hugging Face id (name/model) either."
+            f"encoder.source: there is no folder {source!r}, nor is it a Hugging Face id (name/model)."
         )
     if revision is None:
         raise DnapairError(

@@ -239,7 +239,7 @@ def _lock(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise DnapairError(
-                f"Process {file.read().strip() or '?'} is writing to {folder} already. Wait for it, or end it "
+                f"Process {file.read().strip() or '?'} is writing to {folder}. Wait for it, or end it "
                 "(it lives on when `dvc repro` is killed), then run the same command again."
             ) from None
         file.truncate(0)

@@ -1,4 +1,4 @@
-"""`dnapair doctor`: does this machine, and this folder, have all that the pipeline needs?"""
+"""`dnapair doctor`: whether this machine and this folder have all that the pipeline needs."""
 
 import platform
 import shutil
@@ -105,7 +105,7 @@ def _encoder() -> Iterator[str]:
 
     encoder = open_encoder(load_params().encoder)
     parameters = sum(tensor.numel() for tensor in encoder.model.parameters())
-    yield f"encoder {encoder.name}: k = {encoder.vocabulary.k}, {encoder.dimensions} dimensions, {parameters:,} weights"
+    yield f"encoder {encoder.name}: {encoder.dimensions} dimensions, {parameters:,} weights"
 
 
 def _tracking() -> Iterator[str]:
@@ -130,7 +130,7 @@ def _memory() -> Iterator[str]:
     available = psutil.virtual_memory().available
     if available < _LEAST_MEMORY:
         raise DnapairError(
-            f"Memory: {available / GIGABYTE:.1f} GB available, the pipeline wants {_LEAST_MEMORY / GIGABYTE:.0f}."
+            f"Memory: {available / GIGABYTE:.1f} GB free, the pipeline wants {_LEAST_MEMORY / GIGABYTE:.0f}."
         )
     yield f"memory: {available / GIGABYTE:.0f} GB available, {psutil.cpu_count()} CPUs"
 

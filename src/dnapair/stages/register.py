@@ -67,7 +67,7 @@ def run() -> None:
             params.registration.name,
             bundle,
             identity,
-            _pairs("val").head(2),
+            _pairs("val")[["seq1", "seq2"]].head(2),
             tags,
             _describe(registration, metrics),
         )

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -25,13 +26,15 @@ def parent_metrics() -> dict[str, float]:
 def show() -> None:
     """Print the table and the next commands."""
     metrics = _metrics()
-    console = Console(width=110, highlight=False)
+    console = Console(width=100, highlight=False)
     if not metrics:
         return
-    table = Table(title="Test metrics, with 95 % intervals", title_justify="left")
-    table.add_column("metric")
+    table = Table(
+        title="Test metrics (95 % interval), and baselines", title_justify="left", box=box.SIMPLE_HEAD
+    )
+    table.add_column("metric", no_wrap=True)
     for framework in metrics:
-        table.add_column(framework, justify="right")
+        table.add_column(framework, justify="right", no_wrap=True)
     baselines = _read(paths.report_folder(next(iter(metrics))) / "baselines.json")
     for name in baselines:
         table.add_column(name, justify="right", style="dim")
@@ -57,7 +60,7 @@ def show() -> None:
 
 def _with_interval(framework: str, name: str, value: float) -> str:
     interval = _read(paths.report_folder(framework) / "intervals.json").get(name)
-    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else f"{value:.3f}"
+    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else f"{value:.3f}"
 
 
 def _metrics() -> dict[str, dict[str, Any]]:
