@@ -176,10 +176,11 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except FileNotFoundError as error:
-        made_here = str(error.filename).startswith(("artifacts/", "reports/"))
-        if not made_here:
+        # pyarrow gives the path as the message, everyone else as the filename
+        path = str(error.filename or error)
+        if not path.startswith(("artifacts/", "reports/")):
             raise
-        sys.exit(f"dnapair: {error.filename} is missing. The stage that writes it comes first: dvc repro")
+        sys.exit(f"dnapair: {path} is missing. The stage that writes it comes first: dvc repro")
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
             raise

@@ -168,6 +168,6 @@ def _refuse_ambiguous(sequence: str, name: str) -> None:
     found = find_ambiguous(sequence)
     if found:
         raise DnapairError(
-            f"{name}: letter {found.letter!r} at position {found.position} is not A, C, G or T. The model was "
+            f"{name}: letter {found.letter!r} at position {found.position} is not A, C, G or T. It was "
             "trained with data.ambiguous: error or drop; only a model trained with keep takes such letters."
         )

@@ -259,12 +259,11 @@ def check_store() -> None:
 def _select_experiment() -> str:
     """Make the experiment current that the environment names, or our own; return its id."""
     check_store()
+    given = os.environ.get("MLFLOW_EXPERIMENT_ID")
     if PARENT_VARIABLE in os.environ:
-        chosen = mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE]).info.experiment_id
-    else:
-        chosen = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    name = None if chosen else os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    return str(mlflow.set_experiment(name, chosen).experiment_id)
+        given = str(mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE]).info.experiment_id)
+    name = None if given else os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    return str(mlflow.set_experiment(name, given).experiment_id)
 
 
 def _parent_run(client: mlflow.MlflowClient, experiment: str) -> str | None:

@@ -139,3 +139,8 @@ def test_contradictory_labels_are_an_error_or_dropped(project: Project):
     assert "data.contradictory" in fails_plainly(project, "dnapair", "prepare")
     project.set({"data.contradictory": "drop"})
     project.run("dnapair", "prepare")
+
+
+@pytest.mark.parametrize("stage", ["embed", "scale", "tune"])
+def test_stage_without_its_input_says_what_to_run(project: Project, stage: str):
+    assert "dvc repro" in fails_plainly(project, "dnapair", stage)

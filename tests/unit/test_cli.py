@@ -87,11 +87,3 @@ def test_full_disk_is_one_message(monkeypatch: pytest.MonkeyPatch):
         SystemExit, match=r"No space left on device \(artifacts/x.npy\).*run the same command again"
     ):
         cli.main()
-
-
-def test_stage_without_its_input_says_what_to_run(tmp_path: Path):
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    done = dnapair("embed", cwd=tmp_path, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db")
-    assert done.returncode == 1
-    assert "artifacts/dataset/sequences.parquet is missing" in done.stderr
-    assert "Traceback" not in done.stderr
