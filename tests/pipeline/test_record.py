@@ -133,19 +133,6 @@ def test_logged_models_have_signature_example_and_fixed_requirements(finished: P
         assert pickles == []
 
 
-def test_skipped_stage_is_found_from_the_parent(finished: Project):
-    with changed(finished, {}):
-        output = finished.run("dnapair", "run", "--train.epochs", "2")
-        assert "embed" not in stages_run(output)
-        record = Record(finished)
-        parent = record.parents()[-1]
-        first = record.children(record.parents()[0])
-        assert "embed" not in record.children(parent)
-        assert parent.data.tags["dnapair.run.embed"] == first["embed"].info.run_id
-        assert first["embed"].info.run_id in parent.data.tags["mlflow.note.content"]
-        assert parent.data.tags["dnapair.run.train.torch"] != first["train@torch"].info.run_id
-
-
 def test_bare_dvc_repro_has_one_parent_too(finished: Project):
     before = len(Record(finished).parents())
     finished.run("dvc", "repro", "--force", "--single-item", "prepare", "validate")
@@ -164,16 +151,22 @@ def test_failed_stage_is_recorded_as_failed(finished: Project):
         assert record.children(parent)["validate"].info.status == "FAILED"
 
 
-def test_mlflow_run_with_the_local_environment(finished: Project):
+def test_mlflow_run_with_another_setting_does_what_it_must_and_finds_the_rest(finished: Project):
     with changed(finished, {}):
-        finished.run("mlflow", "run", ".", "--env-manager", "local", "-P", "train.epochs=2")
-        assert "train.epochs" in settings(finished)
+        output = finished.run("mlflow", "run", ".", "--env-manager", "local", "-P", "train.epochs=2")
+        assert stages_run(output)[0] == "train@torch"
+        assert settings(finished)["train.epochs"] == "2"
+        assert len((finished.root / "reports/torch/history.csv").read_text().splitlines()) == 3
         record = Record(finished)
-        parent = record.parents()[-1]
+        first, parent = record.parents()[0], record.parents()[-1]
         children = record.children(parent)
         assert parent.info.status == "FINISHED"
+        assert set(children) == STAGES - {"prepare", "embed", "scale", "validate", "tune"}
         assert children["train@torch"].data.params["train.epochs"] == "2"
-        assert "embed" not in children
+        embedded = record.children(first)["embed"].info.run_id
+        assert parent.data.tags["dnapair.run.embed"] == embedded
+        assert embedded in parent.data.tags["mlflow.note.content"]
+        assert parent.data.tags["dnapair.run.train.torch"] == children["train@torch"].info.run_id
 
 
 def test_mlflow_run_of_one_stage_in_an_environment_by_uv(finished: Project, tmp_path: Path):

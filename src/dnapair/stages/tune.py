@@ -27,9 +27,11 @@ NETWORK_KEYS = ("widths", "dropout")
 def run() -> None:
     """Search on artifacts/normalized, and write reports/best_hyperparameters.json."""
     params = load_params()
+    # how long the network is trained in the end does not matter to a trial
     logged = (
         flatten(params.network, "network") | flatten(params.train, "train") | flatten(params.tune, "tune")
     )
+    del logged["train.epochs"]
     with tracking.stage_run("tune", logged, paths.IDENTITIES) as run:
         network = params.network.model_dump()
         train = {key: getattr(params.train, key) for key in TRAIN_KEYS}
@@ -99,7 +101,7 @@ def identify(params: Params) -> str:
     """Name a search by all that its trials depend on: settings and data."""
     settings: dict[str, Any] = {
         "network": params.network.model_dump(),
-        "train": params.train.model_dump(),
+        "train": params.train.model_dump(exclude={"epochs"}),
         "tune": params.tune.model_dump(),
         "data": [sha256(path) for path in (paths.SCALED, paths.split_file("train"), paths.split_file("val"))],
     }
