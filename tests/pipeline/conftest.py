@@ -16,6 +16,7 @@ SMALL = {
     "encoder.untrained.k": 4,
     "encoder.untrained.layers": 1,
     "encoder.untrained.hidden": 16,
+    "encoder.untrained.heads": 2,
     "encoder.shard_rows": 64,
     "checks.max_clipped_share": 0.1,
     "network.widths": [32, 16],
@@ -45,6 +46,9 @@ class Project:
             "PYTHONWARNINGS": "ignore",
             "CUDA_VISIBLE_DEVICES": "",
         }
+        if "PIP_FIND_LINKS" in os.environ:
+            # uv does not read pip's settings
+            self.env["UV_FIND_LINKS"] = os.environ["PIP_FIND_LINKS"]
 
     @property
     def tracking_uri(self) -> str:
