@@ -16,7 +16,8 @@ import pytest
 from tests.pipeline.conftest import Project
 from tests.pipeline.test_pipeline import changed
 
-pytestmark = pytest.mark.slow
+# MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 MODEL = "models:/dnapair@champion"
 PORT = 5173
