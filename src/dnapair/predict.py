@@ -9,7 +9,6 @@ from tqdm import tqdm
 from dnapair.columns import find_sequences, has_names
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_file
-from dnapair.registry import load_scorer
 from dnapair.tables import Table, open_table
 
 SCORES = ("probability", "label")
@@ -40,6 +39,9 @@ def predict_file(file: Path, output: Path, model: str, chunk: int) -> None:
         raise DnapairError(f"--output {output}: the name must end in .csv or .tsv.")
     table = open_table(file, has_names)
     first, second = find_sequences(table)
+    # after the first look at the table: a wrong one is said without waiting for PyTorch and MLflow
+    from dnapair.registry import load_scorer
+
     scorer = load_scorer(model)
     names = [f"input_{name}" if name in SCORES else name for name in table.names]
     with atomic_file(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as written:

@@ -37,7 +37,7 @@ def show() -> None:
         table.add_column(framework, justify="right", no_wrap=True)
     baselines = _read(paths.report_folder(next(iter(metrics))) / "baselines.json")
     for name in baselines:
-        table.add_column(name, justify="right", style="dim")
+        table.add_column(name, justify="right", style="dim", min_width=10, overflow="fold")
     for name in SHOWN:
         cells = [_with_interval(framework, name, values[name]) for framework, values in metrics.items()]
         others = [f"{scores[name]:.3f}" if name in scores else "" for scores in baselines.values()]
