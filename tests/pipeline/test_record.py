@@ -155,7 +155,7 @@ def test_failed_stage_is_recorded_as_failed(finished: Project):
 def test_mlflow_run_with_another_setting_does_what_it_must_and_finds_the_rest(finished: Project):
     with changed(finished, {}):
         output = finished.run("mlflow", "run", ".", "--env-manager", "local", "-P", "train.epochs=2")
-        assert stages_run(output)[0] == "train@torch"
+        assert "train@torch" in stages_run(output)
         assert settings(finished)["train.epochs"] == "2"
         assert len((finished.root / "reports/torch/history.csv").read_text().splitlines()) == 3
         record = Record(finished)
@@ -188,7 +188,7 @@ def test_tracking_uri_is_obeyed(finished: Project, tmp_path: Path):
             del finished.env["MLFLOW_TRACKING_URI"]
     client = mlflow.MlflowClient(uri, uri)
     # nothing was stale, yet this store lacked the model: it is registered here too
-    assert client.get_model_version_by_alias("dnapair", "champion").version == "1"
+    assert str(client.get_model_version_by_alias("dnapair", "champion").version) == "1"
 
 
 def test_tracking_store_that_does_not_answer_is_one_message(finished: Project):
