@@ -20,7 +20,7 @@ import psutil
 import yaml
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
 from dnapair.errors import DnapairError
@@ -193,17 +193,18 @@ def link_stages(parent: str, identities: Mapping[str, Path]) -> dict[str, str]:
         Run id by stage.
     """
     client = mlflow.MlflowClient()
-    info = client.get_run(parent).info
+    # `mlflow run` has an experiment of its own: the earlier run may be in another one
+    experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
     links = {}
+    lines = []
     for stage, path in identities.items():
-        if path.is_file():
-            runs = find_stage_runs(stage, sha256(path), [info.experiment_id])
-            if runs:
-                links[stage] = runs[0]
-    lines = [
-        f"- **{stage}**: [{run}](#/experiments/{info.experiment_id}/runs/{run})"
-        for stage, run in links.items()
-    ]
+        runs = find_stage_runs(stage, sha256(path), experiments) if path.is_file() else []
+        if runs:
+            info = runs[0].info
+            links[stage] = str(info.run_id)
+            lines.append(
+                f"- **{stage}**: [{info.run_id}](#/experiments/{info.experiment_id}/runs/{info.run_id})"
+            )
     note = "The runs that made what lies in the workspace, those of skipped stages too:\n\n" + "\n".join(
         lines
     )
@@ -212,16 +213,17 @@ def link_stages(parent: str, identities: Mapping[str, Path]) -> dict[str, str]:
     return links
 
 
-def find_stage_runs(stage: str, output_sha256: str, experiments: Sequence[str]) -> list[str]:
+def find_stage_runs(stage: str, output_sha256: str, experiments: Sequence[str]) -> list[Run]:
     """Return the finished runs of a stage that wrote exactly this output, the newest first."""
-    found = mlflow.MlflowClient().search_runs(
-        list(experiments),
-        f"tags.`{STAGE_TAG}` = '{stage}' and tags.`{OUTPUT_TAG}` = '{output_sha256}' "
-        "and attributes.status = 'FINISHED'",
-        order_by=["attributes.start_time DESC"],
-        max_results=10,
+    return list(
+        mlflow.MlflowClient().search_runs(
+            list(experiments),
+            f"tags.`{STAGE_TAG}` = '{stage}' and tags.`{OUTPUT_TAG}` = '{output_sha256}' "
+            "and attributes.status = 'FINISHED'",
+            order_by=["attributes.start_time DESC"],
+            max_results=10,
+        )
     )
-    return [run.info.run_id for run in found]
 
 
 def log_dataset(pointer: Path = Path("data.dvc")) -> None:
