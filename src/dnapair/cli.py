@@ -144,6 +144,14 @@ def predict(
 
 
 @app.command(rich_help_panel=TOOLS)
+def pretrain() -> None:
+    """Make an encoder from your own FASTA; goes on where it was stopped."""
+    from dnapair.stages import pretrain as tool
+
+    tool.run()
+
+
+@app.command(rich_help_panel=TOOLS)
 def export(
     output: Annotated[Path, typer.Option(help="Folder for train.npz, val.npz and test.npz.")] = Path(
         "exported"

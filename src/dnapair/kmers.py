@@ -26,8 +26,8 @@ class KmerVocabulary(NamedTuple):
         Length of a k-mer in bases.
     ids : np.ndarray, shape=(4 ** k,)
         Id of each k-mer, in the order of ``itertools.product("ATCG", repeat=k)``.
-    pad, unk, cls, sep : int
-        Ids of the special tokens.
+    pad, unk, cls, sep, mask : int
+        Ids of the special tokens; where a checkpoint has no [MASK], ``mask`` is ``unk``.
     size : int
         Number of tokens, special ones included.
     """
@@ -38,12 +38,13 @@ class KmerVocabulary(NamedTuple):
     unk: int
     cls: int
     sep: int
+    mask: int
     size: int
 
     @classmethod
     def standard(cls, k: int) -> "KmerVocabulary":
         """Return DNABERT's own vocabulary: five special tokens, then the k-mers in A, T, C, G order."""
-        return cls(k, np.arange(4**k) + len(SPECIAL_TOKENS), 0, 1, 2, 3, 4**k + len(SPECIAL_TOKENS))
+        return cls(k, np.arange(4**k) + len(SPECIAL_TOKENS), 0, 1, 2, 3, 4, 4**k + len(SPECIAL_TOKENS))
 
     @classmethod
     def from_file(cls, path: Path) -> "KmerVocabulary":
@@ -89,7 +90,8 @@ class KmerVocabulary(NamedTuple):
                 "it is not the vocabulary of a DNABERT."
             )
         pad, unk, begin, end = (index[token] for token in SPECIAL_TOKENS[:4])
-        return cls(k, np.array([index[kmer] for kmer in kmers]), pad, unk, begin, end, len(tokens))
+        mask = index.get("[MASK]", unk)
+        return cls(k, np.array([index[kmer] for kmer in kmers]), pad, unk, begin, end, mask, len(tokens))
 
     def write(self, path: Path) -> None:
         """Write ``vocab.txt`` for a vocabulary made by :meth:`standard`."""
@@ -115,6 +117,11 @@ class KmerVocabulary(NamedTuple):
         return ids
 
 
+def base_codes(sequence: str) -> NDArray[np.uint8]:
+    """Return each letter as a number: A, T, C, G = 0 to 3, any other letter 4; shape=(len(sequence),)."""
+    return _BASE_CODES[np.frombuffer(sequence.encode("ascii", "replace"), np.uint8)]
+
+
 def kmer_codes(sequence: str, k: int) -> NDArray[np.int64]:
     """Return each overlapping k-mer as a number in base 4 (A, T, C, G = 0 to 3), or -1.
 
@@ -130,13 +137,41 @@ def kmer_codes(sequence: str, k: int) -> NDArray[np.int64]:
     np.ndarray, shape=(max(len(sequence) - k + 1, 0),)
         -1 where a k-mer touches a letter outside ACGT.
     """
-    bases = _BASE_CODES[np.frombuffer(sequence.encode("ascii", "replace"), np.uint8)]
-    count = max(len(bases) - k + 1, 0)
-    codes = np.zeros(count, np.int64)
-    unknown = np.zeros(count, bool)
+    return codes_of_bases(base_codes(sequence), k)
+
+
+def codes_of_bases(bases: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
+    """Do what :func:`kmer_codes` does, for many sequences of one length at once.
+
+    Parameters
+    ----------
+    bases : np.ndarray, shape=(..., length)
+        As :func:`base_codes` gives them.
+    k
+        Length of a k-mer in bases.
+
+    Returns
+    -------
+    np.ndarray, shape=(..., max(length - k + 1, 0))
+        -1 where a k-mer touches a letter outside ACGT.
+    """
+    count = max(bases.shape[-1] - k + 1, 0)
+    codes = np.zeros((*bases.shape[:-1], count), np.int64)
+    unknown = np.zeros(codes.shape, bool)
     for offset in range(k):
-        part = bases[offset : offset + count]
+        part = bases[..., offset : offset + count]
         codes = codes * 4 + part
         unknown |= part == _NOT_A_BASE
     codes[unknown] = -1
     return codes
+
+
+def complement_codes(k: int) -> NDArray[np.int64]:
+    """Return the code of each k-mer's reverse complement, shape=(4 ** k,)."""
+    codes = np.arange(4**k)
+    complements = np.zeros_like(codes)
+    for _ in range(k):
+        # A, T, C, G = 0 to 3: a base and its complement differ in the last bit
+        complements = complements * 4 + (codes % 4 ^ 1)
+        codes //= 4
+    return complements

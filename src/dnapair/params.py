@@ -11,6 +11,7 @@ from dnapair.errors import DnapairError
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=1, lt=2**31)]
+BERT_KMERS = 510
 Width = Annotated[int, Field(ge=1, le=65536)]
 
 
@@ -84,6 +85,7 @@ class Encoder(Section):
     allow_pytorch_bin: bool
     pooling: Literal["mean", "cls", "max"]
     strand: Literal["forward", "both"]
+    normalize: bool
     batch_tokens: Annotated[int, Field(ge=512)]
     shard_rows: Positive
     device: Literal["auto", "cpu", "cuda"]
@@ -189,6 +191,89 @@ class Register(Section):
     alias: Annotated[str, Field(min_length=1)]
 
 
+class WarmStart(Section):
+    """The bag of k-mers that the BERT's weights are trained as first."""
+
+    steps: Annotated[int, Field(ge=0)]
+    batch_pairs: Annotated[int, Field(ge=2)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    dropout: Share
+
+
+class Contrastive(Section):
+    """Two fragments of one genome are neighbours."""
+
+    weight: Annotated[float, Field(ge=0)]
+    batch_pairs: Annotated[int, Field(ge=2)]
+
+
+class MaskedKmers(Section):
+    """Hidden spans of k-mers are guessed."""
+
+    weight: Annotated[float, Field(ge=0)]
+    fragments: Positive
+    share: Annotated[float, Field(gt=0, lt=1)]
+    span: Positive
+
+
+class Pretrain(Section):
+    """How an encoder of one's own is made."""
+
+    fasta: str
+    output: Annotated[str, Field(min_length=1)]
+    description: str
+    license: str | None
+    genome: str
+    train_genomes: list[str] | None
+    held_out: Share
+    crop: Annotated[int, Field(ge=16)]
+    min_length: Annotated[int, Field(ge=16)]
+    reverse_complement: bool
+    strand: Literal["forward", "both"]
+    k: Annotated[int, Field(ge=4, le=6)]
+    layers: Annotated[int, Field(ge=1, le=48)]
+    hidden: Annotated[int, Field(ge=8, le=8192)]
+    heads: Annotated[int, Field(ge=1, le=128)]
+    feed_forward: Annotated[int, Field(ge=8, le=65536)]
+    dropout: Share
+    warm_start: WarmStart
+    contrastive: Contrastive
+    masked: MaskedKmers
+    steps: Annotated[int, Field(ge=0)]
+    micro_batch: Positive
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip_norm: Annotated[float, Field(gt=0)]
+    probe_steps: Positive
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+    precision: Literal["auto", "float32", "bfloat16"]
+    device: Literal["auto", "cpu", "cuda"]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Pretrain":
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) is not a multiple of heads ({self.heads})")
+        if self.warm_start.steps and self.hidden // self.heads < 4:
+            raise ValueError(f"hidden ({self.hidden}) gives each of {self.heads} heads fewer than 4")
+        if self.crop - self.k + 1 > BERT_KMERS:
+            raise ValueError(
+                f"crop ({self.crop}) has more than {BERT_KMERS} {self.k}-mers, and a BERT has 512 positions"
+            )
+        if not self.masked.span + self.k <= self.min_length <= self.crop:
+            raise ValueError(
+                f"min_length ({self.min_length}) is not between masked.span + k "
+                f"({self.masked.span + self.k}) and crop ({self.crop})"
+            )
+        if not self.contrastive.weight and not self.masked.weight:
+            raise ValueError("contrastive.weight and masked.weight are both 0: there is nothing to learn")
+        if not self.steps and not self.warm_start.steps:
+            raise ValueError("steps and warm_start.steps are both 0: there is nothing to do")
+        return self
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -202,6 +287,7 @@ class Params(Section):
     tune: Tune
     evaluate: Evaluate
     registration: Annotated[Register, Field(alias="register")]
+    pretrain: Pretrain
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

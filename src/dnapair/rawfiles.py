@@ -88,6 +88,39 @@ def find_files(
     return RawFiles(folder, chosen_tables, chosen_fastas, [file for file in kinds if file not in used])
 
 
+def fasta_files(path: Path, setting: str) -> list[Path]:
+    """Find the FASTA files that a setting names.
+
+    Parameters
+    ----------
+    path
+        One file, of any name, or a folder.
+    setting
+        The setting's name, for messages.
+
+    Returns
+    -------
+    list of Path
+        At least one, sorted by name.
+
+    Raises
+    ------
+    DnapairError
+        If the path is not there, or the folder has no FASTA file.
+    """
+    if not path.exists():
+        raise DnapairError(f"{path} ({setting}) is not there. Name a FASTA file, or a folder of them.")
+    if path.is_file():
+        return [path]
+    found = [file for file in sorted(_visible_files(path)) if _kind(file) == "fasta"]
+    if not found:
+        raise DnapairError(
+            f"{path} ({setting}) has no FASTA file: none ends in {', '.join(sorted(FASTA_SUFFIXES))}, or in "
+            "one of these and .gz."
+        )
+    return found
+
+
 def _visible_files(folder: Path) -> Iterator[Path]:
     for file in folder.rglob("*"):
         if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):

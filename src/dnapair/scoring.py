@@ -28,7 +28,7 @@ class Settings(NamedTuple):
 
     Attributes
     ----------
-    pooling, strand, batch_tokens
+    pooling, strand, normalize, batch_tokens
         As the embeddings were made, see :class:`~dnapair.embedding.embedder.Embedder`.
     ambiguous
         ``keep`` lets letters outside ACGT through; all else refuses them.
@@ -38,6 +38,7 @@ class Settings(NamedTuple):
 
     pooling: Pooling
     strand: Strand
+    normalize: bool
     batch_tokens: int
     ambiguous: str
     threshold: float
@@ -111,7 +112,11 @@ class PairScorer:
         self.settings = Settings(**content)
         encoder = load_encoder(str(folder / "encoder"), None, allow_pytorch_bin=False)
         self._embedder = Embedder(
-            encoder, self.settings.pooling, self.settings.strand, self.settings.batch_tokens
+            encoder,
+            self.settings.pooling,
+            self.settings.strand,
+            self.settings.normalize,
+            self.settings.batch_tokens,
         )
         self._scaler = Scaler.load(folder / "scaler.safetensors")
         spec = NetworkSpec.from_json(json.loads((folder / "network.json").read_text(encoding="utf-8")))

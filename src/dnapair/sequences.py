@@ -1,7 +1,7 @@
 """DNA sequences: FASTA files, one way to write a sequence, letters outside ACGT, reverse complement."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -165,15 +165,30 @@ def read_fasta(paths: Sequence[Path]) -> Fasta:
     return fasta
 
 
-def _read_records(path: Path, ids: list[str], sequences: list[str]) -> None:
+def fasta_records(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Go through a FASTA file, plain or gz, with a progress bar.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Yields
+    ------
+    tuple
+        The record's number, from 1, its whole header, and its text as it stands there.
+
+    Raises
+    ------
+    DnapairError
+        If the file is damaged, is not FASTA or has no records.
+    """
     number = 0
     try:
         with open_raw(path) as file, dnaio.open(file, fileformat="fasta") as reader:
             shown = tqdm(reader, desc=f"read {path.name}", unit="record", dynamic_ncols=True, disable=None)
             for number, record in enumerate(shown, start=1):
-                sequence = _record_sequence(path, number, record.id, record.sequence)
-                ids.append(record.id)
-                sequences.append(sequence)
+                yield number, record.name, record.sequence
     except UnicodeDecodeError:
         raise not_utf8(path) from None
     except dnaio.FileFormatError as error:
@@ -181,6 +196,13 @@ def _read_records(path: Path, ids: list[str], sequences: list[str]) -> None:
         raise DnapairError(f"{path}{line}: not FASTA: {error.message}") from None
     if number == 0:
         raise DnapairError(f"{path} is empty: a FASTA file needs at least one record.")
+
+
+def _read_records(path: Path, ids: list[str], sequences: list[str]) -> None:
+    for number, header, text in fasta_records(path):
+        record_id = header.split(maxsplit=1)[0] if header and not header[0].isspace() else ""
+        sequences.append(_record_sequence(path, number, record_id, text))
+        ids.append(record_id)
 
 
 def _record_sequence(path: Path, number: int, record_id: str, text: str) -> str:

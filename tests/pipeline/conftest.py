@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SMALL = {
+    "encoder.source": "untrained",
     "encoder.untrained.k": 4,
     "encoder.untrained.layers": 1,
     "encoder.untrained.hidden": 16,

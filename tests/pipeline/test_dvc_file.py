@@ -9,6 +9,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PRETRAINING = yaml.safe_load((ROOT / "encoders" / "dvc.yaml").read_text())["stages"]
 MATRIX = ("torch", "tensorflow")
 SECTION_NAMES = {"registration": "register"}
 
@@ -57,8 +58,16 @@ def test_stage_names_exactly_the_settings_it_reads(stage: str):
 
 def test_every_setting_is_read_by_some_stage():
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
-    read = {key for stage in STAGES.values() for key in stage["params"]}
+    stages = [*STAGES.values(), PRETRAINING["pretrain"]]
+    read = {key for stage in stages for key in stage["params"]}
     assert set(sections) == {key for key in read if "." not in key}
+
+
+def test_pretraining_depends_on_exactly_the_files_it_imports(imports: grimp.ImportGraph):
+    expected = imported_files(imports, "pretrain", None)
+    paste = "\n".join(f"      - {file}" for file in sorted(expected))
+    listed = code_dependencies(PRETRAINING["pretrain"], None)
+    assert set(listed) == expected, f"deps of pretrain in encoders/dvc.yaml should be:\n{paste}"
 
 
 def test_stages_have_the_promised_names():
@@ -94,6 +103,7 @@ def test_entry_points_of_the_mlflow_project():
         "main",
         "prepare",
         "embed",
+        "pretrain",
         "tune",
         "train",
         "evaluate",

@@ -45,7 +45,7 @@ def test_help_names_every_verb(tmp_path: Path):
     done = dnapair("--help", cwd=tmp_path)
     assert done.returncode == 0
     verbs = [command.callback.__name__ for command in cli.app.registered_commands]
-    assert len(verbs) == 12
+    assert len(verbs) == 13
     assert [verb for verb in verbs if f" {verb} " not in done.stdout] == []
 
 

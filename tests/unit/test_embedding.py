@@ -23,7 +23,7 @@ def encoder() -> Encoder:
 def embed(
     encoder: Encoder, sequences: list[str], pooling="mean", strand="forward", batch_tokens=512
 ) -> np.ndarray:
-    return Embedder(encoder, pooling, strand, batch_tokens, "cpu").embed(sequences)
+    return Embedder(encoder, pooling, strand, False, batch_tokens, "cpu").embed(sequences)
 
 
 def hidden(encoder: Encoder, ids: list[int]) -> np.ndarray:
@@ -108,6 +108,15 @@ def test_batches_hold_every_kmer_once_within_the_budget(sequences, batch_tokens)
     assert [sorted(ids) for ids in seen] == [sorted(vocabulary.encode(s).tolist()) for s in sequences]
 
 
+def test_normalized_embeddings_keep_their_direction_at_length_1(encoder: Encoder):
+    sequences = ["ACGTTGCAACGT", "TTTTTTTTTTAC"]
+    plain, normal = (
+        Embedder(encoder, "mean", "both", normalize, 512, "cpu").embed(sequences)
+        for normalize in (False, True)
+    )
+    np.testing.assert_allclose(normal, plain / np.linalg.norm(plain, axis=1, keepdims=True), rtol=1e-6)
+
+
 def test_no_sequences_are_no_embeddings(encoder: Encoder):
     assert embed(encoder, []).shape == (0, 16)
 
@@ -126,4 +135,4 @@ def test_cuda_where_there_is_none_is_said(encoder: Encoder):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(DnapairError, match="no GPU"):
-        Embedder(encoder, "mean", "forward", 512, "cuda")
+        Embedder(encoder, "mean", "forward", False, 512, "cuda")

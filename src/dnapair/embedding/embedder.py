@@ -30,6 +30,8 @@ class Embedder:
         ``mean``, ``cls`` or ``max``, see :class:`~dnapair.embedding.pooling.Pool`.
     strand
         ``forward``, or ``both``: the mean over the sequence and its reverse complement.
+    normalize
+        Whether embeddings are brought to length 1, so that only their direction counts.
     batch_tokens
         The most tokens in one batch.
     device
@@ -37,13 +39,20 @@ class Embedder:
     """
 
     def __init__(
-        self, encoder: Encoder, pooling: Pooling, strand: Strand, batch_tokens: int, device: str = "auto"
+        self,
+        encoder: Encoder,
+        pooling: Pooling,
+        strand: Strand,
+        normalize: bool,
+        batch_tokens: int,
+        device: str = "auto",
     ) -> None:
         self.encoder = encoder
         self.pooling = pooling
         self.strand = strand
+        self.normalize = normalize
         self.batch_tokens = batch_tokens
-        self.device = _device(device)
+        self.device = choose_device(device, "encoder.device")
         self.encoder.model.to(self.device)
 
     def embed(self, sequences: Sequence[str]) -> NDArray[np.float32]:
@@ -66,6 +75,9 @@ class Embedder:
         if self.strand == "both":
             values += self._embed_strand([reverse_complement(sequence) for sequence in sequences])
             values /= 2
+        if self.normalize:
+            lengths = np.linalg.norm(values, axis=1, keepdims=True)
+            values /= np.where(lengths > 0, lengths, 1)
         return values
 
     @torch.inference_mode()
@@ -115,7 +127,21 @@ def check_embeddable(sequences: Sequence[str], names: Sequence[str], k: int) -> 
         )
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str, setting: str) -> torch.device:
+    """Return the device that a setting asks for.
+
+    Parameters
+    ----------
+    name
+        ``auto`` (CUDA where there is a GPU), ``cpu`` or ``cuda``.
+    setting
+        The setting's name, for the message.
+
+    Raises
+    ------
+    DnapairError
+        If it asks for a GPU and there is none.
+    """
     if name == "cuda" and not torch.cuda.is_available():
-        raise DnapairError("encoder.device: cuda, but PyTorch sees no GPU here. Set it to auto or cpu.")
+        raise DnapairError(f"{setting}: cuda, but PyTorch sees no GPU here. Set it to auto or cpu.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

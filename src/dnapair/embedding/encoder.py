@@ -105,7 +105,8 @@ def build_untrained(k: int, layers: int, hidden: int, heads: int, seed: int) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BertModel(config, add_pooling_layer=False)
-    return _wrap(model, vocabulary, name="")
+    model.requires_grad_(False)
+    return wrap(model, vocabulary, name="")
 
 
 def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> Encoder:
@@ -149,7 +150,9 @@ def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> 
             )
     vocabulary = KmerVocabulary.from_file(folder / "vocab.txt")
     config = _read_config(config_file, vocabulary)
-    return _wrap(_load_weights(folder, config), vocabulary, name=_name(source, revision))
+    model = _load_weights(folder, config)
+    model.requires_grad_(False)
+    return wrap(model, vocabulary, name=_name(source, revision))
 
 
 def _download(source: str, revision: str | None) -> Path:
@@ -228,10 +231,10 @@ def _name(source: str, revision: str | None) -> str:
     return source if Path(source).is_dir() else f"{source}@{revision}"
 
 
-def _wrap(model: BertModel, vocabulary: KmerVocabulary, name: str) -> Encoder:
+def wrap(model: BertModel, vocabulary: KmerVocabulary, name: str) -> Encoder:
+    """Make an encoder of a model that is at hand; it is put into evaluation mode."""
     untrained = getattr(model.config, _UNTRAINED_KEY, None)
     model.eval()
-    model.requires_grad_(False)
     return Encoder(
         model=model,
         vocabulary=vocabulary,
@@ -245,7 +248,7 @@ def _fingerprint(model: BertModel, ids: NDArray[np.int64]) -> str:
     digest = hashlib.sha256(ids.tobytes())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -63,7 +63,7 @@ def baselines(
     counts = count_kmers(sequences)
     scorers: dict[str, Callable[[Pairs], np.ndarray]] = {
         "embedding cosine": lambda pairs: cosines(matrix, pairs),
-        "4-mer logistic regression": _fit_kmers(counts, splits["train"], seed),
+        "4-mer logistic regression": fit_kmers(counts, splits["train"], seed),
     }
     for name, score in scorers.items():
         threshold = best_threshold(val.labels, score(val))
@@ -114,7 +114,23 @@ def _columns() -> np.ndarray:
     return columns
 
 
-def _fit_kmers(shares: np.ndarray, train: Pairs, seed: int) -> Callable[[Pairs], np.ndarray]:
+def fit_kmers(shares: np.ndarray, train: Pairs, seed: int) -> Callable[[Pairs], np.ndarray]:
+    """Fit a logistic regression on the absolute differences of 4-mer shares.
+
+    Parameters
+    ----------
+    shares : np.ndarray, shape=(rows, 136)
+        As :func:`count_kmers` gives them.
+    train
+        Pairs of train; at most :data:`FITTED_PAIRS` of them, drawn by ``seed``, are used.
+    seed
+        Of that draw.
+
+    Returns
+    -------
+    callable
+        Pairs to the probability that each is related, shape=(n,).
+    """
     chosen = np.arange(train.labels.size)
     if chosen.size > FITTED_PAIRS:
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, FITTED_PAIRS, replace=False))

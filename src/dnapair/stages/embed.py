@@ -23,6 +23,7 @@ def run() -> None:
             encoder,
             params.encoder.pooling,
             params.encoder.strand,
+            params.encoder.normalize,
             params.encoder.batch_tokens,
             params.encoder.device,
         )
@@ -33,6 +34,7 @@ def run() -> None:
             "k": encoder.vocabulary.k,
             "pooling": params.encoder.pooling,
             "strand": params.encoder.strand,
+            "normalize": params.encoder.normalize,
             "sequences_sha256": sha256(paths.SEQUENCES),
         }
         store = write_store(

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 from dnapair import registry, tracking
 from dnapair.errors import DnapairError
 from dnapair.files import sha256
 from dnapair.params import check_params, load_params
 from dnapair.stages import paths, summary
+
+PRETRAIN = "pretrain"
+_PRETRAIN_TARGET = "encoders/dvc.yaml:pretrain"
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -31,6 +35,11 @@ def run(arguments: Sequence[str]) -> None:
     targets, overrides = _parse(arguments)
     _check(overrides)
     changes = [word for key, value in overrides.items() for word in ("--set-param", f"{key}={value}")]
+    if PRETRAIN in targets:
+        if len(targets) > 1:
+            raise DnapairError(f"{PRETRAIN} runs alone: it is not a part of the pipeline.")
+        _pretrain(overrides)
+        return
     with tracking.pipeline_run() as parent:
         # `dvc exp run` rather than a rewrite of our own: it records the changed settings as an experiment
         _dvc(["exp", "run", *changes, *targets] if overrides else ["repro", *targets], parent)
@@ -43,6 +52,28 @@ def run(arguments: Sequence[str]) -> None:
         tracking.StageRun(parent, None).log_metrics(summary.parent_metrics())
     if not targets:
         summary.show()
+
+
+def _pretrain(overrides: dict[str, str]) -> None:
+    # not `dvc exp run`: it takes away new files that DVC does not track, and so the encoder
+    with modify_yaml("params.yaml") as content:
+        for key, value in overrides.items():
+            section = content
+            *path, last = key.split(".")
+            for name in path:
+                section = section[name]
+            section[last] = yaml.safe_load(value)
+    with tracking.pipeline_run() as parent:
+        _dvc(["repro", "prepare"], parent)
+        fetched = subprocess.run(["encoders/fetch_genes.sh", load_params().pretrain.fasta], check=False)
+        if fetched.returncode:
+            raise DnapairError("The genes could not be fetched: the reason stands above.")
+        # it is frozen, so that nothing but a wish for it runs it
+        _dvc(["unfreeze", _PRETRAIN_TARGET], parent)
+        try:
+            _dvc(["repro", "--force", "--single-item", _PRETRAIN_TARGET], parent)
+        finally:
+            _dvc(["freeze", _PRETRAIN_TARGET], parent)
 
 
 def _parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:

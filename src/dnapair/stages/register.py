@@ -39,6 +39,7 @@ def run() -> None:
         settings = Settings(
             params.encoder.pooling,
             params.encoder.strand,
+            params.encoder.normalize,
             params.encoder.batch_tokens,
             params.data.ambiguous,
             float(training[winner]["threshold"]),

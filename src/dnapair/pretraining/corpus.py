@@ -1,0 +1,171 @@
+"""What an encoder is pretrained on: the genes of named genomes, packed into one array of bases."""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnapair.errors import DnapairError
+from dnapair.kmers import base_codes
+from dnapair.rawfiles import listing
+from dnapair.sequences import fasta_records, normalize
+
+
+class Corpus(NamedTuple):
+    """Records of FASTA files, one after the other, sorted by genome.
+
+    Attributes
+    ----------
+    bases : np.ndarray, shape=(total,)
+        uint8: A, T, C, G = 0 to 3, any other letter 4.
+    starts : np.ndarray, shape=(records + 1,)
+        Record ``i`` is ``bases[starts[i]:starts[i + 1]]``.
+    genomes : np.ndarray, shape=(records,)
+        Number of each record's genome, never falling.
+    names : list of str
+        Name of each genome, sorted.
+    left_out : int
+        Records that were read and not kept: too short, or of a genome that may not be used.
+    """
+
+    bases: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    genomes: NDArray[np.int64]
+    names: list[str]
+    left_out: int
+
+    @property
+    def records(self) -> int:
+        """Number of records."""
+        return len(self.genomes)
+
+    def without(self, genomes: Collection[str]) -> "Corpus":
+        """Return the corpus without some of its genomes."""
+        kept = np.array([number for number, name in enumerate(self.names) if name not in genomes], np.int64)
+        rows = np.flatnonzero(np.isin(self.genomes, kept))
+        parts = [self.bases[self.starts[row] : self.starts[row + 1]] for row in rows]
+        names = [self.names[number] for number in kept]
+        left_out = self.left_out + self.records - len(rows)
+        return _pack(parts, np.searchsorted(kept, self.genomes[rows]), names, left_out)
+
+
+def read_corpus(
+    files: Sequence[Path], pattern: str, allowed: Collection[str] | None, minimum: int, named: bool
+) -> Corpus:
+    """Read the records that an encoder may be pretrained on.
+
+    Parameters
+    ----------
+    files
+        FASTA files, plain or gz.
+    pattern
+        Regular expression searched in each header; its first group that matched is the genome's name.
+    allowed
+        Names of the genomes that may be used, any record without a name being left out; None: every record.
+    minimum
+        Records shorter than this, in bases, are left out.
+    named
+        Whether every record must have a genome, as the contrastive objective needs it. Where it need not,
+        a record without one is a genome of its own.
+
+    Returns
+    -------
+    Corpus
+        At least one record.
+
+    Raises
+    ------
+    DnapairError
+        If a file can't be read, the pattern is none, a header has no genome where one is needed, or
+        nothing is left.
+    """
+    search = _compile(pattern)
+    packed: list[NDArray[np.uint8]] = []
+    found: list[str] = []
+    longest: int | None = None
+    total = 0
+    for file in files:
+        for number, header, text in fasta_records(file):
+            total += 1
+            name = _genome(search.search(header))
+            if name is None and allowed is None:
+                if named:
+                    raise _no_genome(file, number, header, pattern)
+                name = f"{file.name}, record {number}"
+            if name is None or (allowed is not None and name not in allowed):
+                continue
+            longest = max(longest or 0, len(text))
+            if len(text) >= minimum:
+                packed.append(base_codes(_normalize(file, number, text)))
+                found.append(name)
+    if not found:
+        raise _nothing_left(files, pattern, allowed, longest, minimum)
+    names, numbers = np.unique(np.array(found), return_inverse=True)
+    order = np.argsort(numbers, kind="stable")
+    return _pack([packed[row] for row in order], numbers[order], names.tolist(), total - len(found))
+
+
+def held_out(names: Sequence[str], share: float, seed: int) -> list[str]:
+    """Draw the genomes that are kept from pretraining, so that what learns on top sees unseen ones too."""
+    count = round(share * len(names))
+    drawn = np.random.default_rng([seed, 1]).permutation(len(names))[:count]
+    return sorted(names[number] for number in drawn)
+
+
+def _pack(
+    parts: list[NDArray[np.uint8]], genomes: NDArray[np.int64], names: list[str], left_out: int
+) -> Corpus:
+    lengths = np.array([len(part) for part in parts], np.int64)
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    return Corpus(np.concatenate([np.empty(0, np.uint8), *parts]), starts, genomes, names, left_out)
+
+
+def _compile(pattern: str) -> "re.Pattern[str]":
+    try:
+        search = re.compile(pattern)
+    except re.error as error:
+        raise DnapairError(f"pretrain.genome: {pattern!r} is no regular expression: {error}.") from None
+    if not search.groups:
+        raise DnapairError(
+            f"pretrain.genome: {pattern!r} has no group. Put brackets around the name: genome=(\\S+)"
+        )
+    return search
+
+
+def _genome(match: "re.Match[str] | None") -> str | None:
+    return next((group for group in match.groups() if group), None) if match else None
+
+
+def _normalize(file: Path, number: int, text: str) -> str:
+    try:
+        return normalize(text)
+    except DnapairError as error:
+        raise DnapairError(f"{file}, record {number}: {error}.") from None
+
+
+def _no_genome(file: Path, number: int, header: str, pattern: str) -> DnapairError:
+    return DnapairError(
+        f"{file}, record {number} (>{header}) names no genome: nothing in its header fits {pattern!r} "
+        "(pretrain.genome). The contrastive objective needs to know which records are of one genome. Write "
+        "`genome=NAME` into the headers, set pretrain.genome to what they have, or set "
+        "pretrain.contrastive.weight: 0 for masked k-mers alone, which need no genomes."
+    )
+
+
+def _nothing_left(
+    files: Sequence[Path], pattern: str, allowed: Collection[str] | None, longest: int | None, minimum: int
+) -> DnapairError:
+    where = ", ".join(str(file) for file in files)
+    if longest is not None:
+        return DnapairError(
+            f"{where}: no record is as long as pretrain.min_length, {minimum} bases; the longest has "
+            f"{longest}. Lower pretrain.min_length, and pretrain.crop with it."
+        )
+    examples = listing(sorted(allowed or ()), len(allowed or ()))
+    return DnapairError(
+        f"{where}: no record is of a genome that may be used (pretrain.train_genomes). Names are looked "
+        f"for by {pattern!r} (pretrain.genome) in the headers. Allowed are:\n{examples}"
+    )
