@@ -60,7 +60,10 @@ def settings(project: Project) -> dict[str, str]:
             )
         return flat
 
-    return flatten(yaml.safe_load((project.root / "params.yaml").read_text()), "")
+    content = yaml.safe_load((project.root / "params.yaml").read_text())
+    # pretraining is no stage of the pipeline and has a run of its own
+    del content["pretrain"]
+    return flatten(content, "")
 
 
 def test_one_parent_a_child_for_each_stage_a_grandchild_for_each_trial(finished: Project):
