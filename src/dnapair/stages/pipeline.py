@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from dvc.utils.serialize import modify_yaml
@@ -33,12 +34,20 @@ def run(arguments: Sequence[str]) -> None:
         If a setting is unknown or impossible, or a stage failed.
     """
     targets, overrides = _parse(arguments)
-    _check(overrides)
+    if overrides:
+        # before anything is written
+        content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        _change(content, overrides)
+        check_params(content, "The settings given")
     changes = [word for key, value in overrides.items() for word in ("--set-param", f"{key}={value}")]
     if PRETRAIN in targets:
         if len(targets) > 1:
             raise DnapairError(f"{PRETRAIN} runs alone: it is not a part of the pipeline.")
-        _pretrain(overrides)
+        if overrides:
+            # not `dvc exp run`: it takes away new files that DVC does not track, and so the encoder
+            with modify_yaml("params.yaml") as content:
+                _change(content, overrides)
+        _pretrain()
         return
     with tracking.pipeline_run() as parent:
         # `dvc exp run` rather than a rewrite of our own: it records the changed settings as an experiment
@@ -54,15 +63,7 @@ def run(arguments: Sequence[str]) -> None:
         summary.show()
 
 
-def _pretrain(overrides: dict[str, str]) -> None:
-    # not `dvc exp run`: it takes away new files that DVC does not track, and so the encoder
-    with modify_yaml("params.yaml") as content:
-        for key, value in overrides.items():
-            section = content
-            *path, last = key.split(".")
-            for name in path:
-                section = section[name]
-            section[last] = yaml.safe_load(value)
+def _pretrain() -> None:
     with tracking.pipeline_run() as parent:
         _dvc(["repro", "prepare"], parent)
         fetched = subprocess.run(["encoders/fetch_genes.sh", load_params().pretrain.fasta], check=False)
@@ -94,19 +95,15 @@ def _parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return targets, overrides
 
 
-def _check(overrides: dict[str, str]) -> None:
-    # before DVC writes them into params.yaml
-    content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")) if overrides else {}
+def _change(content: dict[str, Any], overrides: dict[str, str]) -> None:
     for key, value in overrides.items():
-        section = content
+        section: Any = content
         *path, last = key.split(".")
         for name in path:
             section = section.get(name) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
             raise DnapairError(f"--{key}: params.yaml has no such setting.")
         section[last] = yaml.safe_load(value)
-    if overrides:
-        check_params(content, "The settings given")
 
 
 def _dvc(arguments: Sequence[str], parent: str) -> None:

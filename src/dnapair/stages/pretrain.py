@@ -106,7 +106,7 @@ def run() -> None:
 def _train(
     settings: Pretrain,
     corpus: Corpus,
-    probe: Probe | None,
+    probe: Probe,
     standing: Standing | None,
     watch: Watch,
     record: tracking.StageRun,
@@ -202,7 +202,7 @@ def allowed_genomes(columns: list[str]) -> set[str]:
     return allowed
 
 
-def _probe(seed: int) -> tuple[Probe | None, dict[str, float]]:
+def _probe(seed: int) -> tuple[Probe, dict[str, float]]:
     """Build the probe on the validation pairs, and give the figures of 4-mers on the same pairs."""
     table = pq.read_table(_prepared(paths.PAIRS), columns=["row1", "row2", "label", "split"]).to_pandas()
     sequences = pq.read_table(paths.SEQUENCES)["sequence"].to_pylist()
