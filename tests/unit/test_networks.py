@@ -44,7 +44,7 @@ def trained_weights(spec: NetworkSpec) -> Weights:
     rng = np.random.default_rng(1)
     start = initial_weights(spec, 1)
     return {
-        name: start[name] + rng.uniform(-0.3, 0.3, start[name].shape).astype(np.float32) for name in start
+        name: start[name] + rng.uniform(-0.05, 0.05, start[name].shape).astype(np.float32) for name in start
     }
 
 

@@ -197,7 +197,8 @@ def test_one_pair_left_over_does_not_stop_batch_normalisation(framework: str, ma
 def test_batch_of_prediction_changes_nothing(framework: str, matrix: np.ndarray):
     learner = make_learner(framework, SPEC, LEARNER)
     some, all_at_once = (predict(learner, matrix, VAL.rows1, VAL.rows2, batch) for batch in (7, 1000))
-    np.testing.assert_allclose(some, all_at_once, atol=1e-6)
+    # a matrix product sums in another order for another number of rows
+    np.testing.assert_allclose(some, all_at_once, atol=1e-5)
     assert predict(learner, matrix, VAL.rows1[:0], VAL.rows2[:0]).shape == (0,)
 
 
