@@ -78,7 +78,7 @@ class Untrained(Section):
 
 
 class Encoder(Section):
-    """The encoder and how sequences go through it."""
+    """The encoder, and what of its output is an embedding."""
 
     source: str
     revision: str | None
@@ -86,10 +86,16 @@ class Encoder(Section):
     pooling: Literal["mean", "cls", "max"]
     strand: Literal["forward", "both"]
     normalize: bool
+    untrained: Untrained
+
+
+class Embed(Section):
+    """How sequences are sent through the encoder."""
+
+    precision: Literal["auto", "float32", "bfloat16"]
+    device: Literal["auto", "cpu", "cuda"]
     batch_tokens: Annotated[int, Field(ge=512)]
     shard_rows: Positive
-    device: Literal["auto", "cpu", "cuda"]
-    untrained: Untrained
 
 
 class Scale(Section):
@@ -280,6 +286,7 @@ class Params(Section):
     data: Data
     split: Split
     encoder: Encoder
+    embed: Embed
     scale: Scale
     checks: Checks
     network: Network

@@ -18,7 +18,7 @@ SMALL = {
     "encoder.untrained.layers": 1,
     "encoder.untrained.hidden": 16,
     "encoder.untrained.heads": 2,
-    "encoder.shard_rows": 64,
+    "embed.shard_rows": 64,
     "checks.max_clipped_share": 0.1,
     "network.widths": [32, 16],
     "train.epochs": 3,

@@ -40,7 +40,7 @@ def fails_plainly(project: Project, *command: str) -> str:
 
 
 def test_full_disk_while_embedding_keeps_what_was_finished(project: Project, small_disk: Path):
-    project.set({"encoder.shard_rows": 16})
+    project.set({"embed.shard_rows": 16})
     project.run("dnapair", "prepare")
     message = fails_plainly(project, "dnapair", "embed")
     assert "No space left" in message

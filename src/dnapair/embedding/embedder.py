@@ -52,7 +52,7 @@ class Embedder:
         self.strand = strand
         self.normalize = normalize
         self.batch_tokens = batch_tokens
-        self.device = choose_device(device, "encoder.device")
+        self.device = choose_device(device, "embed.device")
         self.encoder.model.to(self.device)
 
     def embed(self, sequences: Sequence[str]) -> NDArray[np.float32]:

@@ -14,7 +14,8 @@ from dnapair.stages.encoders import open_encoder
 def run() -> None:
     """Embed artifacts/dataset/sequences.parquet into artifacts/embeddings."""
     params = load_params()
-    with tracking.stage_run("embed", flatten(params.encoder, "encoder"), paths.IDENTITIES) as run:
+    logged = flatten(params.encoder, "encoder") | flatten(params.embed, "embed")
+    with tracking.stage_run("embed", logged, paths.IDENTITIES) as run:
         encoder = open_encoder(params.encoder)
         table = pq.read_table(paths.SEQUENCES)
         sequences, ids = table["sequence"], table["id"]
@@ -24,8 +25,8 @@ def run() -> None:
             params.encoder.pooling,
             params.encoder.strand,
             params.encoder.normalize,
-            params.encoder.batch_tokens,
-            params.encoder.device,
+            params.embed.batch_tokens,
+            params.embed.device,
         )
         made_by = {
             "encoder": encoder.name,
@@ -41,7 +42,7 @@ def run() -> None:
             paths.EMBEDDINGS,
             made_by,
             rows=len(sequences),
-            shard_rows=params.encoder.shard_rows,
+            shard_rows=params.embed.shard_rows,
             embed=lambda start, stop: embedder.embed(sequences[start:stop].to_pylist()),
         )
         run.log_params({"encoder.name": encoder.name, "encoder.sha256": encoder.fingerprint})

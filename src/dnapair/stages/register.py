@@ -40,7 +40,7 @@ def run() -> None:
             params.encoder.pooling,
             params.encoder.strand,
             params.encoder.normalize,
-            params.encoder.batch_tokens,
+            params.embed.batch_tokens,
             params.data.ambiguous,
             float(training[winner]["threshold"]),
         )
