@@ -171,7 +171,7 @@ def pretrain(name: str, changes: dict, settings: dict, steps: int) -> tuple[Path
 @cache
 def embed(encoder: str, data: str, pooling: str, strand: str, split: str) -> np.ndarray:
     """Embed the sequences of a split's pairs, once for all rows that need them; others stay NaN."""
-    embedder = Embedder(ENCODERS[encoder], pooling, strand, normalize=False, batch_tokens=4096)
+    embedder = Embedder(ENCODERS[encoder], pooling, strand, normalize=False)
     sequences = DATA[data].sequences
     pairs = getattr(DATA[data], split)
     rows = np.unique([pairs.rows1, pairs.rows2])

@@ -94,7 +94,7 @@ class Embed(Section):
 
     precision: Literal["auto", "float32", "bfloat16"]
     device: Literal["auto", "cpu", "cuda"]
-    batch_tokens: Annotated[int, Field(ge=512)]
+    batch_tokens: Literal["auto"] | Annotated[int, Field(ge=512)]
     shard_rows: Positive
 
 

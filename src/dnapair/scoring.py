@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dnapair.embedding.embedder import Embedder, Strand, check_embeddable
+from dnapair.embedding.embedder import Embedder, Precision, Strand, check_embeddable
 from dnapair.embedding.encoder import Encoder, load_encoder
 from dnapair.embedding.pooling import Pooling
 from dnapair.errors import DnapairError
@@ -28,7 +28,7 @@ class Settings(NamedTuple):
 
     Attributes
     ----------
-    pooling, strand, normalize, batch_tokens
+    pooling, strand, normalize, precision
         As the embeddings were made, see :class:`~dnapair.embedding.embedder.Embedder`.
     ambiguous
         ``keep`` lets letters outside ACGT through; all else refuses them.
@@ -39,7 +39,7 @@ class Settings(NamedTuple):
     pooling: Pooling
     strand: Strand
     normalize: bool
-    batch_tokens: int
+    precision: Precision
     ambiguous: str
     threshold: float
 
@@ -116,7 +116,7 @@ class PairScorer:
             self.settings.pooling,
             self.settings.strand,
             self.settings.normalize,
-            self.settings.batch_tokens,
+            self.settings.precision,
         )
         self._scaler = Scaler.load(folder / "scaler.safetensors")
         spec = NetworkSpec.from_json(json.loads((folder / "network.json").read_text(encoding="utf-8")))

@@ -1,3 +1,6 @@
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,11 +9,13 @@ from hypothesis import strategies as st
 
 from dnapair.embedding.batching import batches
 from dnapair.embedding.embedder import Embedder, check_embeddable
-from dnapair.embedding.encoder import Encoder, build_untrained
+from dnapair.embedding.encoder import Encoder, build_untrained, load_encoder
+from dnapair.embedding.gpu import GpuBert
 from dnapair.errors import DnapairError
 from dnapair.kmers import KmerVocabulary
 from dnapair.sequences import reverse_complement
 
+SHIPPED = Path(__file__).parents[2] / "encoders" / "dnabert6-mini"
 TOLERANCE = 1e-5
 dna = st.text("ACGT", min_size=3, max_size=40)
 
@@ -20,10 +25,19 @@ def encoder() -> Encoder:
     return build_untrained(3, 2, 16, 2, seed=1)
 
 
-def embed(
-    encoder: Encoder, sequences: list[str], pooling="mean", strand="forward", batch_tokens=512
-) -> np.ndarray:
-    return Embedder(encoder, pooling, strand, False, batch_tokens, "cpu").embed(sequences)
+@cache
+def untrained(pooling: str, strand: str, batch_tokens: int) -> Embedder:
+    encoder = build_untrained(3, 2, 16, 2, seed=1)
+    return Embedder(encoder, pooling, strand, False, "float32", "cpu", batch_tokens)
+
+
+@cache
+def shipped(precision: str) -> Embedder:
+    return Embedder(load_encoder(str(SHIPPED), None, False), "mean", "both", True, precision, "cpu")
+
+
+def embed(sequences: list[str], pooling="mean", strand="forward", batch_tokens=512) -> np.ndarray:
+    return untrained(pooling, strand, batch_tokens).embed(sequences)
 
 
 def hidden(encoder: Encoder, ids: list[int]) -> np.ndarray:
@@ -35,7 +49,7 @@ def hidden(encoder: Encoder, ids: list[int]) -> np.ndarray:
 def test_mean_is_over_the_kmers_and_not_the_special_tokens(encoder: Encoder):
     ids = encoder.vocabulary.encode("ACGTTGCA").tolist()
     expected = hidden(encoder, [2, *ids, 3])[1:-1].mean(0)
-    np.testing.assert_allclose(embed(encoder, ["ACGTTGCA"])[0], expected, atol=TOLERANCE)
+    np.testing.assert_allclose(embed(["ACGTTGCA"])[0], expected, atol=TOLERANCE)
 
 
 def test_unknown_kmers_are_left_out_of_the_mean(encoder: Encoder):
@@ -43,14 +57,14 @@ def test_unknown_kmers_are_left_out_of_the_mean(encoder: Encoder):
     known = [place + 1 for place, token in enumerate(ids) if token != encoder.vocabulary.unk]
     assert len(known) == 4
     expected = hidden(encoder, [2, *ids, 3])[known].mean(0)
-    np.testing.assert_allclose(embed(encoder, ["ACGTNACGT"])[0], expected, atol=TOLERANCE)
+    np.testing.assert_allclose(embed(["ACGTNACGT"])[0], expected, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(("pooling", "reduce"), [("cls", lambda h: h[0]), ("max", lambda h: h[1:-1].max(0))])
 def test_other_poolings(encoder: Encoder, pooling: str, reduce):
     ids = encoder.vocabulary.encode("ACGTTGCAT").tolist()
     expected = reduce(hidden(encoder, [2, *ids, 3]))
-    np.testing.assert_allclose(embed(encoder, ["ACGTTGCAT"], pooling)[0], expected, atol=TOLERANCE)
+    np.testing.assert_allclose(embed(["ACGTTGCAT"], pooling)[0], expected, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
@@ -64,34 +78,34 @@ def test_long_sequence_is_the_length_weighted_mean_of_its_windows(encoder: Encod
         "cls": np.average([window[0] for window in windows], axis=0, weights=lengths),
         "max": np.concatenate([window[1:-1] for window in windows]).max(0),
     }[pooling]
-    np.testing.assert_allclose(embed(encoder, [sequence], pooling)[0], expected, atol=TOLERANCE)
+    np.testing.assert_allclose(embed([sequence], pooling)[0], expected, atol=TOLERANCE)
 
 
 def test_sequence_of_100_000_bases_is_embedded(encoder: Encoder):
     sequence = "".join(np.random.default_rng(2).choice(list("ACGT"), 100_000))
-    assert np.isfinite(embed(encoder, [sequence], batch_tokens=8192)).all()
+    assert np.isfinite(embed([sequence], batch_tokens=8192)).all()
 
 
 def test_both_strands_are_one(encoder: Encoder):
     sequence = "ACGTTGCATTAC"
-    both = embed(encoder, [sequence, reverse_complement(sequence)], strand="both")
+    both = embed([sequence, reverse_complement(sequence)], strand="both")
     np.testing.assert_allclose(both[0], both[1], atol=TOLERANCE)
-    one_way = embed(encoder, [sequence, reverse_complement(sequence)])
+    one_way = embed([sequence, reverse_complement(sequence)])
     np.testing.assert_allclose(both[0], one_way.mean(0), atol=TOLERANCE)
 
 
 @settings(max_examples=30, deadline=None)
 @given(
     sequences=st.lists(dna, min_size=1, max_size=12),
-    batch_tokens=st.integers(1, 400),
+    batch_tokens=st.sampled_from([1, 30, 57, 400]),
     pooling=st.sampled_from(["mean", "cls", "max"]),
 )
 def test_embedding_does_not_depend_on_neighbours_order_or_batch_size(
     encoder, sequences, batch_tokens, pooling
 ):
-    alone = np.concatenate([embed(encoder, [sequence], pooling) for sequence in sequences])
-    together = embed(encoder, sequences, pooling, batch_tokens=batch_tokens)
-    backwards = embed(encoder, sequences[::-1], pooling, batch_tokens=batch_tokens)[::-1]
+    alone = np.concatenate([embed([sequence], pooling) for sequence in sequences])
+    together = embed(sequences, pooling, batch_tokens=batch_tokens)
+    backwards = embed(sequences[::-1], pooling, batch_tokens=batch_tokens)[::-1]
     np.testing.assert_allclose(together, alone, atol=TOLERANCE)
     np.testing.assert_allclose(backwards, alone, atol=TOLERANCE)
 
@@ -102,7 +116,7 @@ def test_batches_hold_every_kmer_once_within_the_budget(sequences, batch_tokens)
     seen = [[] for _ in sequences]
     for batch in batches(sequences, vocabulary, window=10, batch_tokens=batch_tokens):
         assert batch.ids.size <= batch_tokens or len(batch.ids) == 1
-        assert batch.padded == bool((batch.ids == vocabulary.pad).any())
+        assert not (batch.ids == vocabulary.pad).any()
         for owner, ids in zip(batch.owners, batch.ids, strict=True):
             seen[owner] += ids[ids > vocabulary.sep].tolist()
     assert [sorted(ids) for ids in seen] == [sorted(vocabulary.encode(s).tolist()) for s in sequences]
@@ -111,14 +125,14 @@ def test_batches_hold_every_kmer_once_within_the_budget(sequences, batch_tokens)
 def test_normalized_embeddings_keep_their_direction_at_length_1(encoder: Encoder):
     sequences = ["ACGTTGCAACGT", "TTTTTTTTTTAC"]
     plain, normal = (
-        Embedder(encoder, "mean", "both", normalize, 512, "cpu").embed(sequences)
+        Embedder(encoder, "mean", "both", normalize, "float32", "cpu").embed(sequences)
         for normalize in (False, True)
     )
     np.testing.assert_allclose(normal, plain / np.linalg.norm(plain, axis=1, keepdims=True), rtol=1e-6)
 
 
 def test_no_sequences_are_no_embeddings(encoder: Encoder):
-    assert embed(encoder, []).shape == (0, 16)
+    assert embed([]).shape == (0, 16)
 
 
 def test_sequence_shorter_than_k_is_named():
@@ -135,4 +149,58 @@ def test_cuda_where_there_is_none_is_said(encoder: Encoder):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(DnapairError, match="no GPU"):
-        Embedder(encoder, "mean", "forward", False, 512, "cuda")
+        Embedder(encoder, "mean", "forward", False, "float32", "cuda")
+
+
+@settings(max_examples=15, deadline=None)
+@given(sequences=st.lists(dna, min_size=1, max_size=8), order=st.randoms(use_true_random=False))
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_shipped_encoder_gives_a_sequence_the_same_embedding_in_any_company(precision, sequences, order):
+    embedder = shipped(precision)
+    sequences = [f"{sequence}ACGTAC" for sequence in sequences]
+    alone = np.concatenate([embedder.embed([sequence]) for sequence in sequences])
+    shuffled = order.sample(range(len(sequences)), len(sequences))
+    together = embedder.embed([sequences[place] for place in shuffled])
+    # of embeddings whose values spread by 0.09
+    np.testing.assert_allclose(together, alone[shuffled], atol=1e-6 if precision == "float32" else 1e-4)
+
+
+def test_bfloat16_moves_embeddings_by_less_than_2_percent_of_their_spread():
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(100, 501, 60)
+    sequences = ["".join(rng.choice(list("ACGT"), length)) for length in lengths]
+    exact, rounded = (shipped(precision).embed(sequences) for precision in ("float32", "bfloat16"))
+    assert np.abs(rounded - exact).mean() / exact.std(axis=0).mean() < 0.02
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+@pytest.mark.parametrize("gelu", ["gelu", "gelu_new"])
+def test_the_gpus_way_gives_what_the_cpus_gives(pooling, gelu):
+    encoder = build_untrained(3, 2, 16, 2, seed=1)
+    encoder.model.config.hidden_act = gelu
+    rng = np.random.default_rng(1)
+    sequences = ["".join(rng.choice(list("ACGTN"), length)) for length in (9, 40, 12, 40, 9, 600)]
+    expected = Embedder(encoder, pooling, "both", True, "float32", "cpu").embed(sequences)
+    embedder = Embedder(encoder, pooling, "both", True, "float32", "cpu")
+    # its budget of 700 tokens is two windows and a half
+    embedder._bert = GpuBert(encoder.model.state_dict(), encoder.shape, pooling, "float32", 700, "cpu")
+    np.testing.assert_allclose(embedder.embed(sequences), expected, atol=TOLERANCE)
+
+
+def test_a_gpu_whose_memory_is_full_gets_less_at_a_time(encoder: Encoder, monkeypatch, capsys):
+    bert = GpuBert(encoder.model.state_dict(), encoder.shape, "mean", "float32", 4096, "cpu")
+    ids = np.random.default_rng(1).integers(5, 69, (40, 100)).astype(np.int32)
+    batches = [(ids, np.ones(ids.shape, bool))]
+    expected = bert.run(batches)[0]
+    seen = []
+
+    def forward(packed, run=bert._forward):
+        seen.append(len(packed.ids))
+        if len(packed.ids) > 1024:
+            raise torch.OutOfMemoryError
+        return run(packed)
+
+    monkeypatch.setattr(bert, "_forward", forward)
+    np.testing.assert_allclose(bert.run(batches)[0], expected, atol=TOLERANCE)
+    assert max(seen[2:]) <= 1024
+    assert capsys.readouterr().out.count("memory is full") == 2

@@ -1,4 +1,4 @@
-"""Windows of k-mers, and batches of windows of nearly one length."""
+"""Windows of k-mers, and batches of windows of one length: none of their tokens is padding."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,27 +10,24 @@ from dnapair.kmers import KmerVocabulary
 
 
 class Batch(NamedTuple):
-    """Windows that go through the encoder together.
+    """Windows of one length that go through the encoder together.
 
     Attributes
     ----------
     ids : np.ndarray, shape=(n, length)
-        [CLS], k-mers, [SEP], then [PAD].
+        [CLS], k-mers, [SEP]; int32.
     owners : np.ndarray, shape=(n,)
         The sequence that each window is of.
-    padded : bool
-        Whether any window is shorter than ``length``.
     """
 
-    ids: NDArray[np.int64]
+    ids: NDArray[np.int32]
     owners: NDArray[np.int64]
-    padded: bool
 
 
 def batches(
     sequences: Sequence[str], vocabulary: KmerVocabulary, window: int, batch_tokens: int
 ) -> Iterator[Batch]:
-    """Cut sequences into windows and group windows of like length.
+    """Cut sequences into windows and put windows of one length together.
 
     Parameters
     ----------
@@ -41,32 +38,31 @@ def batches(
     window
         The most k-mers in one window; a longer sequence becomes several, the last one shorter.
     batch_tokens
-        The most tokens in one batch, padding included; a single window may be larger.
+        The most tokens in one batch; a single window may be larger.
 
     Yields
     ------
     Batch
         The longest windows first, so that memory is at its peak at the start.
     """
-    windows = [
-        (owner, kmers[start : start + window])
-        for owner, kmers in enumerate(vocabulary.encode(sequence) for sequence in sequences)
-        for start in range(0, len(kmers), window)
-    ]
-    windows.sort(key=lambda item: len(item[1]), reverse=True)
-    start = 0
-    while start < len(windows):
-        length = len(windows[start][1]) + 2
-        stop = start + max(1, batch_tokens // length)
-        yield _stack(windows[start:stop], length, vocabulary)
-        start = stop
-
-
-def _stack(windows: list[tuple[int, NDArray[np.int64]]], length: int, vocabulary: KmerVocabulary) -> Batch:
-    ids = np.full((len(windows), length), vocabulary.pad, np.int64)
-    ids[:, 0] = vocabulary.cls
-    for row, (_, kmers) in zip(ids, windows, strict=True):
-        row[1 : len(kmers) + 1] = kmers
-        row[len(kmers) + 1] = vocabulary.sep
-    padded = len(windows[-1][1]) + 2 < length
-    return Batch(ids, np.array([owner for owner, _ in windows]), padded)
+    ids = vocabulary.encode("".join(sequences)).astype(np.int32)
+    bases = np.array([len(sequence) for sequence in sequences])
+    # k-mers over the seam of two sequences lie in no window
+    first = np.cumsum(bases) - bases
+    kmers = bases - vocabulary.k + 1
+    windows = -(-kmers // window)
+    owners = np.repeat(np.arange(len(sequences)), windows)
+    offsets = window * (np.arange(owners.size) - np.repeat(np.cumsum(windows) - windows, windows))
+    starts = first[owners] + offsets
+    lengths = np.minimum(kmers[owners] - offsets, window)
+    order = np.argsort(-lengths, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+        length = int(lengths[group[0]])
+        step = max(1, batch_tokens // (length + 2))
+        for place in range(0, group.size, step):
+            chosen = group[place : place + step]
+            batch = np.empty((chosen.size, length + 2), np.int32)
+            batch[:, 0] = vocabulary.cls
+            batch[:, 1:-1] = ids[starts[chosen, None] + np.arange(length)]
+            batch[:, -1] = vocabulary.sep
+            yield Batch(batch, owners[chosen])

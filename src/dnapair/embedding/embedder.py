@@ -2,40 +2,66 @@
 
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dnapair.embedding.batching import Batch, batches
+from dnapair.embedding.batching import batches
+from dnapair.embedding.cpu import CpuBert, has_bfloat16
 from dnapair.embedding.encoder import Encoder
-from dnapair.embedding.pooling import Pool, Pooling
+from dnapair.embedding.pooling import Pooling, join_windows
 from dnapair.errors import DnapairError
 from dnapair.sequences import reverse_complement
 
+BATCH_TOKENS = 4096
+"""Of a batch on a CPU: more does not pay."""
+
 Strand = Literal["forward", "both"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Bert(Protocol):
+    """A BERT on a device."""
+
+    def run(
+        self, batches: Sequence[tuple[NDArray[np.int32], NDArray[np.bool_]]]
+    ) -> list[NDArray[np.float32]]:
+        """Pool the windows of each batch: token ids and real k-mers, shape=(n, length), to shape=(n, d)."""
 
 
 class Embedder:
     """An encoder with a way to pool and a way to treat strands.
 
-    A sequence's embedding does not depend on its neighbours in a batch, but for rounding (1e-5).
+    A sequence's embedding does not depend on its neighbours in a batch, but for rounding (1e-5 in float32).
 
     Parameters
     ----------
     encoder
         The encoder.
     pooling
-        ``mean``, ``cls`` or ``max``, see :class:`~dnapair.embedding.pooling.Pool`.
+        ``mean``, ``cls`` or ``max``, see :data:`~dnapair.embedding.pooling.Pooling`.
     strand
         ``forward``, or ``both``: the mean over the sequence and its reverse complement.
     normalize
         Whether embeddings are brought to length 1, so that only their direction counts.
-    batch_tokens
-        The most tokens in one batch.
+    precision
+        ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the processor or the GPU has units for it.
     device
         ``auto`` (CUDA where there is a GPU), ``cpu`` or ``cuda``.
+    batch_tokens
+        The most tokens in one batch; None for what suits the device.
+
+    Attributes
+    ----------
+    precision : str
+        The one in use.
+
+    Raises
+    ------
+    DnapairError
+        If a GPU is asked for and there is none.
     """
 
     def __init__(
@@ -44,16 +70,32 @@ class Embedder:
         pooling: Pooling,
         strand: Strand,
         normalize: bool,
-        batch_tokens: int,
+        precision: Precision = "auto",
         device: str = "auto",
+        batch_tokens: int | None = None,
     ) -> None:
         self.encoder = encoder
         self.pooling = pooling
         self.strand = strand
         self.normalize = normalize
-        self.batch_tokens = batch_tokens
-        self.device = choose_device(device, "embed.device")
-        self.encoder.model.to(self.device)
+        self._batch_tokens = batch_tokens or BATCH_TOKENS
+        vocabulary = encoder.vocabulary
+        self._is_kmer = np.ones(vocabulary.size, bool)
+        self._is_kmer[[vocabulary.pad, vocabulary.unk, vocabulary.cls, vocabulary.sep]] = False
+        self._bert: Bert
+        self.precision: str
+        weights = encoder.model.state_dict()
+        if choose_device(device, "embed.device").type == "cuda":
+            # the CPU's way does without what compiles for a GPU
+            from dnapair.embedding.gpu import GpuBert
+
+            self.precision = "bfloat16" if precision == "auto" else precision
+            self._bert = GpuBert(weights, encoder.shape, pooling, self.precision, batch_tokens)
+        else:
+            fastest = "bfloat16" if has_bfloat16() else "float32"
+            self.precision = fastest if precision == "auto" else precision
+            arrays = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
+            self._bert = CpuBert(arrays, encoder.shape, pooling, self.precision)
 
     def embed(self, sequences: Sequence[str]) -> NDArray[np.float32]:
         """Embed sequences.
@@ -71,33 +113,24 @@ class Embedder:
         """
         if not sequences:
             return np.empty((0, self.encoder.dimensions), np.float32)
-        values = self._embed_strand(sequences)
         if self.strand == "both":
-            values += self._embed_strand([reverse_complement(sequence) for sequence in sequences])
-            values /= 2
+            strands = self._embed([*sequences, *map(reverse_complement, sequences)])
+            values: NDArray[np.float32] = strands.reshape(2, len(sequences), -1).mean(axis=0)
+        else:
+            values = self._embed(sequences)
         if self.normalize:
             lengths = np.linalg.norm(values, axis=1, keepdims=True)
-            values /= np.where(lengths > 0, lengths, 1)
+            values /= np.where(lengths > 0, lengths, np.float32(1))
         return values
 
-    @torch.inference_mode()
-    def _embed_strand(self, sequences: Sequence[str]) -> NDArray[np.float32]:
-        encoder = self.encoder
-        pool = Pool(len(sequences), encoder.dimensions, self.pooling, self.device)
-        for batch in batches(sequences, encoder.vocabulary, encoder.window, self.batch_tokens):
-            self._add(batch, pool)
-        return np.asarray(pool.result().cpu().numpy(), np.float32)
-
-    def _add(self, batch: Batch, pool: Pool) -> None:
+    def _embed(self, sequences: Sequence[str]) -> NDArray[np.float32]:
         vocabulary = self.encoder.vocabulary
-        ids = torch.from_numpy(batch.ids).to(self.device)
-        # windows of one length need no mask, and attention without one is faster
-        mask = (ids != vocabulary.pad).long() if batch.padded else None
-        hidden = self.encoder.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        special = torch.tensor(
-            [vocabulary.pad, vocabulary.unk, vocabulary.cls, vocabulary.sep], device=self.device
-        )
-        pool.add(hidden, ~torch.isin(ids, special), torch.from_numpy(batch.owners).to(self.device))
+        cut = list(batches(sequences, vocabulary, self.encoder.window, self._batch_tokens))
+        real = [self._is_kmer[batch.ids] for batch in cut]
+        values = self._bert.run([(batch.ids, mask) for batch, mask in zip(cut, real, strict=True)])
+        counts = [mask.sum(axis=1) for mask in real]
+        owners = [batch.owners for batch in cut]
+        return join_windows(len(sequences), self.pooling, zip(values, owners, counts, strict=True))
 
 
 def check_embeddable(sequences: Sequence[str], names: Sequence[str], k: int) -> None:

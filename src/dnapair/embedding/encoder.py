@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from transformers import BertConfig, BertModel
 from transformers.utils import logging as transformers_logging
 
+from dnapair.embedding.shape import ACTIVATIONS, BertShape
 from dnapair.errors import DnapairError
 from dnapair.files import write_json
 from dnapair.kmers import KmerVocabulary
@@ -62,6 +63,19 @@ class Encoder(NamedTuple):
     def window(self) -> int:
         """Number of k-mers that fit into the model beside [CLS] and [SEP]."""
         return int(self.model.config.max_position_embeddings) - 2
+
+    @property
+    def shape(self) -> BertShape:
+        """What a forward pass needs to know beside the weights."""
+        config = self.model.config
+        return BertShape(
+            layers=int(config.num_hidden_layers),
+            heads=int(config.num_attention_heads),
+            dimensions=int(config.hidden_size),
+            positions=int(config.max_position_embeddings),
+            gelu=ACTIVATIONS[config.hidden_act],
+            epsilon=float(config.layer_norm_eps),
+        )
 
     def save(self, folder: Path) -> None:
         """Write the encoder in Hugging Face's layout: config.json, model.safetensors, vocab.txt."""
@@ -190,6 +204,11 @@ def _read_config(path: Path, vocabulary: KmerVocabulary) -> BertConfig:
         raise DnapairError(
             f"{path}: the model has {config.vocab_size} tokens, its vocab.txt {vocabulary.size}. "
             "One of the two belongs to another checkpoint."
+        )
+    if config.hidden_act not in ACTIVATIONS:
+        raise DnapairError(
+            f"{path}: hidden_act is {config.hidden_act!r}, but dnapair runs {', '.join(ACTIVATIONS)}. "
+            "Choose another encoder.source."
         )
     return config
 

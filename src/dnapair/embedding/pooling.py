@@ -1,56 +1,45 @@
-"""From one vector a token to one vector a sequence."""
+"""From windows to sequences."""
 
+from collections.abc import Iterable
 from typing import Literal
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 Pooling = Literal["mean", "cls", "max"]
+"""``mean`` and ``max`` are over the real k-mers (no [CLS], [SEP], [UNK]); ``cls`` is the vector of [CLS]."""
 
 
-class Pool:
-    """Adds up the windows of many sequences, so that a long sequence's windows may come in any order.
+def join_windows(
+    count: int,
+    pooling: Pooling,
+    windows: Iterable[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]],
+) -> NDArray[np.float32]:
+    """Put the windows of each sequence together.
 
     Parameters
     ----------
     count
-        Number of sequences.
-    dimensions
-        Length of an embedding.
+        Number of sequences; each has at least one window.
     pooling
-        ``mean`` over the real k-mers (no [PAD], [CLS], [SEP], [UNK]), and so length-weighted over windows;
-        ``cls``, length-weighted over windows; ``max`` over the real k-mers.
-    device
-        Where the sums are kept.
+        ``mean`` and ``cls`` weigh a window by its number of real k-mers; ``max`` takes the greatest.
+    windows
+        Any number of times: what became of n windows, shape=(n, d); the sequence of each, shape=(n,); its
+        number of real k-mers, shape=(n,).
+
+    Returns
+    -------
+    np.ndarray, shape=(count, d)
+        float32.
     """
-
-    def __init__(self, count: int, dimensions: int, pooling: Pooling, device: torch.device) -> None:
-        self.pooling = pooling
-        start = float("-inf") if pooling == "max" else 0.0
-        self._values = torch.full((count, dimensions), start, device=device)
-        self._weights = torch.zeros(count, device=device)
-
-    def add(self, hidden: torch.Tensor, real: torch.Tensor, owners: torch.Tensor) -> None:
-        """Add windows.
-
-        Parameters
-        ----------
-        hidden : torch.Tensor, shape=(n, length, d)
-            The encoder's last layer.
-        real : torch.Tensor, shape=(n, length)
-            True for the k-mers that count.
-        owners : torch.Tensor, shape=(n,)
-            The sequence of each window.
-        """
-        counts = real.sum(1).to(hidden.dtype)
-        if self.pooling == "max":
-            highest = hidden.masked_fill(~real[:, :, None], float("-inf")).amax(1)
-            self._values.scatter_reduce_(0, owners[:, None].expand_as(highest), highest, "amax")
-        elif self.pooling == "cls":
-            self._values.index_add_(0, owners, hidden[:, 0] * counts[:, None])
-        else:
-            self._values.index_add_(0, owners, (real[:, None].to(hidden.dtype) @ hidden)[:, 0])
-        self._weights.index_add_(0, owners, counts)
-
-    def result(self) -> torch.Tensor:
-        """Return the embeddings, shape=(count, dimensions)."""
-        return self._values if self.pooling == "max" else self._values / self._weights[:, None]
+    values, owners, weights = (np.concatenate(part) for part in zip(*windows, strict=True))
+    if len(values) == count:
+        # one window each, as a rule: nothing to put together
+        return values[np.argsort(owners)]
+    order = np.argsort(owners, kind="stable")
+    starts = np.searchsorted(owners[order], np.arange(count))
+    if pooling == "max":
+        return np.maximum.reduceat(values[order], starts)
+    share = weights / np.bincount(owners, weights, count)[owners]
+    weighted = (values * share[:, None].astype(np.float32))[order]
+    return np.add.reduceat(weighted, starts)

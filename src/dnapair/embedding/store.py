@@ -22,10 +22,13 @@ MANIFEST = "manifest.json"
 _JOURNAL = "journal.jsonl"
 _CODE = (
     "kmers.py",
-    "embedding/encoder.py",
     "embedding/batching.py",
-    "embedding/pooling.py",
+    "embedding/cpu.py",
     "embedding/embedder.py",
+    "embedding/encoder.py",
+    "embedding/gpu.py",
+    "embedding/pooling.py",
+    "embedding/shape.py",
 )
 
 

@@ -14,8 +14,6 @@ from dnapair.pretraining.fragments import Fragments
 from dnapair.pretraining.warm_start import BagOfKmers
 from dnapair.training.loop import Pairs
 
-BATCH_TOKENS = 8192
-
 
 class Probe:
     """Validation pairs and their sequences.
@@ -48,9 +46,7 @@ class Probe:
         strand: Strand = "both" if both_strands else "forward"
         device = str(bert.device.type)
         encoder = wrap(bert, vocabulary, name="")
-        return self.measure(
-            Embedder(encoder, "mean", strand, True, BATCH_TOKENS, device).embed(self._sequences)
-        )
+        return self.measure(Embedder(encoder, "mean", strand, True, "float32", device).embed(self._sequences))
 
     def measure(self, embeddings: np.ndarray) -> dict[str, float]:
         """Measure the cosine of the pairs' embeddings.

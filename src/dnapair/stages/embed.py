@@ -25,8 +25,9 @@ def run() -> None:
             params.encoder.pooling,
             params.encoder.strand,
             params.encoder.normalize,
-            params.embed.batch_tokens,
+            params.embed.precision,
             params.embed.device,
+            None if params.embed.batch_tokens == "auto" else params.embed.batch_tokens,
         )
         made_by = {
             "encoder": encoder.name,
@@ -36,6 +37,7 @@ def run() -> None:
             "pooling": params.encoder.pooling,
             "strand": params.encoder.strand,
             "normalize": params.encoder.normalize,
+            "precision": embedder.precision,
             "sequences_sha256": sha256(paths.SEQUENCES),
         }
         store = write_store(

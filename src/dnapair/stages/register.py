@@ -40,7 +40,7 @@ def run() -> None:
             params.encoder.pooling,
             params.encoder.strand,
             params.encoder.normalize,
-            params.embed.batch_tokens,
+            params.embed.precision,
             params.data.ambiguous,
             float(training[winner]["threshold"]),
         )

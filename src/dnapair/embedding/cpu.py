@@ -1,0 +1,170 @@
+"""BERT on a CPU, by OpenVINO: bfloat16 where the processor has units for it, one stream a core."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import psutil
+from numpy.typing import NDArray
+from openvino import opset15 as op
+
+from dnapair.embedding.pooling import Pooling
+from dnapair.embedding.shape import BertShape
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+class CpuBert:
+    """A BERT, laid out for this processor.
+
+    A window's result is the same to the bit whatever else is in its batch, on the processors tried.
+
+    Parameters
+    ----------
+    weights
+        By their names in a Hugging Face checkpoint, without ``bert.`` before them.
+    shape
+        Shape of the BERT.
+    pooling
+        See :data:`~dnapair.embedding.pooling.Pooling`.
+    precision
+        ``float32`` or ``bfloat16``, of weights and activations.
+    threads
+        How many windows, or batches of them, are worked on at a time; None for one a core, or as many as
+        OMP_NUM_THREADS says.
+    """
+
+    def __init__(
+        self, weights: Weights, shape: BertShape, pooling: Pooling, precision: str, threads: int | None = None
+    ) -> None:
+        threads = threads or _cores()
+        settings = {
+            "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[precision],
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            # two processes would pin themselves to the same cores
+            "ENABLE_CPU_PINNING": False,
+        }
+        compiled = ov.Core().compile_model(_graph(weights, shape, pooling), "CPU", settings)
+        # one more than work at a time, so that no core waits for the next batch
+        self._queue = ov.AsyncInferQueue(compiled, threads + 1)
+        self._results: dict[int, NDArray[np.float32]] = {}
+        self._queue.set_callback(self._keep)
+
+    def run(
+        self, batches: Sequence[tuple[NDArray[np.int32], NDArray[np.bool_]]]
+    ) -> list[NDArray[np.float32]]:
+        """Run batches.
+
+        Parameters
+        ----------
+        batches
+            Token ids of windows of one length, shape=(n, length), and which of them are real k-mers.
+
+        Returns
+        -------
+        list of np.ndarray
+            For each batch what pooling made of its windows, shape=(n, d), float32.
+        """
+        for number, (ids, real) in enumerate(batches):
+            self._queue.start_async({0: ids, 1: real.astype(np.float32)}, number)
+        self._queue.wait_all()
+        results = [self._results[number] for number in range(len(batches))]
+        self._results.clear()
+        return results
+
+    def _keep(self, request: Any, number: int) -> None:
+        self._results[number] = request.get_output_tensor(0).data.copy()
+
+
+def has_bfloat16() -> bool:
+    """Tell whether this processor has units for bfloat16 (AVX512-BF16, AMX, or Arm's)."""
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _cores() -> int:
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        int(asked)
+        if asked.isdigit() and int(asked)
+        else min(allowed, psutil.cpu_count(logical=False) or allowed)
+    )
+
+
+def _graph(weights: Weights, shape: BertShape, pooling: Pooling) -> ov.Model:
+    """Build the graph from token ids and real k-mers, shape=(n, length), to shape=(n, d).
+
+    Source: Devlin et al. 2019, "BERT: pre-training of deep bidirectional transformers".
+    """
+    ids = op.parameter([-1, -1], np.int32)
+    real = op.parameter([-1, -1], np.float32)
+    length = op.gather(op.shape_of(ids), _ints([1]), _ints(0))
+    # every token is of the first segment
+    positions = (
+        weights["embeddings.position_embeddings.weight"]
+        + weights["embeddings.token_type_embeddings.weight"][0]
+    )
+    tokens = op.gather(op.constant(weights["embeddings.word_embeddings.weight"]), ids, _ints(0))
+    x = op.add(tokens, op.slice(op.constant(positions), _ints([0]), length, _ints([1]), _ints([0])))
+    x = _norm(x, weights, "embeddings.LayerNorm", shape)
+    for number in range(shape.layers):
+        layer = f"encoder.layer.{number}"
+        attended = _linear(_attention(x, weights, layer, shape), weights, f"{layer}.attention.output.dense")
+        x = _norm(op.add(attended, x), weights, f"{layer}.attention.output.LayerNorm", shape)
+        wide = op.gelu(_linear(x, weights, f"{layer}.intermediate.dense"), shape.gelu)
+        x = _norm(
+            op.add(_linear(wide, weights, f"{layer}.output.dense"), x),
+            weights,
+            f"{layer}.output.LayerNorm",
+            shape,
+        )
+    return ov.Model([op.result(_pool(x, op.unsqueeze(real, _ints(2)), pooling))], [ids, real], "bert")
+
+
+def _attention(x: Any, weights: Weights, layer: str, shape: BertShape) -> Any:
+    size = shape.dimensions // shape.heads
+
+    def heads(name: str) -> Any:
+        projected = _linear(x, weights, f"{layer}.attention.self.{name}")
+        return op.transpose(
+            op.reshape(projected, _ints([0, 0, shape.heads, size]), True), _ints([0, 2, 1, 3])
+        )
+
+    query, key, value = heads("query"), heads("key"), heads("value")
+    scores = op.multiply(op.matmul(query, key, False, True), op.constant(np.float32(size**-0.5)))
+    attended = op.transpose(op.matmul(op.softmax(scores, -1), value, False, False), _ints([0, 2, 1, 3]))
+    return op.reshape(attended, _ints([0, 0, shape.dimensions]), True)
+
+
+def _linear(x: Any, weights: Weights, name: str) -> Any:
+    product = op.matmul(x, op.constant(weights[f"{name}.weight"]), False, True)
+    return op.add(product, op.constant(weights[f"{name}.bias"]))
+
+
+def _norm(x: Any, weights: Weights, name: str, shape: BertShape) -> Any:
+    normal = op.mvn(x, _ints([-1]), True, shape.epsilon, "inside_sqrt")
+    return op.add(
+        op.multiply(normal, op.constant(weights[f"{name}.weight"])), op.constant(weights[f"{name}.bias"])
+    )
+
+
+def _pool(x: Any, real: Any, pooling: Pooling) -> Any:
+    if pooling == "cls":
+        return op.gather(x, _ints(0), _ints(1))
+    if pooling == "max":
+        lowest = op.constant(np.float32(-1e30))
+        return op.reduce_max(
+            op.select(op.greater(real, op.constant(np.float32(0))), x, lowest), _ints([1]), False
+        )
+    count = op.reduce_sum(real, _ints([1]), False)
+    # a window may hold unknown k-mers only: it weighs nothing
+    return op.divide(
+        op.reduce_sum(op.multiply(x, real), _ints([1]), False), op.maximum(count, op.constant(np.float32(1)))
+    )
+
+
+def _ints(values: int | list[int]) -> Any:
+    return op.constant(np.array(values, np.int64))
