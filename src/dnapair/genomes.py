@@ -1,9 +1,11 @@
-"""Which genome a FASTA record is of, by its header."""
+"""Records of genomes in FASTA files: the genome by the header, the sequence by the text."""
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from dnapair.errors import DnapairError
+from dnapair.sequences import normalize
 
 
 def genome_finder(pattern: str, setting: str) -> Callable[[str], str | None]:
@@ -46,3 +48,11 @@ def compile_pattern(pattern: str, setting: str) -> "re.Pattern[str]":
         return re.compile(pattern)
     except re.error as error:
         raise DnapairError(f"{setting}: {pattern!r} is no regular expression: {error}.") from None
+
+
+def record_sequence(file: Path, number: int, text: str) -> str:
+    """Bring a record's text into dnapair's form (:func:`dnapair.sequences.normalize`); an error names it."""
+    try:
+        return normalize(text)
+    except DnapairError as error:
+        raise DnapairError(f"{file}, record {number}: {error}.") from None

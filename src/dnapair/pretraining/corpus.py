@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnapair.errors import DnapairError
-from dnapair.genomes import genome_finder
+from dnapair.genomes import genome_finder, record_sequence
 from dnapair.kmers import base_codes
 from dnapair.rawfiles import listing
-from dnapair.sequences import fasta_records, normalize
+from dnapair.sequences import fasta_records
 
 
 class Corpus(NamedTuple):
@@ -99,7 +99,7 @@ def read_corpus(
                 continue
             longest = max(longest or 0, len(text))
             if len(text) >= minimum:
-                packed.append(base_codes(_normalize(file, number, text)))
+                packed.append(base_codes(record_sequence(file, number, text)))
                 found.append(name)
     if not found:
         raise _nothing_left(files, pattern, allowed, longest, minimum)
@@ -121,13 +121,6 @@ def _pack(
     lengths = np.array([len(part) for part in parts], np.int64)
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     return Corpus(np.concatenate([np.empty(0, np.uint8), *parts]), starts, genomes, names, left_out)
-
-
-def _normalize(file: Path, number: int, text: str) -> str:
-    try:
-        return normalize(text)
-    except DnapairError as error:
-        raise DnapairError(f"{file}, record {number}: {error}.") from None
 
 
 def _no_genome(file: Path, number: int, header: str, pattern: str) -> DnapairError:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_folder, sha256
-from dnapair.genomes import compile_pattern, genome_finder
+from dnapair.genomes import compile_pattern, genome_finder, record_sequence
 from dnapair.pairmaking import (
     KINDS,
     DrawnPairs,
@@ -26,7 +26,7 @@ from dnapair.pairmaking import (
     turn_strands,
 )
 from dnapair.rawfiles import fasta_files, listing
-from dnapair.sequences import fasta_records, find_ambiguous, normalize, reverse_complement
+from dnapair.sequences import fasta_records, find_ambiguous, reverse_complement
 from dnapair.splits import SPLITS
 
 _BLOCK = 65536
@@ -205,7 +205,7 @@ def read_fragments(files: Sequence[Path], settings: Settings) -> Fragments:
                 nameless += 1
             elif not only.search(name):
                 other += 1
-            elif len(text) < length or len(sequence := _normalize(file, number, text)) < length:
+            elif len(text) < length or len(sequence := record_sequence(file, number, text)) < length:
                 short += 1
             elif find_ambiguous(sequence):
                 ambiguous += 1
@@ -242,18 +242,11 @@ def read_fragments(files: Sequence[Path], settings: Settings) -> Fragments:
     )
 
 
-def _normalize(file: Path, number: int, text: str) -> str:
-    try:
-        return normalize(text)
-    except DnapairError as error:
-        raise DnapairError(f"{file}, record {number}: {error}.") from None
-
-
 def write_fasta(path: Path, fragments: Fragments, ids: Sequence[str], turned: NDArray[np.bool_]) -> None:
     """Write the fragments as FASTA, gz; the headers say where each is from."""
     length = fragments.bases.shape[1]
     strands = np.where(turned, "-", "+").tolist()
-    # no time and no name in it: the same data are the same bytes. A higher level takes minutes for little
+    # no time and no name in it: the same data are the same bytes. Level 6 is 14 % smaller and 10 times slower
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 1, raw, mtime=0) as file:
         for start in _blocks(len(ids), "write sequences"):
             text = fragments.bases[start : start + _BLOCK].tobytes().decode()
