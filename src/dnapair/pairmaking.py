@@ -292,10 +292,15 @@ def _check_possible(genomes: list[NDArray[np.int64]], wanted: Wanted) -> None:
 
     if fits(wanted.pairs):
         return
-    most, too_many = 0, wanted.pairs
-    while too_many - most > 1:
-        middle = (most + too_many) // 2
-        most, too_many = (middle, too_many) if fits(middle) else (most, middle)
+    shares = (1 - wanted.val - wanted.test, wanted.val, wanted.test)
+    # counts are rounded twice, by less than 2 in all
+    bounds = [
+        (count + 2) / (share * part)
+        for share, counts in zip(shares, possible, strict=True)
+        for part, count in zip((wanted.positive, 1 - wanted.positive), counts, strict=True)
+        if share * part > 0
+    ]
+    most = next(pairs for pairs in range(int(min(*bounds, wanted.pairs)), -1, -1) if fits(pairs))
     raise DnapairError(
         f"--pairs {wanted.pairs}: the data make {most} at most, at these shares:\n" + "\n".join(shown) + "\n"
         f"{_ask_for(most)} take more genomes, lower --min-fragments or --length, or raise --max-fragments or "
