@@ -244,7 +244,7 @@ def draw_pairs(
             most = wanted.pairs * len(repeats) // matched
             raise DnapairError(
                 f"{name}: {matched} gc_matched pairs are wanted, and {len(repeats)} were found: too few "
-                "fragments of other genomes have a positive pair's GC contents to within "
+                "fragments of two other genomes have a positive pair's GC contents to within "
                 f"{wanted.gc_tolerance:g}. {_ask_for(most)} raise --gc-tolerance, or lower --gc-matched."
             )
         others = _random_pairs(genomes[own], random, repeats, rng)
