@@ -144,6 +144,59 @@ def predict(
 
 
 @app.command(rich_help_panel=TOOLS)
+def make_pairs(
+    fasta: Annotated[
+        list[Path], typer.Argument(help="FASTA of many genomes: files, .gz too, or folders of them.")
+    ],
+    output: Annotated[Path, typer.Option(help="A new folder for the data set.")],
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs to make.")],
+    genome: Annotated[
+        str, typer.Option(help="Regular expression: its group is a header's genome.")
+    ] = r"genome=(\S+)|ref\|([^|]+)\|",
+    only: Annotated[
+        str | None, typer.Option(help="Regular expression that a genome's name must have: ^NC_")
+    ] = None,
+    length: Annotated[int, typer.Option(min=1, help="Bases in a fragment, one fragment a record.")] = 500,
+    min_fragments: Annotated[int, typer.Option(min=2, help="Genomes with fewer are left out.")] = 8,
+    max_fragments: Annotated[
+        int | None, typer.Option(min=2, help="Fragments of one genome at most; all by default.")
+    ] = None,
+    sequences: Annotated[
+        int | None, typer.Option(min=2, help="Fragments in all at most; all by default.")
+    ] = None,
+    positive: Annotated[float, typer.Option(min=0, max=1, help="Share of pairs of one genome.")] = 0.35,
+    gc_matched: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the negatives that repeat a positive pair's GC.")
+    ] = 0.5,
+    gc_tolerance: Annotated[
+        float, typer.Option(min=0, max=1, help="How far their GC content may be off.")
+    ] = 0.01,
+    val: Annotated[float, typer.Option(min=0, max=1, help="Share of the genomes and pairs.")] = 0.1,
+    test: Annotated[float, typer.Option(min=0, max=1, help="Share of the genomes and pairs.")] = 0.1,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+) -> None:
+    """Make a data set of labelled pairs of fragments from FASTA of many genomes, split by genome."""
+    from dnapair.stages import make_pairs as tool
+
+    settings = tool.Settings(
+        genome=genome,
+        only=only,
+        length=length,
+        min_fragments=min_fragments,
+        max_fragments=max_fragments,
+        sequences=sequences,
+        pairs=pairs,
+        positive=positive,
+        gc_matched=gc_matched,
+        gc_tolerance=gc_tolerance,
+        val=val,
+        test=test,
+        seed=seed,
+    )
+    tool.run(fasta, output, settings)
+
+
+@app.command(rich_help_panel=TOOLS)
 def pretrain() -> None:
     """Make an encoder from your own FASTA; goes on where it was stopped."""
     from dnapair.stages import pretrain as tool

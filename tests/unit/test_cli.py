@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dnapair import cli
@@ -45,8 +46,8 @@ def test_help_names_every_verb(tmp_path: Path):
     done = dnapair("--help", cwd=tmp_path)
     assert done.returncode == 0
     verbs = [command.callback.__name__ for command in cli.app.registered_commands]
-    assert len(verbs) == 13
-    assert [verb for verb in verbs if f" {verb} " not in done.stdout] == []
+    assert len(verbs) == 14
+    assert [verb for verb in verbs if f" {verb.replace('_', '-')} " not in done.stdout] == []
 
 
 def test_users_mistake_is_one_message_without_a_traceback(tmp_path: Path):
@@ -86,4 +87,21 @@ def test_full_disk_is_one_message(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(
         SystemExit, match=r"No space left on device \(artifacts/x.npy\).*run the same command again"
     ):
+        cli.main()
+
+
+def test_make_pairs_writes_a_data_set_and_refuses_to_write_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    rng = np.random.default_rng(1)
+    genes = (f">{gene} genome={gene % 9}\n{''.join(rng.choice(list('ACGT'), 40))}\n" for gene in range(9 * 8))
+    (tmp_path / "genes.fa").write_text("".join(genes))
+    options = "--output made --pairs 20 --length 40 --gc-matched 0 --val 0.3 --test 0.3"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dnapair", "make-pairs", "genes.fa", *options.split()])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        cli.main()
+    assert "20 pairs of" in capsys.readouterr().out
+    assert len((tmp_path / "made" / "pairs.csv").read_text().splitlines()) == 21
+    with pytest.raises(SystemExit, match=r"dnapair: --output .*made is already there\."):
         cli.main()

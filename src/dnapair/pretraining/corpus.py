@@ -1,6 +1,5 @@
 """What an encoder is pretrained on: the genes of named genomes, packed into one array of bases."""
 
-import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnapair.errors import DnapairError
+from dnapair.genomes import genome_finder, record_sequence
 from dnapair.kmers import base_codes
 from dnapair.rawfiles import listing
-from dnapair.sequences import fasta_records, normalize
+from dnapair.sequences import fasta_records
 
 
 class Corpus(NamedTuple):
@@ -82,7 +82,7 @@ def read_corpus(
         If a file can't be read, the pattern is none, a header has no genome where one is needed, or
         nothing is left.
     """
-    search = _compile(pattern)
+    find_genome = genome_finder(pattern, "pretrain.genome")
     packed: list[NDArray[np.uint8]] = []
     found: list[str] = []
     longest: int | None = None
@@ -90,7 +90,7 @@ def read_corpus(
     for file in files:
         for number, header, text in fasta_records(file):
             total += 1
-            name = _genome(search.search(header))
+            name = find_genome(header)
             if name is None and allowed is None:
                 if named:
                     raise _no_genome(file, number, header, pattern)
@@ -99,7 +99,7 @@ def read_corpus(
                 continue
             longest = max(longest or 0, len(text))
             if len(text) >= minimum:
-                packed.append(base_codes(_normalize(file, number, text)))
+                packed.append(base_codes(record_sequence(file, number, text)))
                 found.append(name)
     if not found:
         raise _nothing_left(files, pattern, allowed, longest, minimum)
@@ -121,29 +121,6 @@ def _pack(
     lengths = np.array([len(part) for part in parts], np.int64)
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     return Corpus(np.concatenate([np.empty(0, np.uint8), *parts]), starts, genomes, names, left_out)
-
-
-def _compile(pattern: str) -> "re.Pattern[str]":
-    try:
-        search = re.compile(pattern)
-    except re.error as error:
-        raise DnapairError(f"pretrain.genome: {pattern!r} is no regular expression: {error}.") from None
-    if not search.groups:
-        raise DnapairError(
-            f"pretrain.genome: {pattern!r} has no group. Put brackets around the name: genome=(\\S+)"
-        )
-    return search
-
-
-def _genome(match: "re.Match[str] | None") -> str | None:
-    return next((group for group in match.groups() if group), None) if match else None
-
-
-def _normalize(file: Path, number: int, text: str) -> str:
-    try:
-        return normalize(text)
-    except DnapairError as error:
-        raise DnapairError(f"{file}, record {number}: {error}.") from None
 
 
 def _no_genome(file: Path, number: int, header: str, pattern: str) -> DnapairError:
