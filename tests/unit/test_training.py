@@ -71,9 +71,9 @@ class Scripted:
         self.loss = loss
         self.weights = {"head.bias": np.zeros(1, np.float32)}
 
-    def train_batch(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> float:
-        self.weights = {"head.bias": self.weights["head.bias"] + 1}
-        return self.loss
+    def train_batches(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        self.weights = {"head.bias": self.weights["head.bias"] + len(labels)}
+        return np.full(len(labels), self.loss, np.float32)
 
     def predict(self, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
         return self.logits[int(self.weights["head.bias"][0]) - 1]
@@ -171,7 +171,9 @@ def test_both_frameworks_take_the_same_steps(normalization: str, clip_norm: floa
     for step in range(12):
         batch = slice(32 * step, 32 * step + 32)
         losses = [
-            learner.train_batch(matrix[TRAIN.rows1[batch]], matrix[TRAIN.rows2[batch]], TRAIN.labels[batch])
+            learner.train_batches(
+                matrix[TRAIN.rows1[batch]][None], matrix[TRAIN.rows2[batch]][None], TRAIN.labels[None, batch]
+            )
             for learner in learners
         ]
         assert losses[0] == pytest.approx(losses[1], abs=1e-4)
