@@ -294,7 +294,8 @@ def _read_ahead(
 
 
 def _gather(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return matrix[rows].astype(np.float32, copy=False)
+    gathered: np.ndarray = matrix[rows].astype(np.float32, copy=False)
+    return gathered
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
