@@ -7,9 +7,9 @@ Needs no data: embeddings are drawn.
     python benchmarks/training.py --json training.json   # the figures alone, under flat keys
 
 Plain means: the pair features of every pair in memory, for PyTorch a DataLoader over a TensorDataset and the
-usual loop, for Keras `model.fit`, both in float32 by default settings. Same network, same AdamW with clipping,
-same batches. Variants take turns in one process, an epoch each; a figure is the median of the rounds, a ratio
-the median of the rounds' ratios.
+usual loop, for Keras `model.fit`, both in float32 by default settings. The network, AdamW with clipping and
+the batches are the same. Variants take turns in one process, an epoch each; a figure is the median of the
+rounds, a ratio the median of the rounds' ratios.
 """
 
 import argparse
@@ -75,8 +75,8 @@ def main() -> None:
     lines = [
         "# How fast the networks train",
         "",
-        f"On {figures['train.machine']}, {arguments.threads} threads, {arguments.rounds} rounds of {arguments.pairs} pairs, "
-        f"batches of {params.train.batch_size}. `train.precision: auto` means "
+        f"On {figures['train.machine']}, {arguments.threads} thread(s), {arguments.rounds} rounds of "
+        f"{arguments.pairs} pairs, batches of {params.train.batch_size}. `train.precision: auto` means "
         f"{'bfloat16' if cpu_multiplies_bfloat16() else 'float32'} here. Made by:",
         "",
         "```bash",
@@ -105,18 +105,19 @@ def main() -> None:
     lines += [
         "",
         f"A shuffled pass over {MANY_PAIRS:,} pairs of {MANY_SEQUENCES:,} sequences, PyTorch, the matrix "
-        "memory-mapped and in the page cache. Reading is the gathering of all rows with no training beside it; "
-        f"training is {TRAINED_SHARE:.0%} of the pass, scaled to the whole, reading in the background included.",
+        "memory-mapped and in the page cache. Reading is the gathering of all rows, with no training beside "
+        f"it; training is {TRAINED_SHARE:.0%} of the pass, scaled to the whole, with its reading in the "
+        "background.",
         "",
         "| | training, s | reading alone, s | share |",
         "|---|---|---|---|",
     ]
-    for dimensions, dtype in ((128, np.float32), (128, np.float16)):
+    for dimensions, dtype in ((128, np.float32), (128, np.float16), (768, np.float32), (768, np.float16)):
         whole, reading = long_pass(dimensions, dtype, params)
         lines.append(
             f"| {dimensions}, {np.dtype(dtype)} | {whole:.0f} | {reading:.1f} | {reading / whole:.1%} |"
         )
-        figures[f"train.gather_share_1m.{np.dtype(dtype)}"] = reading / whole
+        figures[f"train.gather_share_1m.{dimensions}.{np.dtype(dtype)}"] = reading / whole
     figures["train.gather_share_1m"] = max(
         float(value) for key, value in figures.items() if key.startswith("train.gather_share_1m.")
     )
