@@ -133,6 +133,7 @@ class Train(Section):
     plateau_patience: Positive
     plateau_factor: Annotated[float, Field(gt=0, lt=1)]
     stop_patience: Positive
+    precision: Literal["auto", "float32", "bfloat16"]
     seed: Seed
 
 

@@ -31,6 +31,7 @@ PARENT_VARIABLE = "DNAPAIR_PARENT_RUN_ID"
 STAGE_TAG = "dnapair.stage"
 OUTPUT_TAG = "dnapair.output_sha256"
 TRIAL_TAG = "dnapair.trial"
+STUDY_TAG = "dnapair.study"
 PIPELINE_TAG = "dnapair.pipeline"
 LINK_PREFIX = "dnapair.run."
 PROCESS_TAG = "dnapair.process"
@@ -148,11 +149,47 @@ def trial_run(stage: StageRun, study: str, number: int, params: Mapping[str, Any
     for found in client.search_runs([experiment], left_open):
         client.set_terminated(found.info.run_id, RunStatus.to_string(RunStatus.KILLED))
     with mlflow.start_run(
-        run_name=f"trial {number}", nested=True, parent_run_id=stage.run_id, tags={TRIAL_TAG: trial}
+        run_name=f"trial {number}",
+        nested=True,
+        parent_run_id=stage.run_id,
+        tags={TRIAL_TAG: trial, PROCESS_TAG: _process()},
     ) as active:
         run = StageRun(active.info.run_id, stage.run_id)
         run.log_params(params)
         yield run
+
+
+def join_search(study: str) -> StageRun:
+    """Find the open run of the stage that leads a search, so that trials can be put under it.
+
+    Parameters
+    ----------
+    study
+        Name of the search, which the run is tagged with.
+
+    Returns
+    -------
+    StageRun
+        The run. Its experiment is the current one from here on.
+
+    Raises
+    ------
+    DnapairError
+        If there is none.
+    """
+    check_store()
+    client = mlflow.MlflowClient()
+    experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
+    led = f"tags.`{STUDY_TAG}` = '{study}' and attributes.status = 'RUNNING'"
+    found = client.search_runs(experiments, led, max_results=1, order_by=["attributes.start_time DESC"])
+    if not found:
+        raise DnapairError(
+            f"The MLflow tracking store {mlflow.get_tracking_uri()} has no chief that searches with these "
+            "settings and data. A worker needs the chief's MLFLOW_TRACKING_URI, params.yaml and "
+            "artifacts/normalized."
+        )
+    mlflow.set_experiment(experiment_id=found[0].info.experiment_id)
+    return StageRun(str(found[0].info.run_id), None)
 
 
 @contextmanager
@@ -298,9 +335,13 @@ def _pipeline_name() -> str:
 
 
 def _source_tags() -> dict[str, str]:
-    tags = {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+    tags = {PROCESS_TAG: _process()}
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return tags | ({"mlflow.source.git.commit": commit.stdout.strip()} if commit.returncode == 0 else {})
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _end_killed_runs(client: mlflow.MlflowClient, experiment: str) -> None:

@@ -4,12 +4,14 @@ import contextlib
 import io
 import json
 import math
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import grpc
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
@@ -164,6 +166,9 @@ def search(
 ) -> list[Trial]:
     """Try the given values first, which may lie outside the space, then what Keras Tuner chooses.
 
+    Where Keras Tuner's environment variables make this process the chief of a search on several machines,
+    it runs the first trial, and hands out the others to those who :func:`work`, until all are done.
+
     Parameters
     ----------
     objective
@@ -185,7 +190,7 @@ def search(
     Raises
     ------
     DnapairError
-        If what the folder holds can't be read.
+        If what the folder holds can't be read, or a chief's address can't be served at.
     """
     with tqdm(total=settings.trials, desc="tune", unit="trial", dynamic_ncols=True, disable=None) as bar:
 
@@ -203,6 +208,39 @@ def search(
             tuner.search_quietly()
             trials += tuner.finished()
     return trials
+
+
+def work(objective: Objective, space: Space, settings: SearchSettings) -> int:
+    """Run the trials that a chief hands out, until it has no more.
+
+    Parameters
+    ----------
+    objective, space, settings
+        As the chief's :func:`search` has them. What a trial raises ends this worker; the chief waits for
+        a worker of the same id, which gets the trial again.
+
+    Returns
+    -------
+    int
+        Number of trials that were run here.
+
+    Raises
+    ------
+    DnapairError
+        If the chief does not answer.
+    """
+    done = 0
+
+    def counted(number: int, values: Values, epochs: int) -> float:
+        nonlocal done
+        score = objective(number, values, epochs)
+        done += 1
+        return score
+
+    # Keras Tuner wants a folder; what counts lies in the chief's
+    with tempfile.TemporaryDirectory() as folder:
+        _Tuner(counted, _oracle(space, settings), settings.epochs, Path(folder, "worker")).search_quietly()
+    return done
 
 
 def _first_trial(objective: Objective, given: Values, epochs: int, record: Path) -> Trial:
@@ -259,8 +297,9 @@ class _Tuner(BaseTuner):  # type: ignore[misc]  # Keras Tuner ships no types
         self._epochs = epochs
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(oracle=oracle, directory=str(folder.parent), project_name=folder.name)
-        # a trial that was saved by a run killed before its oracle was is chosen anew
-        self.oracle.trials = {name: self.oracle.trials[name] for name in self.oracle.start_order}
+        if isinstance(self.oracle, keras_tuner.Oracle):
+            # not a worker's; a trial that was saved by a run killed before its oracle was is chosen anew
+            self.oracle.trials = {name: self.oracle.trials[name] for name in self.oracle.start_order}
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
         try:
@@ -277,6 +316,15 @@ class _Tuner(BaseTuner):  # type: ignore[misc]  # Keras Tuner ships no types
                 self.search(verbose=0)
             except FatalError as error:
                 raise error.__cause__ or error from None
+            except grpc.RpcError:
+                raise DnapairError(
+                    "The chief has stopped, or did not answer for an hour. Start it again, then this worker."
+                ) from None
+            except RuntimeError as error:
+                raise DnapairError(
+                    f"The chief can't serve at its address ({error}). Set KERASTUNER_ORACLE_IP to an address "
+                    "of this machine and KERASTUNER_ORACLE_PORT to a port that is free."
+                ) from None
 
     def finished(self) -> list[Trial]:
         trials = (self.oracle.trials[name] for name in self.oracle.start_order)

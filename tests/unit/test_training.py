@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
@@ -13,6 +14,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
+from dnapair.networks.torch_net import TorchNet
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.learners import make_learner
 from dnapair.training.loop import (
@@ -71,9 +73,9 @@ class Scripted:
         self.loss = loss
         self.weights = {"head.bias": np.zeros(1, np.float32)}
 
-    def train_batch(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> float:
-        self.weights = {"head.bias": self.weights["head.bias"] + 1}
-        return self.loss
+    def train_batches(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        self.weights = {"head.bias": self.weights["head.bias"] + len(labels)}
+        return np.full(len(labels), self.loss, np.float32)
 
     def predict(self, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
         return self.logits[int(self.weights["head.bias"][0]) - 1]
@@ -171,7 +173,9 @@ def test_both_frameworks_take_the_same_steps(normalization: str, clip_norm: floa
     for step in range(12):
         batch = slice(32 * step, 32 * step + 32)
         losses = [
-            learner.train_batch(matrix[TRAIN.rows1[batch]], matrix[TRAIN.rows2[batch]], TRAIN.labels[batch])
+            learner.train_batches(
+                matrix[TRAIN.rows1[batch]][None], matrix[TRAIN.rows2[batch]][None], TRAIN.labels[None, batch]
+            )
             for learner in learners
         ]
         assert losses[0] == pytest.approx(losses[1], abs=1e-4)
@@ -184,6 +188,55 @@ def test_both_frameworks_take_the_same_steps(normalization: str, clip_norm: floa
         assert np.isclose(from_torch[name], from_keras[name], rtol=0, atol=1e-4).mean() > 0.99, name
         np.testing.assert_allclose(from_torch[name], from_keras[name], rtol=0, atol=1e-3, err_msg=name)
     assert np.abs(from_torch["head.weight"] - start["head.weight"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_steps_of_a_block_are_those_of_its_batches(framework: str, matrix: np.ndarray):
+    def run(blocks: int) -> tuple[np.ndarray, np.ndarray]:
+        learner = make_learner(framework, replace(SPEC, dropout=0.4), LEARNER)
+        columns = (matrix[TRAIN.rows1[:384]], matrix[TRAIN.rows2[:384]], TRAIN.labels[:384])
+        batches = [column.reshape(6, 64, *column.shape[1:]) for column in columns]
+        losses = [
+            learner.train_batches(*(column[block] for column in batches))
+            for block in np.split(np.arange(6), blocks)
+        ]
+        return np.concatenate(losses), learner.get_weights()["head.weight"]
+
+    together, alone = run(1), run(6)
+    assert together[0].shape == (6,)
+    assert all(np.array_equal(*both) for both in zip(together, alone, strict=True))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_float16_matrix_is_trained_on_as_float32(framework: str, matrix: np.ndarray):
+    halved = matrix.astype(np.float16)
+
+    def run(embeddings: np.ndarray) -> FitResult:
+        return fit(make_learner(framework, SPEC, LEARNER), embeddings, TRAIN, VAL, LOOP._replace(epochs=1))
+
+    assert run(halved).history == run(halved.astype(np.float32)).history
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_bfloat16_learns_and_scores_in_float32(framework: str, matrix: np.ndarray):
+    reduced = make_learner(framework, SPEC, LEARNER._replace(precision="bfloat16"))
+    whole = make_learner(framework, SPEC, LEARNER)
+    result = fit(reduced, matrix, TRAIN, VAL, LOOP)
+    assert roc_auc_score(VAL.labels, result.val_logits) > 0.9
+    whole.set_weights(result.weights)
+    scored = [predict(learner, matrix, VAL.rows1, VAL.rows2) for learner in (reduced, whole)]
+    assert np.array_equal(*scored)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_dropout_of_torch_drops_its_share_and_keeps_the_mean(share: float):
+    spec = replace(SPEC, widths=(301,), dropout=share, normalization="none")
+    net = TorchNet(spec).train()
+    values = torch.ones(999, 301)
+    dropped = net.blocks[0].dropout(values)
+    assert (dropped == 0).float().mean().item() == pytest.approx(share, abs=0.005)
+    assert dropped.mean().item() == pytest.approx(1, abs=0.01)
+    assert torch.equal(net.eval().blocks[0].dropout(values), values)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

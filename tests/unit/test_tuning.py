@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,17 @@ def test_damaged_folder_is_told(tmp_path: Path):
     (tmp_path / "study" / "oracle.json").write_text('{"ongoing_trials": {')
     with pytest.raises(DnapairError, match=r"study .*Delete that folder"):
         search(Recorder(), GIVEN, SPACE, RANDOM, tmp_path / "study")
+
+
+def test_chief_whose_port_is_taken_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+        monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+        monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(taken.getsockname()[1]))
+        objective = Recorder()
+        with pytest.raises(DnapairError, match="KERASTUNER_ORACLE_PORT to a port that is free"):
+            search(objective, GIVEN, SPACE, RANDOM, tmp_path / "study")
+    assert objective.numbers == [1]
 
 
 def test_trial_trains_with_its_own_values():

@@ -47,13 +47,16 @@ _CANONICAL = {
 }
 
 
-def build(spec: NetworkSpec) -> Any:
+def build(spec: NetworkSpec, dtype: str = "float32") -> Any:
     """Build the network.
 
     Parameters
     ----------
     spec
         The network; its weights are drawn by Keras until :func:`set_weights`.
+    dtype
+        Of what the blocks compute, as Keras names it: ``float32``, or ``mixed_bfloat16``, where the
+        weights and the head stay float32.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def build(spec: NetworkSpec) -> Any:
     e2 = keras.Input((spec.dimensions,), name="e2")
     flow = keras.layers.Concatenate(name="features")(interaction(e1, e2, spec.symmetric))
     for number, (inputs, outputs) in enumerate(spec.blocks):
-        flow = _block(flow, f"blocks.{number}", inputs, outputs, spec)
+        flow = _block(flow, f"blocks.{number}", inputs, outputs, spec, dtype)
     logits = keras.layers.Dense(1, name="head")(flow)
     return keras.Model([e1, e2], keras.layers.Reshape((), name="logits")(logits), name="dnapair")
 
@@ -88,21 +91,24 @@ def with_probability(net: Any, spec: NetworkSpec) -> Any:
     return keras.Model(pairs, keras.layers.Activation("sigmoid", name="probability")(logits))
 
 
-def _block(flow: Any, name: str, inputs: int, outputs: int, spec: NetworkSpec) -> Any:
+def _block(flow: Any, name: str, inputs: int, outputs: int, spec: NetworkSpec, dtype: str) -> Any:
     skip = flow
     if inputs != outputs:
-        skip = keras.layers.Dense(outputs, use_bias=False, name=f"{name}.skip")(flow)
-    flow = keras.layers.Dense(outputs, name=f"{name}.linear")(flow)
+        skip = keras.layers.Dense(outputs, use_bias=False, name=f"{name}.skip", dtype=dtype)(flow)
+    flow = keras.layers.Dense(outputs, name=f"{name}.linear", dtype=dtype)(flow)
     if spec.normalization == "layer":
-        flow = keras.layers.LayerNormalization(epsilon=EPSILON, name=f"{name}.normalization")(flow)
-    elif spec.normalization == "batch":
-        normalize = keras.layers.BatchNormalization(
-            epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}.normalization"
+        normalize = keras.layers.LayerNormalization(
+            epsilon=EPSILON, name=f"{name}.normalization", dtype=dtype
         )
         flow = normalize(flow)
-    flow = keras.layers.Activation(spec.activation, name=f"{name}.activation")(flow)
-    flow = keras.layers.Dropout(spec.dropout, name=f"{name}.dropout")(flow)
-    return keras.layers.Add(name=f"{name}.sum")([flow, skip])
+    elif spec.normalization == "batch":
+        normalize = keras.layers.BatchNormalization(
+            epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}.normalization", dtype=dtype
+        )
+        flow = normalize(flow)
+    flow = keras.layers.Activation(spec.activation, name=f"{name}.activation", dtype=dtype)(flow)
+    flow = keras.layers.Dropout(spec.dropout, name=f"{name}.dropout", dtype=dtype)(flow)
+    return keras.layers.Add(name=f"{name}.sum", dtype=dtype)([flow, skip])
 
 
 def get_weights(net: Any) -> Weights:

@@ -63,12 +63,28 @@ class _Block(nn.Module):
         self.linear = nn.Linear(inputs, outputs)
         self.normalization = _normalization(spec, outputs)
         self.activation = _ACTIVATIONS[spec.activation]()
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = _Dropout(spec.dropout)
         self.skip = nn.Linear(inputs, outputs, bias=False) if inputs != outputs else nn.Identity()
 
     def forward(self, inputs: Tensor) -> Tensor:
         outputs = self.dropout(self.activation(self.normalization(self.linear(inputs))))
         return cast(Tensor, outputs + self.skip(inputs))
+
+
+class _Dropout(nn.Module):
+    """Dropout by 16 random bits a value: PyTorch's own draws a whole number for each, on one core."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self._dropped = min(round(share * 2**16), 2**16 - 1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training or not self._dropped:
+            return inputs
+        words = torch.empty(-(-inputs.numel() // 4), dtype=torch.int64, device=inputs.device)
+        bits = words.random_(-(2**63), None).view(torch.int16)[: inputs.numel()].view(inputs.shape)
+        kept = (bits >= self._dropped - 2**15).to(inputs.dtype)
+        return inputs * kept.mul_(2**16 / (2**16 - self._dropped))
 
 
 def _normalization(spec: NetworkSpec, width: int) -> nn.Module:

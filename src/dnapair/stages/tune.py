@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dnapair import tracking
+from dnapair.errors import DnapairError
 from dnapair.files import sha256, write_json
 from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, flatten, load_params
@@ -17,16 +20,21 @@ from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, positive_weight, read_pairs
 
 if TYPE_CHECKING:
-    from dnapair.tuning import Trial, Values
+    from dnapair.tuning import Objective, SearchSettings, Space, Trial, Values
 
 STUDIES = Path("artifacts/tuning")
 TRAIN_KEYS = ("learning_rate", "weight_decay", "batch_size")
 NETWORK_KEYS = ("widths", "dropout")
+ROLE_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 
 
 def run() -> None:
-    """Search on artifacts/normalized, and write reports/best_hyperparameters.json."""
+    """Search on artifacts/normalized; all but a worker write reports/best_hyperparameters.json."""
     params = load_params()
+    role = find_role()
+    if role == "worker":
+        work(params)
+        return
     # how long the network is trained in the end does not matter to a trial
     logged = (
         flatten(params.network, "network") | flatten(params.train, "train") | flatten(params.tune, "tune")
@@ -36,6 +44,9 @@ def run() -> None:
         network = params.network.model_dump()
         train = {key: getattr(params.train, key) for key in TRAIN_KEYS}
         study = STUDIES / identify(params) if params.tune.trials else None
+        if study and role == "chief":
+            # by which the workers find this run
+            run.set_tags({tracking.STUDY_TAG: study.name})
         trials = search_trials(params, run, study) if study else []
         chosen = max(range(len(trials)), key=lambda index: trials[index].val_pr_auc) if trials else None
         if chosen is not None:
@@ -57,22 +68,61 @@ def run() -> None:
             shutil.rmtree(study)
 
 
+def find_role() -> Literal["alone", "chief", "worker"]:
+    """Tell by Keras Tuner's environment variables what this process is in a search.
+
+    Raises
+    ------
+    DnapairError
+        If some of them are set and others are not.
+    """
+    missing = [name for name in ROLE_VARIABLES if not os.environ.get(name)]
+    if len(missing) == len(ROLE_VARIABLES):
+        return "alone"
+    if missing:
+        raise DnapairError(
+            f"{' and '.join(missing)} not set. A search on several machines needs all of "
+            f"{', '.join(ROLE_VARIABLES)}; a search on one needs none of them."
+        )
+    # as Keras Tuner tells them apart
+    return "chief" if "chief" in os.environ[ROLE_VARIABLES[0]] else "worker"
+
+
+def work(params: Params) -> None:
+    """Run trials for a chief, each as an MLflow run under the chief's."""
+    if params.tune.trials < 2:
+        raise DnapairError(
+            f"tune.trials is {params.tune.trials}, and the chief runs the first: none is left for a worker."
+        )
+    from dnapair.tuning import work as run_trials
+
+    study = identify(params)
+    _, space, settings = plan(params)
+    # not before the first trial: until then the chief may be on its way
+    done = run_trials(make_objective(params, study, lambda: tracking.join_search(study)), space, settings)
+    print(f"{os.environ[ROLE_VARIABLES[0]]}: {done} trials run; the chief has no more.")
+
+
 def search_trials(params: Params, run: tracking.StageRun, study: Path) -> "list[Trial]":
     """Run every trial that the study does not hold yet, each as an MLflow run of its own."""
     # no search, no wait for TensorFlow's import
-    from dnapair.tuning import SearchSettings, Space, Values, search, train_trial
+    from dnapair.tuning import search
 
-    matrix = np.load(paths.SCALED, mmap_mode="r")
-    train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
-    settings, ranges = params.train, params.tune.space
-    spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **params.network.model_dump()})
+    return search(make_objective(params, study.name, lambda: run), *plan(params), study)
+
+
+def plan(params: Params) -> "tuple[Values, Space, SearchSettings]":
+    """Return the first trial's values, what is searched, and how."""
+    from dnapair.tuning import SearchSettings, Space, Values
+
+    network, settings, ranges = params.network, params.train, params.tune.space
     given = Values(
-        spec.widths, spec.dropout, settings.learning_rate, settings.weight_decay, settings.batch_size
+        tuple(network.widths),
+        network.dropout,
+        settings.learning_rate,
+        settings.weight_decay,
+        settings.batch_size,
     )
-    weight = positive_weight(settings.positive_weight, train.labels)
-    fields = settings.model_dump() | {"positive_weight": weight}
-    learner = LearnerSettings(**{key: fields[key] for key in LearnerSettings._fields})
-    loop = LoopSettings(**{key: fields[key] for key in LoopSettings._fields})
     space = Space(
         widths=[tuple(widths) for widths in ranges.widths],
         dropout=(ranges.dropout.low, ranges.dropout.high),
@@ -80,21 +130,35 @@ def search_trials(params: Params, run: tracking.StageRun, study: Path) -> "list[
         weight_decay=(ranges.weight_decay.low, ranges.weight_decay.high),
         batch_size=ranges.batch_size,
     )
+    budget = SearchSettings(params.tune.method, params.tune.trials, params.tune.epochs, params.tune.seed)
+    return given, space, budget
 
-    def objective(number: int, values: Values, epochs: int) -> float:
+
+def make_objective(params: Params, study: str, find_run: Callable[[], tracking.StageRun]) -> "Objective":
+    """Return what runs a trial, as an MLflow run under the one that is found."""
+    from dnapair.tuning import train_trial
+
+    matrix = np.load(paths.SCALED, mmap_mode="r")
+    train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
+    spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **params.network.model_dump()})
+    weight = positive_weight(params.train.positive_weight, train.labels)
+    fields = params.train.model_dump() | {"positive_weight": weight}
+    learner = LearnerSettings(**{key: fields[key] for key in LearnerSettings._fields})
+    loop = LoopSettings(**{key: fields[key] for key in LoopSettings._fields})
+
+    def objective(number: int, values: "Values", epochs: int) -> float:
         chosen = describe(values) | {"epochs": epochs}
         tried = {
             f"{'network' if key in NETWORK_KEYS else 'train'}.{key}": value for key, value in chosen.items()
         }
-        with tracking.trial_run(run, study.name, number, tried) as trial:
+        with tracking.trial_run(find_run(), study, number, tried) as trial:
 
             def log_epoch(epoch: Epoch) -> None:
                 trial.log_metrics({"loss": epoch.train_loss, "val_pr_auc": epoch.val_pr_auc}, epoch.epoch)
 
             return train_trial(matrix, train, val, spec, learner, loop, values, epochs, log_epoch)
 
-    budget = SearchSettings(params.tune.method, params.tune.trials, params.tune.epochs, params.tune.seed)
-    return search(objective, given, space, budget, study)
+    return objective
 
 
 def identify(params: Params) -> str:

@@ -1,14 +1,20 @@
 """What the training loop asks of a framework."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from dnapair.networks.weights import Weights
 
+ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 """Of AdamW: the frameworks' own defaults differ."""
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What Linux calls the instructions for products of bfloat16 matrices, on x86 and on ARM."""
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class LearnerSettings(NamedTuple):
@@ -26,6 +32,9 @@ class LearnerSettings(NamedTuple):
         Weight of a positive pair in the loss; a negative one weighs 1.
     seed
         Of the initial weights and of dropout.
+    precision
+        Of the matrix products of a step; weights, optimizer and scoring stay float32. ``auto`` is bfloat16
+        where the device has instructions for it, else float32.
     """
 
     learning_rate: float
@@ -33,6 +42,7 @@ class LearnerSettings(NamedTuple):
     clip_norm: float
     positive_weight: float
     seed: int
+    precision: Precision = "float32"
 
 
 class Learner(Protocol):
@@ -40,15 +50,20 @@ class Learner(Protocol):
 
     settings: LearnerSettings
 
-    def train_batch(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> float:
-        """Take one step and return the weighted loss before it.
+    def train_batches(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Take one step for each batch, in order.
 
         Parameters
         ----------
-        e1, e2 : np.ndarray, shape=(n, d)
+        e1, e2 : np.ndarray, shape=(batches, n, d)
             float32 embeddings.
-        labels : np.ndarray, shape=(n,)
+        labels : np.ndarray, shape=(batches, n)
             float32, 0 or 1.
+
+        Returns
+        -------
+        np.ndarray, shape=(batches,)
+            The weighted loss before each step, float32.
         """
 
     def predict(self, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
@@ -62,3 +77,11 @@ class Learner(Protocol):
 
     def set_learning_rate(self, value: float) -> None:
         """Use another learning rate from the next step on."""
+
+
+def cpu_multiplies_bfloat16() -> bool:
+    """Say whether this CPU has instructions for products of bfloat16 matrices; only Linux tells."""
+    described = Path("/proc/cpuinfo")
+    return described.is_file() and not BFLOAT16_FLAGS.isdisjoint(
+        described.read_text(encoding="utf-8").split()
+    )

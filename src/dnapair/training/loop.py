@@ -1,7 +1,8 @@
 """The training loop, one for both frameworks."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
@@ -16,6 +17,8 @@ from dnapair.training.learner import Learner
 
 PREDICTION_BATCH = 4096
 """Pairs scored at a time."""
+BLOCK_BATCHES = 16
+"""Batches given to a learner at a time."""
 COLLAPSE_RANGE = 1e-6
 """A network whose validation logits all lie this close tells nothing apart."""
 
@@ -163,7 +166,8 @@ def fit(
     learner
         Holds the result's weights afterwards.
     matrix : np.ndarray, shape=(rows, d)
-        float32 embeddings, best memory-mapped: each batch reads its rows only.
+        float32 or float16 embeddings, best memory-mapped: only the rows of the next batches are read, while
+        the learner is at work on the last ones. A learner gets them as float32.
     train, val
         Pairs of rows.
     settings
@@ -227,7 +231,7 @@ def predict(
     learner
         The network.
     matrix : np.ndarray, shape=(rows, d)
-        float32 embeddings.
+        float32 or float16 embeddings.
     rows1, rows2 : np.ndarray, shape=(n,)
         Rows of the two sequences of each pair.
     batch
@@ -241,7 +245,7 @@ def predict(
     logits = np.empty(rows1.size, np.float32)
     for start in range(0, rows1.size, batch):
         chosen = slice(start, start + batch)
-        logits[chosen] = learner.predict(matrix[rows1[chosen]], matrix[rows2[chosen]])
+        logits[chosen] = learner.predict(_gather(matrix, rows1[chosen]), _gather(matrix, rows2[chosen]))
     return logits
 
 
@@ -253,16 +257,45 @@ def _bar(epochs: int, description: str | None) -> "tqdm[NoReturn]":
 def _train_epoch(
     learner: Learner, matrix: np.ndarray, train: Pairs, batch_size: int, rng: np.random.Generator
 ) -> float:
-    n = train.labels.size
     total = 0.0
+    for e1, e2, labels in _read_ahead(matrix, train, _blocks(rng.permutation(train.labels.size), batch_size)):
+        losses = learner.train_batches(e1, e2, labels)
+        if not np.isfinite(losses).all():
+            return math.nan
+        total += float(losses.sum(dtype=np.float64)) * labels.shape[1]
+    return total / train.labels.size
+
+
+def _blocks(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Cut an order into blocks of shape=(batches, batch_size); the last one holds the last batch alone."""
     # the last batch takes a single pair left over, which batch normalisation could not bear
-    for chosen in np.split(rng.permutation(n), range(batch_size, n - 1, batch_size)):
-        labels = train.labels[chosen]
-        loss = learner.train_batch(matrix[train.rows1[chosen]], matrix[train.rows2[chosen]], labels)
-        if not math.isfinite(loss):
-            return loss
-        total += loss * chosen.size
-    return total / n
+    last = (order.size - 2) // batch_size * batch_size
+    whole = order[:last].reshape(-1, batch_size)
+    for start in range(0, len(whole), BLOCK_BATCHES):
+        yield whole[start : start + BLOCK_BATCHES]
+    yield order[np.newaxis, last:]
+
+
+def _read_ahead(
+    matrix: np.ndarray, train: Pairs, blocks: Iterator[np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Read the embeddings and labels of each block, the next one in the background."""
+
+    def read(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows1, rows2, labels = (column[chosen] for column in train)
+        return _gather(matrix, rows1), _gather(matrix, rows2), labels
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, next(blocks))
+        for following in blocks:
+            ready, ahead = ahead, reader.submit(read, following)
+            yield ready.result()
+        yield ahead.result()
+
+
+def _gather(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    gathered: np.ndarray = matrix[rows].astype(np.float32, copy=False)
+    return gathered
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -14,7 +14,10 @@ import tensorflow as tf
 
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, initial_weights
-from dnapair.training.learner import ADAM_EPSILON, LearnerSettings
+from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings, cpu_multiplies_bfloat16
+
+AMPERE = (8, 0)
+"""The first compute capability of NVIDIA's with products of bfloat16 matrices."""
 
 
 class TensorflowLearner:
@@ -32,24 +35,25 @@ class TensorflowLearner:
         tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(settings.seed)
         self.settings = settings
-        self._net = tensorflow_net.build(spec)
-        tensorflow_net.set_weights(self._net, initial_weights(spec, settings.seed))
-        self._optimizer = keras.optimizers.AdamW(
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            epsilon=ADAM_EPSILON,
-            global_clipnorm=settings.clip_norm,
+        reduced = settings.precision == "bfloat16" or (
+            settings.precision == "auto" and _multiplies_bfloat16()
         )
-        self._optimizer.build(self._net.trainable_variables)
+        self._net = tensorflow_net.build(spec, "mixed_bfloat16" if reduced else "float32")
+        # the same weights in float32, brought up to date before they score
+        self._scorer = tensorflow_net.build(spec)
+        tensorflow_net.set_weights(self._net, initial_weights(spec, settings.seed))
+        self._optimizer = _AdamW([variable.value for variable in self._net.trainable_variables], settings)
         # open in the number of pairs, so that a shorter last batch is not traced again
+        embeddings = tf.TensorSpec((None, None, spec.dimensions), tf.float32)
+        labels = tf.TensorSpec((None, None), tf.float32)
+        self._steps = tf.function(self._train, input_signature=[embeddings, embeddings, labels])
         embedding = tf.TensorSpec((None, spec.dimensions), tf.float32)
-        label = tf.TensorSpec((None,), tf.float32)
-        self._step = tf.function(self._train, input_signature=[embedding, embedding, label])
         self._forward = tf.function(self._score, input_signature=[embedding, embedding])
 
-    def train_batch(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> float:
-        """Take one step and return the weighted loss before it."""
-        return float(self._step(e1, e2, labels))
+    def train_batches(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Take one step for each batch and return the weighted losses before them."""
+        losses: np.ndarray = self._steps(e1, e2, labels).numpy()
+        return losses
 
     def predict(self, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
         """Return float32 logits, shape=(n,), with dropout off."""
@@ -66,16 +70,65 @@ class TensorflowLearner:
 
     def set_learning_rate(self, value: float) -> None:
         """Use another learning rate from the next step on."""
-        self._optimizer.learning_rate = value
+        self._optimizer.learning_rate.assign(value)
 
     def _train(self, e1: Any, e2: Any, labels: Any) -> Any:
+        # one call for many steps: each call from Python costs as much as a part of a step
+        return tf.map_fn(self._step, (e1, e2, labels), fn_output_signature=tf.float32, parallel_iterations=1)
+
+    def _step(self, batch: tuple[Any, Any, Any]) -> Any:
+        e1, e2, labels = batch
         with tf.GradientTape() as tape:
             logits = self._net([e1, e2], training=True)
             losses = tf.nn.weighted_cross_entropy_with_logits(labels, logits, self.settings.positive_weight)
             loss = tf.reduce_mean(losses)
-        variables = self._net.trainable_variables
-        self._optimizer.apply(tape.gradient(loss, variables), variables)
+        self._optimizer.apply(tape.gradient(loss, self._optimizer.variables))
         return loss
 
     def _score(self, e1: Any, e2: Any) -> Any:
-        return self._net([e1, e2], training=False)
+        for own, trained in zip(self._scorer.weights, self._net.weights, strict=True):
+            own.assign(trained)
+        return self._scorer([e1, e2], training=False)
+
+
+class _AdamW:
+    """AdamW with clipping, by TensorFlow's one kernel for all of Adam: Keras' own makes ten steps of it."""
+
+    def __init__(self, variables: list[Any], settings: LearnerSettings) -> None:
+        self.variables = variables
+        self.learning_rate = tf.Variable(settings.learning_rate, dtype=tf.float32)
+        self._settings = settings
+        self._first, self._second = (
+            [tf.Variable(tf.zeros_like(variable)) for variable in variables] for _ in ADAM_BETAS
+        )
+        self._powers = [tf.Variable(beta, dtype=tf.float32) for beta in ADAM_BETAS]
+
+    def apply(self, gradients: list[Any]) -> None:
+        clipped, _ = tf.clip_by_global_norm(gradients, self._settings.clip_norm)
+        kept = 1 - self.learning_rate * self._settings.weight_decay
+        for variable, first, second, gradient in zip(
+            self.variables, self._first, self._second, clipped, strict=True
+        ):
+            variable.assign(variable * kept)
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=first.handle,
+                v=second.handle,
+                beta1_power=self._powers[0],
+                beta2_power=self._powers[1],
+                lr=self.learning_rate,
+                beta1=ADAM_BETAS[0],
+                beta2=ADAM_BETAS[1],
+                epsilon=ADAM_EPSILON,
+                grad=gradient,
+            )
+        for power, beta in zip(self._powers, ADAM_BETAS, strict=True):
+            power.assign(power * beta)
+
+
+def _multiplies_bfloat16() -> bool:
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return bool(details.get("compute_capability", (0, 0)) >= AMPERE)
+    return cpu_multiplies_bfloat16()

@@ -11,7 +11,7 @@ from torch.nn import functional
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import Weights, initial_weights
-from dnapair.training.learner import ADAM_EPSILON, LearnerSettings
+from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings, cpu_multiplies_bfloat16
 
 
 class TorchLearner:
@@ -39,27 +39,26 @@ class TorchLearner:
         self._device = torch.device(device)
         self._net = TorchNet(spec).to(self._device)
         self._net.set_weights(initial_weights(spec, settings.seed))
+        self._reduced = settings.precision == "bfloat16" or (
+            settings.precision == "auto" and _multiplies_bfloat16(self._device)
+        )
         self._positive_weight = torch.tensor(settings.positive_weight, device=self._device)
         self._optimizer = torch.optim.AdamW(
             self._net.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
+            betas=ADAM_BETAS,
             eps=ADAM_EPSILON,
             fused=True,
         )
 
-    def train_batch(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> float:
-        """Take one step and return the weighted loss before it."""
+    def train_batches(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Take one step for each batch and return the weighted losses before them."""
         self._net.train()
-        logits = self._net(self._tensor(e1), self._tensor(e2))
-        loss = functional.binary_cross_entropy_with_logits(
-            logits, self._tensor(labels), pos_weight=self._positive_weight
-        )
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
-        torch.nn.utils.clip_grad_norm_(self._net.parameters(), self.settings.clip_norm)
-        self._optimizer.step()
-        return loss.item()
+        batches = zip(self._tensor(e1), self._tensor(e2), self._tensor(labels), strict=True)
+        # a loss is waited for once all steps are on their way
+        losses: np.ndarray = torch.stack([self._step(*batch) for batch in batches]).cpu().numpy()
+        return losses
 
     def predict(self, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
         """Return float32 logits, shape=(n,), with dropout off."""
@@ -81,5 +80,23 @@ class TorchLearner:
         for group in self._optimizer.param_groups:
             group["lr"] = value
 
+    def _step(self, e1: Tensor, e2: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._reduced):
+            logits = self._net(e1, e2)
+        loss = functional.binary_cross_entropy_with_logits(
+            logits.float(), labels, pos_weight=self._positive_weight
+        )
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
+        torch.nn.utils.clip_grad_norm_(self._net.parameters(), self.settings.clip_norm)
+        self._optimizer.step()
+        return loss.detach()
+
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return cpu_multiplies_bfloat16()

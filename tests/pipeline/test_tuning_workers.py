@@ -1,0 +1,103 @@
+"""`dnapair tune` as a chief and its workers, each a process of its own."""
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import mlflow
+import pytest
+from mlflow.entities import Run
+
+from dnapair.tracking import PROCESS_TAG, STAGE_TAG, TRIAL_TAG
+from tests.pipeline.conftest import Project, copy_project, write_small_data
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+TRIALS = 12
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = copy_project(tmp_path_factory.mktemp("tuning") / "project")
+    project.set({"tune.trials": TRIALS, "tune.epochs": 3, "tune.method": "random"})
+    write_small_data(project.root / "data")
+    for stage in ("prepare", "embed", "scale"):
+        project.run("dnapair", stage)
+    return project
+
+
+@pytest.fixture
+def start(project: Project) -> Iterator[Callable[[str], subprocess.Popen]]:
+    """Start `dnapair tune` under an id; whatever is left of them in the end is killed."""
+    started = []
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def start(name: str) -> subprocess.Popen:
+        role = {
+            "KERASTUNER_TUNER_ID": name,
+            "KERASTUNER_ORACLE_IP": "127.0.0.1",
+            "KERASTUNER_ORACLE_PORT": str(port),
+        }
+        started.append(subprocess.Popen(["dnapair", "tune"], cwd=project.root, env=project.env | role))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def trial_runs(project: Project) -> list[Run]:
+    client = mlflow.MlflowClient(project.tracking_uri)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [run for run in client.search_runs(experiments) if TRIAL_TAG in run.data.tags]
+
+
+def of_process(runs: list[Run], process: subprocess.Popen) -> list[Run]:
+    return [run for run in runs if run.data.tags[PROCESS_TAG].endswith(f":{process.pid}")]
+
+
+def test_workers_share_the_trials_and_a_killed_one_loses_nothing(project: Project, start):
+    chief, killed, other = (start(name) for name in ("chief", "worker0", "worker1"))
+    deadline = time.monotonic() + 300
+    while not [run for run in of_process(trial_runs(project), killed) if run.info.status == "RUNNING"]:
+        assert time.monotonic() < deadline
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.kill()
+    again = start("worker0")
+    assert [process.wait(timeout=300) for process in (again, other, chief)] == [0, 0, 0]
+
+    runs = trial_runs(project)
+    finished = [run for run in runs if run.info.status == "FINISHED"]
+    numbers = [int(run.data.tags[TRIAL_TAG].split("/")[1]) for run in finished]
+    assert sorted(numbers) == list(range(1, TRIALS + 1))
+    assert [run.info.status for run in of_process(runs, killed) if run not in finished] == ["KILLED"]
+    assert of_process(finished, chief) == [run for run in finished if numbers[finished.index(run)] == 1]
+    assert of_process(finished, again)
+    assert of_process(finished, other)
+
+    client = mlflow.MlflowClient(project.tracking_uri)
+    (parent,) = {run.data.tags["mlflow.parentRunId"] for run in runs}
+    assert client.get_run(parent).data.tags[STAGE_TAG] == "tune"
+    assert client.get_run(parent).info.status == "FINISHED"
+    best = json.loads((project.root / "reports/best_hyperparameters.json").read_text())
+    scores = [trial["val_pr_auc"] for trial in best["trials"]]
+    logged = dict(zip(numbers, (run.data.metrics["val_pr_auc"] for run in finished), strict=True))
+    assert len(scores) == TRIALS
+    assert best["chosen"] == scores.index(max(scores))
+    assert all(logged[number] <= score + 1e-6 for number, score in enumerate(scores, start=1))
+    assert not list((project.root / "artifacts/tuning").iterdir())
+
+
+def test_half_of_the_variables_is_told(project: Project):
+    project.env["KERASTUNER_TUNER_ID"] = "chief"
+    try:
+        message = project.run("dnapair", "tune", fails=True)
+    finally:
+        del project.env["KERASTUNER_TUNER_ID"]
+    assert "KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT not set" in message
+    assert "Traceback" not in message
