@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def embed_with_ray(
     least, most = (actors, actors) if isinstance(actors, int) else actors
     with _cluster(address):
         _check_room(least, num_cpus, num_gpus)
-        _quiet()
+        _configure()
         # one shard a block: what arrives as one block keeps one actor busy
         items = ray.data.from_items([shard._asdict() for shard in shards], override_num_blocks=len(shards))
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
@@ -132,7 +133,13 @@ class _Worker:
     """Embeds shards, on any node."""
 
     def __init__(self, code: str, make_embedder: Any) -> None:
-        if code_sha256() != code:
+        self.code = code
+        self.make_embedder = make_embedder
+
+    @cached_property
+    def embedder(self) -> "Embedder":
+        # not made by the constructor, because Ray gives back only the text of what that raises
+        if code_sha256() != self.code:
             raise DnapairError(
                 f"The node {socket.gethostname()} has another version of dnapair, which could give other "
                 "embeddings. Install the same one on all nodes and restart Ray there."
@@ -140,7 +147,8 @@ class _Worker:
         if not ray.get_gpu_ids():
             # Ray hides the GPUs of others, but not from an actor that has none
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        self.embedder: Embedder = ray.get(make_embedder)()
+        embedder: Embedder = ray.get(self.make_embedder)()
+        return embedder
 
     def __call__(self, batch: Rows) -> Rows:
         values: NDArray[np.float32] = self.embedder.embed(list(batch["sequences"][0]))
@@ -216,10 +224,12 @@ def _check_room(actors: int, num_cpus: float, num_gpus: float) -> None:
         )
 
 
-def _quiet() -> None:
+def _configure() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    # else an actor's error arrives as text in another one
+    context.raise_original_map_exception = True
     # a shard of a large encoder may take a slow processor longer than Ray Data's half an hour
     context.execution_no_progress_timeout_s = -1
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
