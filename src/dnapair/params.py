@@ -89,6 +89,28 @@ class Encoder(Section):
     untrained: Untrained
 
 
+class Ray(Section):
+    """The Ray cluster, and the actors that embed on it."""
+
+    address: Annotated[str, Field(min_length=1)] | None
+    actors: Positive | tuple[Positive, Positive]
+    num_cpus: Annotated[float, Field(gt=0)]
+    num_gpus: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _as_ray_takes_it(self) -> "Ray":
+        if self.address and self.address.startswith("ray://"):
+            raise ValueError(
+                "address: Ray Data does not work over ray://. Join this machine to the cluster with "
+                "`ray start --address=HEAD:PORT` and set address: auto"
+            )
+        if isinstance(self.actors, tuple) and self.actors[0] > self.actors[1]:
+            raise ValueError(f"actors: the least ({self.actors[0]}) is above the most ({self.actors[1]})")
+        if self.num_gpus > 1 and self.num_gpus % 1:
+            raise ValueError(f"num_gpus ({self.num_gpus:g}): above 1, Ray gives whole GPUs only")
+        return self
+
+
 class Embed(Section):
     """How sequences are sent through the encoder."""
 
@@ -96,6 +118,8 @@ class Embed(Section):
     device: Literal["auto", "cpu", "cuda"]
     batch_tokens: Literal["auto"] | Annotated[int, Field(ge=512)]
     shard_rows: Positive
+    engine: Literal["local", "ray"]
+    ray: Ray
 
 
 class Scale(Section):

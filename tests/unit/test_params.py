@@ -57,6 +57,11 @@ def test_the_projects_own_settings_are_read_whole():
             {"low": 0.5, "high": 0.1},
             r"tune\.space\.dropout: low \(0\.5\) is above high",
         ),
+        ("embed.engine", "spark", r"embed\.engine: .*'local' or 'ray'"),
+        ("embed.ray.address", "ray://head:10001", r"embed\.ray: address: .*ray start --address=HEAD:PORT"),
+        ("embed.ray.actors", [4, 2], r"embed\.ray: actors: the least \(4\) is above the most \(2\)"),
+        ("embed.ray.actors", 0, r"embed\.ray\.actors.*greater than or equal to 1 \(given: 0\)"),
+        ("embed.ray.num_gpus", 1.5, r"embed\.ray: num_gpus \(1\.5\): above 1, Ray gives whole GPUs only"),
         ("data.ambiguous", "ignore", r"data\.ambiguous: .*'error'"),
     ],
 )

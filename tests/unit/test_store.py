@@ -2,38 +2,48 @@ import json
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dnapair.embedding.store import EmbeddingStore, write_store
+from dnapair.embedding.store import EmbeddingStore, Shard, Values, write_store
 from dnapair.errors import DnapairError
 
 ROWS, DIMENSIONS, SHARD_ROWS = 10, 4, 3
 VALUES = np.arange(ROWS * DIMENSIONS, dtype=np.float32).reshape(ROWS, DIMENSIONS)
 
 
-class Embed:
-    """Gives rows of VALUES, and remembers what it was asked for."""
+class Engine:
+    """Gives rows of VALUES in an order of its own, and remembers what it was asked for."""
 
-    def __init__(self, stop_before: int = ROWS) -> None:
+    def __init__(self, stop_before: int = ROWS, order: Iterable[int] = range(4)) -> None:
         self.asked: list[int] = []
         self.stop_before = stop_before
+        self.order = list(order)
+        self.closed = False
 
-    def __call__(self, start: int, stop: int) -> np.ndarray:
-        if start >= self.stop_before:
-            raise InterruptedError
-        self.asked.append(start)
-        return VALUES[start:stop]
+    def __call__(self, shards: Sequence[Shard]) -> Values:
+        try:
+            for shard in sorted(shards, key=lambda shard: self.order.index(shard.number)):
+                if shard.start >= self.stop_before:
+                    raise InterruptedError
+                self.asked.append(shard.start)
+                yield shard.number, VALUES[shard.start : shard.stop]
+        finally:
+            self.closed = True
 
 
 def made_by(**other) -> dict:
     return {"encoder": "test", "trained": True, **other}
 
 
-def fill(folder: Path, embed: Embed | None = None, **other) -> EmbeddingStore:
-    return write_store(folder, made_by(**other), ROWS, SHARD_ROWS, embed or Embed())
+def fill(folder: Path, engine: Engine | None = None, **other) -> EmbeddingStore:
+    return write_store(folder, made_by(**other), ROWS, SHARD_ROWS, engine or Engine())
 
 
 def whole(store: EmbeddingStore) -> np.ndarray:
@@ -54,26 +64,79 @@ def test_store_gives_back_what_was_written(folder: Path):
 
 def test_stopped_store_goes_on_where_it_was(folder: Path):
     with pytest.raises(InterruptedError):
-        fill(folder, Embed(stop_before=6))
-    embed = Embed()
-    np.testing.assert_array_equal(whole(fill(folder, embed)), VALUES)
-    assert embed.asked == [6, 9]
+        fill(folder, Engine(stop_before=6))
+    engine = Engine()
+    np.testing.assert_array_equal(whole(fill(folder, engine)), VALUES)
+    assert engine.asked == [6, 9]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@given(order=st.permutations(range(4)))
+def test_store_is_the_same_in_whatever_order_its_shards_arrive(order: list[int]):
+    with TemporaryDirectory() as folder:
+        in_order, other = Path(folder, "in_order"), Path(folder, "other")
+        np.testing.assert_array_equal(whole(fill(other, Engine(order=order))), VALUES)
+        fill(in_order)
+        assert contents(other) == contents(in_order)
+
+
+@given(order=st.permutations(range(4)), arrived=st.integers(min_value=0, max_value=4))
+def test_store_stopped_after_some_shards_in_any_order_asks_for_the_others(order: list[int], arrived: int):
+    def produce(shards: Sequence[Shard]) -> Values:
+        yield from Engine(order=order)([shards[number] for number in order[:arrived]])
+        raise InterruptedError
+
+    with TemporaryDirectory() as name:
+        folder = Path(name, "embeddings")
+        with pytest.raises(InterruptedError):
+            write_store(folder, made_by(), ROWS, SHARD_ROWS, produce)
+        engine = Engine()
+        np.testing.assert_array_equal(whole(fill(folder, engine)), VALUES)
+        assert engine.asked == [SHARD_ROWS * number for number in sorted(order[arrived:])]
+
+
+def test_engine_that_gives_a_shard_twice_or_not_at_all_makes_no_store(folder: Path):
+    def twice(shards: Sequence[Shard]) -> Values:
+        yield from Engine()([shards[0], shards[0]])
+
+    def short(shards: Sequence[Shard]) -> Values:
+        yield from Engine()(shards[:-1])
+
+    with pytest.raises(KeyError):
+        write_store(folder, made_by(), ROWS, SHARD_ROWS, twice)
+    with pytest.raises(RuntimeError, match="1 shards were never made, such as 3"):
+        write_store(folder, made_by(), ROWS, SHARD_ROWS, short)
+    assert not (folder / "manifest.json").exists()
+
+
+def test_engine_is_closed_when_a_shard_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    engine = Engine()
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        fill(folder, engine)
+    assert engine.closed
 
 
 def test_finished_store_is_not_made_again(folder: Path):
     fill(folder)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    embed = Embed()
-    fill(folder, embed)
-    assert embed.asked == []
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    before = contents(folder)
+    engine = Engine()
+    fill(folder, engine)
+    assert engine.asked == []
+    assert contents(folder) == before
 
 
 def test_shards_of_other_settings_are_not_kept(folder: Path):
     fill(folder, pooling="mean")
-    embed = Embed()
-    fill(folder, embed, pooling="cls")
-    assert embed.asked == [0, 3, 6, 9]
+    engine = Engine()
+    fill(folder, engine, pooling="cls")
+    assert engine.asked == [0, 3, 6, 9]
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-5], lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b""])
@@ -83,9 +146,9 @@ def test_damaged_shard_is_refused_by_readers_and_mended_by_the_writer(folder: Pa
     shard.write_bytes(damage(shard.read_bytes()))
     with pytest.raises(DnapairError, match=r"shard-00001\.npy is truncated or changed.*dvc repro"):
         whole(store)
-    embed = Embed()
-    np.testing.assert_array_equal(whole(fill(folder, embed)), VALUES)
-    assert embed.asked == [3]
+    engine = Engine()
+    np.testing.assert_array_equal(whole(fill(folder, engine)), VALUES)
+    assert engine.asked == [3]
 
 
 def test_missing_shard_is_said(folder: Path):
@@ -116,12 +179,12 @@ def test_missing_store_says_how_to_make_it(folder: Path):
 
 
 def _hold(folder: Path, ready, release) -> None:
-    def embed(start: int, stop: int) -> np.ndarray:
+    def produce(shards: Sequence[Shard]) -> Values:
         ready.set()
         release.wait(30)
-        return VALUES[start:stop]
+        yield from Engine()(shards)
 
-    write_store(folder, made_by(), ROWS, SHARD_ROWS, embed)
+    write_store(folder, made_by(), ROWS, SHARD_ROWS, produce)
 
 
 def test_second_writer_is_refused_and_told_who_writes(folder: Path):
@@ -140,12 +203,11 @@ def test_second_writer_is_refused_and_told_who_writes(folder: Path):
 
 
 def _die(folder: Path) -> None:
-    def embed(start: int, stop: int) -> np.ndarray:
-        if start >= 6:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return VALUES[start:stop]
+    def produce(shards: Sequence[Shard]) -> Values:
+        yield from Engine()(shards[:2])
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    write_store(folder, made_by(), ROWS, SHARD_ROWS, embed)
+    write_store(folder, made_by(), ROWS, SHARD_ROWS, produce)
 
 
 def test_killed_writer_loses_no_finished_shard_and_no_lock(folder: Path):
@@ -156,9 +218,9 @@ def test_killed_writer_loses_no_finished_shard_and_no_lock(folder: Path):
     # as if the kill had come in the middle of a line
     journal = folder / "journal.jsonl"
     journal.write_text(journal.read_text() + '{"file": "shard-000')
-    embed = Embed()
-    np.testing.assert_array_equal(whole(fill(folder, embed)), VALUES)
-    assert embed.asked == [6, 9]
+    engine = Engine()
+    np.testing.assert_array_equal(whole(fill(folder, engine)), VALUES)
+    assert engine.asked == [6, 9]
 
 
 def test_manifest_says_all_that_made_the_values(folder: Path):

@@ -83,17 +83,14 @@ class Embedder:
         self._is_kmer = np.ones(vocabulary.size, bool)
         self._is_kmer[[vocabulary.pad, vocabulary.unk, vocabulary.cls, vocabulary.sep]] = False
         self._bert: Bert
-        self.precision: str
+        self.precision = choose_precision(precision, device)
         weights = encoder.model.state_dict()
         if choose_device(device, "embed.device").type == "cuda":
             # the CPU's way does without what compiles for a GPU
             from dnapair.embedding.gpu import GpuBert
 
-            self.precision = "bfloat16" if precision == "auto" else precision
             self._bert = GpuBert(weights, encoder.shape, pooling, self.precision, batch_tokens)
         else:
-            fastest = "bfloat16" if has_bfloat16() else "float32"
-            self.precision = fastest if precision == "auto" else precision
             arrays = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
             self._bert = CpuBert(arrays, encoder.shape, pooling, self.precision)
 
@@ -158,6 +155,27 @@ def check_embeddable(sequences: Sequence[str], names: Sequence[str], k: int) -> 
             f"{len(bad)} sequence(s) can't be embedded, because they have no {k}-mer of A, C, G and T alone: "
             f"{shown}. Remove them, or use an encoder with a smaller k (encoder.source)."
         )
+
+
+def choose_precision(precision: Precision, device: str) -> Literal["float32", "bfloat16"]:
+    """Return the precision that ``auto`` stands for: bfloat16 where this machine has units for it.
+
+    Parameters
+    ----------
+    precision
+        ``auto``, or the answer.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    DnapairError
+        If it asks for a GPU and there is none.
+    """
+    if precision != "auto":
+        return precision
+    on_gpu = choose_device(device, "embed.device").type == "cuda"
+    return "bfloat16" if on_gpu or has_bfloat16() else "float32"
 
 
 def choose_device(name: str, setting: str) -> torch.device:

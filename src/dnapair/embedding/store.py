@@ -6,10 +6,10 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,31 @@ _CODE = (
     "embedding/pooling.py",
     "embedding/shape.py",
 )
+
+
+class Shard(NamedTuple):
+    """The part of a store that is made, kept and lost as one.
+
+    Attributes
+    ----------
+    number : int
+        Its place in the store, from 0.
+    start, stop : int
+        Its sequences.
+    """
+
+    number: int
+    start: int
+    stop: int
+
+    @property
+    def file(self) -> str:
+        """Its name in the store's folder."""
+        return f"shard-{self.number:05d}.npy"
+
+
+Values = Generator[tuple[int, NDArray[np.float32]]]
+"""Numbers of shards, in any order, each with its embeddings, shape=(stop - start, dimensions)."""
 
 
 class EmbeddingStore:
@@ -95,7 +120,7 @@ def write_store(
     made_by: dict[str, Any],
     rows: int,
     shard_rows: int,
-    embed: Callable[[int, int], NDArray[np.float32]],
+    produce: Callable[[Sequence[Shard]], Values],
 ) -> EmbeddingStore:
     """Fill a store, going on where an earlier attempt with the same ``made_by`` ended.
 
@@ -109,8 +134,9 @@ def write_store(
         Number of sequences.
     shard_rows
         Sequences in one shard.
-    embed
-        Gives the embeddings of sequences ``start`` to ``stop``, shape=(stop - start, dimensions).
+    produce
+        Gives the embeddings of every shard asked for, once, in any order. It is asked once, for what is
+        missing, and closed early where writing fails.
 
     Returns
     -------
@@ -122,30 +148,42 @@ def write_store(
     DnapairError
         If another process is at work on the same folder.
     """
-    key = made_by | {"shard_rows": shard_rows, "code_sha256": _code_sha256()}
+    key = made_by | {"shard_rows": shard_rows, "code_sha256": code_sha256()}
     with _lock(folder):
         done = _resume(folder, key)
-        shards = []
+        shards = [
+            Shard(number, start, min(start + shard_rows, rows))
+            for number, start in enumerate(range(0, rows, shard_rows))
+        ]
+        missing = {}
         dimensions = 0
-        starts = range(0, rows, shard_rows)
         with tqdm(total=rows, desc="embed", unit=" sequences", dynamic_ncols=True, disable=None) as bar:
-            for number, start in enumerate(starts):
-                stop = min(start + shard_rows, rows)
-                file = f"shard-{number:05d}.npy"
-                values = _reuse(folder / file, done.get(file))
+            for shard in shards:
+                values = _reuse(folder / shard.file, done.get(shard.file))
                 if values is None:
-                    values = embed(start, stop)
-                    done[file] = _write_shard(folder / file, values)
-                    _append(folder / _JOURNAL, {"file": file, "sha256": done[file]})
-                dimensions = values.shape[1]
-                shards.append({"file": file, "rows": stop - start, "sha256": done[file]})
-                bar.update(stop - start)
+                    missing[shard.number] = shard
+                else:
+                    dimensions = values.shape[1]
+                    bar.update(len(values))
+            if missing:
+                with closing(produce(list(missing.values()))) as results:
+                    for number, values in results:
+                        shard = missing.pop(number)
+                        done[shard.file] = _write_shard(folder / shard.file, values)
+                        _append(folder / _JOURNAL, {"file": shard.file, "sha256": done[shard.file]})
+                        dimensions = values.shape[1]
+                        bar.update(len(values))
+        if missing:
+            raise RuntimeError(f"{len(missing)} shards were never made, such as {next(iter(missing))}")
         manifest = {
             "rows": rows,
             "dimensions": dimensions,
             "dtype": "float32",
             "made_by": key,
-            "shards": shards,
+            "shards": [
+                {"file": shard.file, "rows": shard.stop - shard.start, "sha256": done[shard.file]}
+                for shard in shards
+            ],
         }
         write_json(folder / MANIFEST, manifest)
         (folder / _JOURNAL).unlink(missing_ok=True)
@@ -226,7 +264,8 @@ def _append(path: Path, entry: dict[str, str]) -> None:
         os.fsync(file.fileno())
 
 
-def _code_sha256() -> str:
+def code_sha256() -> str:
+    """Return the SHA-256 of the code that embeddings depend on."""
     package = Path(__file__).parent.parent
     return hashlib.sha256(b"".join((package / name).read_bytes() for name in _CODE)).hexdigest()
 

@@ -1,12 +1,17 @@
 """Stage `embed`: each unique sequence through the encoder, once."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
 import pyarrow.parquet as pq
 
 from dnapair import tracking
-from dnapair.embedding.embedder import Embedder, check_embeddable
-from dnapair.embedding.store import write_store
+from dnapair.embedding.embedder import Embedder, check_embeddable, choose_precision
+from dnapair.embedding.engines import embed_here
+from dnapair.embedding.store import Values, write_store
 from dnapair.files import sha256
-from dnapair.params import flatten, load_params
+from dnapair.params import Embed, flatten, load_params
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
 
@@ -20,12 +25,14 @@ def run() -> None:
         table = pq.read_table(paths.SEQUENCES)
         sequences, ids = table["sequence"], table["id"]
         check_embeddable(sequences.to_pylist(), ids.to_pylist(), encoder.vocabulary.k)
-        embedder = Embedder(
+        precision = _precision(params.embed)
+        make_embedder = partial(
+            Embedder,
             encoder,
             params.encoder.pooling,
             params.encoder.strand,
             params.encoder.normalize,
-            params.embed.precision,
+            precision,
             params.embed.device,
             None if params.embed.batch_tokens == "auto" else params.embed.batch_tokens,
         )
@@ -37,7 +44,7 @@ def run() -> None:
             "pooling": params.encoder.pooling,
             "strand": params.encoder.strand,
             "normalize": params.encoder.normalize,
-            "precision": embedder.precision,
+            "precision": precision,
             "sequences_sha256": sha256(paths.SEQUENCES),
         }
         store = write_store(
@@ -45,8 +52,28 @@ def run() -> None:
             made_by,
             rows=len(sequences),
             shard_rows=params.embed.shard_rows,
-            embed=lambda start, stop: embedder.embed(sequences[start:stop].to_pylist()),
+            produce=partial(
+                _engine(params.embed),
+                read=lambda start, stop: sequences[start:stop].to_pylist(),
+                make_embedder=make_embedder,
+            ),
         )
         run.log_params({"encoder.name": encoder.name, "encoder.sha256": encoder.fingerprint})
         run.log_metrics({"sequences": store.rows, "dimensions": store.dimensions})
         run.log_file(paths.EMBEDDINGS / "manifest.json")
+
+
+def _precision(settings: Embed) -> Literal["float32", "bfloat16"]:
+    """Choose it here once, so that all nodes of a cluster use the same."""
+    if settings.engine == "ray" and settings.ray.num_gpus:
+        return "bfloat16" if settings.precision == "auto" else settings.precision
+    return choose_precision(settings.precision, settings.device)
+
+
+def _engine(settings: Embed) -> Callable[..., Values]:
+    if settings.engine == "local":
+        return embed_here
+    # Ray is an extra, and slow to import
+    from dnapair.embedding.ray_engine import embed_with_ray
+
+    return partial(embed_with_ray, **dict(settings.ray))

@@ -1,0 +1,159 @@
+"""embed.engine: ray gives what the local engine gives, whoever dies on the way."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.pipeline.conftest import Project, copy_project, write_small_data
+
+pytestmark = pytest.mark.slow
+
+DRIVER = Path(__file__).with_name("ray_driver.py")
+SHARDS = 24
+# Ray's workers give way to all others by default: on a busy machine they would hardly come to work
+NICE = {"RAY_worker_niceness": "0"}
+SETTINGS = {"embed.engine": "ray", "embed.ray.actors": 2, "embed.ray.num_cpus": 0.5}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with its sequences ready."""
+    project = copy_project(tmp_path_factory.mktemp("ray") / "project")
+    project.env |= NICE
+    write_small_data(project.root / "data")
+    project.run("dnapair", "prepare")
+    return project
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What the local engine makes of the driver's sequences."""
+    folder = tmp_path_factory.mktemp("local") / "embeddings"
+    finish(folder, start(folder, "local"))
+    return contents(folder)
+
+
+def start(folder: Path, engine: str = "ray", delay: float = 0) -> subprocess.Popen[bytes]:
+    """Start to fill a store."""
+    command = [sys.executable, str(DRIVER), str(folder), engine, str(delay), str(SHARDS)]
+    with folder.with_suffix(".err").open("w") as errors:
+        return subprocess.Popen(command, stderr=errors, env=os.environ | NICE, start_new_session=True)
+
+
+def finish(folder: Path, process: subprocess.Popen[bytes], fails: bool = False) -> str:
+    """Wait for the end; give back what was printed."""
+    process.wait(120)
+    printed = folder.with_suffix(".err").read_text()
+    assert (process.returncode == 1) == fails, printed
+    return printed
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def work(folder: Path) -> list[tuple[int, str]]:
+    """Every time that a process began a shard: its id, and the shard's first sequence."""
+    log = folder.with_suffix(".log")
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [(int(process), sequence) for process, sequence in map(str.split, lines)]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def both_work(folder: Path) -> bool:
+    workers = {process for process, _ in work(folder)}
+    return len(workers) == 2 and len(list(folder.glob("shard-*.npy"))) >= 4
+
+
+def test_ray_writes_the_bytes_that_the_local_engine_writes(project: Project):
+    folder = project.root / "artifacts" / "embeddings"
+    project.run("dnapair", "embed")
+    local = contents(folder)
+    project.set(SETTINGS)
+    shutil.rmtree(folder)
+    printed = project.run("dnapair", "embed")
+    assert contents(folder) == local
+    assert not [line for line in printed.splitlines() if "ray" in line.lower()], printed
+
+
+def test_killed_actor_loses_and_doubles_nothing(tmp_path: Path, expected: dict[str, bytes]):
+    folder = tmp_path / "embeddings"
+    process = start(folder, delay=0.5)
+    wait_for(lambda: both_work(folder))
+    os.kill(work(folder)[-1][0], signal.SIGKILL)
+    killed_after = len(work(folder))
+    finish(folder, process)
+    assert contents(folder) == expected
+    assert len({sequence for _, sequence in work(folder)}) == SHARDS
+    # a new process takes the place of the one that was killed
+    assert len({worker for worker, _ in work(folder)}) == 3
+    assert len(work(folder)) > killed_after
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, expected: dict[str, bytes], end: int):
+    folder = tmp_path / "embeddings"
+    process = start(folder, delay=0.5)
+    wait_for(lambda: both_work(folder))
+    helpers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(end)
+    process.wait(60)
+    wait_for(lambda: not [helper for helper in helpers if helper.is_running()])
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
+    assert 4 <= len(finished) < SHARDS
+    folder.with_suffix(".log").unlink()
+
+    finish(folder, start(folder))
+    assert contents(folder) == expected
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert len(work(folder)) == SHARDS - len(finished)
+
+
+def test_failing_actor_is_one_message(tmp_path: Path):
+    folder = tmp_path / "embeddings"
+    printed = finish(folder, start(folder, delay=-1), fails=True)
+    assert "DnapairError: embed.engine: ray: an actor failed: ValueError: sleep length must be" in printed
+    assert "RayTaskError" not in printed
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"embed.ray.num_cpus": 4000}, "actor(s) with num_cpus: 4000 and num_gpus: 0 each don't fit"),
+        ({"embed.ray.address": "127.0.0.1:1"}, "nothing answers at 127.0.0.1:1"),
+        ({"embed.device": "cuda"}, "PyTorch sees no GPU"),
+    ],
+)
+def test_mistake_is_one_message(project: Project, settings: dict, words: str):
+    shutil.rmtree(project.root / "artifacts" / "embeddings", ignore_errors=True)
+    before = (project.root / "params.yaml").read_text()
+    project.set(SETTINGS | settings)
+    try:
+        printed = project.run("dnapair", "embed", fails=True)
+    finally:
+        (project.root / "params.yaml").write_text(before)
+    assert words in printed
+    assert "Traceback" not in printed
+
+
+def test_ray_that_is_not_installed_is_said(project: Project):
+    project.set(SETTINGS)
+    command = "import sys; sys.modules['ray'] = None; from dnapair.cli import main; main()"
+    printed = project.run(sys.executable, "-c", command, "embed", fails=True)
+    assert "embed.engine: ray needs Ray" in printed
+    assert "Traceback" not in printed
