@@ -28,6 +28,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import torch
+from machine import describe_machine
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -243,14 +244,6 @@ def draw_pairs(rng: np.random.Generator, sequences: int, pairs: int) -> Pairs:
     """Draw pairs, a third of them related."""
     rows1, rows2 = rng.integers(0, sequences, (2, pairs))
     return Pairs(rows1, rows2, (np.arange(pairs) % 3 == 0).astype(np.float32))
-
-
-def describe_machine() -> str:
-    """Name the CPU and its cores."""
-    described = Path("/proc/cpuinfo")
-    lines = described.read_text(encoding="utf-8").splitlines() if described.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else 'an unknown CPU'}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":
