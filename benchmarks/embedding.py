@@ -6,8 +6,8 @@ Needs the extra `bench` (pip install --constraint constraints.txt -e '.[bench]')
     python benchmarks/embedding.py --shapes mini --rounds 3 --json embedding.json
 
 Every variant starts from raw DNA and ends with one vector a sequence, the mean over one strand. Variants take
-turns in one process; a figure is the median of the rounds, a ratio the median of the rounds' ratios. `err` is the
-mean absolute difference to Hugging Face in float32, over the spread of the embeddings between sequences.
+turns in one process; a figure is the median of the rounds, a ratio the median of the rounds' ratios. `err` is
+the mean absolute difference to Hugging Face in float32, over the spread of embeddings between sequences.
 The limit is what this machine's own matrix products reach in bfloat16, in the same run.
 """
 
@@ -28,9 +28,11 @@ import openvino as ov
 import torch
 from machine import describe_machine
 from numpy.typing import NDArray
-from sentence_transformers import SentenceTransformer, models
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules
 from tqdm import tqdm
 from transformers import AutoTokenizer, BertModel
+from transformers.utils import logging as transformers_logging
 
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.encoder import Encoder, build_untrained, load_encoder
@@ -77,6 +79,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None, help="where the figures go")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    # it reports the pooler, which none of the variants uses
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     figures: dict[str, float] = {}
     for name in arguments.shapes:
         figures |= measure(name, SHAPES[name], arguments.rounds)
@@ -205,8 +210,8 @@ def kmers(sequence: str) -> str:
 
 def sentence_transformers(folder: str, precision: torch.dtype) -> Variant:
     """Return sentence-transformers' own way: batches sorted by length, mean over all tokens."""
-    transformer = models.Transformer(folder, max_seq_length=512, model_args={"dtype": precision})
-    pooling = models.Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
+    transformer = modules.Transformer(folder, max_seq_length=512, model_kwargs={"dtype": precision})
+    pooling = modules.Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
     model = SentenceTransformer(modules=[transformer, pooling], device="cpu")
 
     def embed(sequences: list[str]) -> NDArray[np.float32]:
