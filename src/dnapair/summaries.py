@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from dnapair.matrix import Matrix
+
 SHOWN = 5
 """Offenders that a message names."""
 
@@ -61,13 +63,13 @@ class SplitRows(NamedTuple):
     label: np.ndarray
 
 
-def summarize(matrix: np.ndarray, training: np.ndarray, block_values: int = 4_000_000) -> pd.DataFrame:
+def summarize(matrix: Matrix, training: np.ndarray, block_values: int = 4_000_000) -> pd.DataFrame:
     """Reduce the scaled matrix to one row a dimension; every value is read once, block by block.
 
     Parameters
     ----------
-    matrix : np.ndarray, shape=(rows, d)
-        Scaled embeddings, as a rule memory-mapped.
+    matrix : array or MatrixFile, shape=(rows, d)
+        Scaled embeddings.
     training : np.ndarray, shape=(rows,)
         True for the rows that training pairs use.
     block_values
@@ -86,7 +88,7 @@ def summarize(matrix: np.ndarray, training: np.ndarray, block_values: int = 4_00
     step = max(1, block_values // d)
     starts = range(0, rows, step)
     for start in tqdm(starts, desc="check values", unit="block", dynamic_ncols=True, disable=None):
-        block = np.asarray(matrix[start : start + step])
+        block = matrix[start : start + step]
         finite = np.isfinite(block)
         not_finite += (~finite).sum(axis=0)
         trained = training[start : start + step, None] & finite

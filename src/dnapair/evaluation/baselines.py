@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from dnapair.evaluation.metrics import best_threshold, evaluate
 from dnapair.kmers import BASES, kmer_codes
+from dnapair.matrix import Matrix
 from dnapair.training.loop import Pairs
 
 K = 4
@@ -37,14 +38,14 @@ class Baseline(NamedTuple):
 
 
 def baselines(
-    matrix: np.ndarray, sequences: Sequence[str], splits: Mapping[str, Pairs], seed: int
+    matrix: Matrix, sequences: Sequence[str], splits: Mapping[str, Pairs], seed: int
 ) -> dict[str, Baseline]:
     """Fit every baseline on train, choose its threshold on validation, and measure it on test.
 
     Parameters
     ----------
-    matrix : np.ndarray, shape=(rows, d)
-        Scaled embeddings, as a rule memory-mapped.
+    matrix : array or MatrixFile, shape=(rows, d)
+        Scaled embeddings.
     sequences
         The sequences, in the order of the rows.
     splits
@@ -71,7 +72,7 @@ def baselines(
     return found
 
 
-def cosines(matrix: np.ndarray, pairs: Pairs) -> np.ndarray:
+def cosines(matrix: Matrix, pairs: Pairs) -> np.ndarray:
     """Return the cosine of each pair's two rows, shape=(n,); 0 where a row is all zeros."""
     parts = []
     for block in _blocks(pairs):

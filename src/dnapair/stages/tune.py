@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dnapair import tracking
 from dnapair.files import sha256, write_json
+from dnapair.matrix import MatrixFile
 from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
@@ -62,7 +61,7 @@ def search_trials(params: Params, run: tracking.StageRun, study: Path) -> "list[
     # no search, no wait for TensorFlow's import
     from dnapair.tuning import SearchSettings, Space, Values, search, train_trial
 
-    matrix = np.load(paths.SCALED, mmap_mode="r")
+    matrix = MatrixFile(paths.SCALED)
     train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
     settings, ranges = params.train, params.tune.space
     spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **params.network.model_dump()})

@@ -11,6 +11,7 @@ from dnapair.checks import REACHES_ENDS, RULES, check
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_file, write_json
+from dnapair.matrix import MatrixFile
 from dnapair.params import Split, flatten, load_params
 from dnapair.scaling import Scaler
 from dnapair.stages import paths
@@ -33,7 +34,7 @@ def run() -> None:
     params = load_params()
     logged = flatten(params.checks, "checks") | flatten(params.split, "split")
     with tracking.stage_run("validate", logged, paths.IDENTITIES) as run:
-        matrix = load_matrix()
+        matrix = MatrixFile(paths.SCALED)
         pairs = pq.read_table(paths.PAIRS)
         row1, row2, label, split = (pairs[name].to_numpy() for name in ("row1", "row2", "label", "split"))
         files = {name: SplitRows(*read_split(name)) for name in ("train", "val", "test")}
@@ -69,17 +70,6 @@ def run() -> None:
                 f"{len(outcome.failures)} of {len(outcome.expectations)} checks of the scaled data failed:\n"
                 f"{sentences}\nThe report with all of them: {PAGE}"
             )
-
-
-def load_matrix() -> np.ndarray:
-    """Map the scaled matrix into memory, shape=(rows, d)."""
-    try:
-        matrix: np.ndarray = np.load(paths.SCALED, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError):
-        raise DnapairError(
-            f"{paths.SCALED} is missing or truncated. Make it again: dvc repro -f scale"
-        ) from None
-    return matrix
 
 
 def read_split(split: str) -> list[np.ndarray]:

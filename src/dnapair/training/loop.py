@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
+from dnapair.matrix import Matrix
 from dnapair.networks.weights import Weights
 from dnapair.training.learner import Learner
 
@@ -146,7 +147,7 @@ def positive_weight(setting: Literal["balanced"] | float, labels: np.ndarray) ->
 
 def fit(
     learner: Learner,
-    matrix: np.ndarray,
+    matrix: Matrix,
     train: Pairs,
     val: Pairs,
     settings: LoopSettings,
@@ -162,8 +163,8 @@ def fit(
     ----------
     learner
         Holds the result's weights afterwards.
-    matrix : np.ndarray, shape=(rows, d)
-        float32 embeddings, best memory-mapped: each batch reads its rows only.
+    matrix : array or MatrixFile, shape=(rows, d)
+        Embeddings of any float type: each batch reads its rows only.
     train, val
         Pairs of rows.
     settings
@@ -218,7 +219,7 @@ def fit(
 
 
 def predict(
-    learner: Learner, matrix: np.ndarray, rows1: np.ndarray, rows2: np.ndarray, batch: int = PREDICTION_BATCH
+    learner: Learner, matrix: Matrix, rows1: np.ndarray, rows2: np.ndarray, batch: int = PREDICTION_BATCH
 ) -> np.ndarray:
     """Score pairs in batches.
 
@@ -226,8 +227,8 @@ def predict(
     ----------
     learner
         The network.
-    matrix : np.ndarray, shape=(rows, d)
-        float32 embeddings.
+    matrix : array or MatrixFile, shape=(rows, d)
+        Embeddings of any float type.
     rows1, rows2 : np.ndarray, shape=(n,)
         Rows of the two sequences of each pair.
     batch
@@ -241,7 +242,7 @@ def predict(
     logits = np.empty(rows1.size, np.float32)
     for start in range(0, rows1.size, batch):
         chosen = slice(start, start + batch)
-        logits[chosen] = learner.predict(matrix[rows1[chosen]], matrix[rows2[chosen]])
+        logits[chosen] = learner.predict(_gather(matrix, rows1[chosen]), _gather(matrix, rows2[chosen]))
     return logits
 
 
@@ -251,18 +252,23 @@ def _bar(epochs: int, description: str | None) -> "tqdm[NoReturn]":
 
 
 def _train_epoch(
-    learner: Learner, matrix: np.ndarray, train: Pairs, batch_size: int, rng: np.random.Generator
+    learner: Learner, matrix: Matrix, train: Pairs, batch_size: int, rng: np.random.Generator
 ) -> float:
     n = train.labels.size
     total = 0.0
     # the last batch takes a single pair left over, which batch normalisation could not bear
     for chosen in np.split(rng.permutation(n), range(batch_size, n - 1, batch_size)):
         labels = train.labels[chosen]
-        loss = learner.train_batch(matrix[train.rows1[chosen]], matrix[train.rows2[chosen]], labels)
+        first, second = (_gather(matrix, rows[chosen]) for rows in (train.rows1, train.rows2))
+        loss = learner.train_batch(first, second, labels)
         if not math.isfinite(loss):
             return loss
         total += loss * chosen.size
     return total / n
+
+
+def _gather(matrix: Matrix, rows: np.ndarray) -> np.ndarray:
+    return matrix[rows].astype(np.float32)
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
