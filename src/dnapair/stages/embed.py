@@ -1,12 +1,11 @@
 """Stage `embed`: each unique sequence through the encoder, once."""
 
-import pyarrow.parquet as pq
-
 from dnapair import tracking
 from dnapair.embedding.embedder import Embedder, check_embeddable
 from dnapair.embedding.store import write_store
 from dnapair.files import sha256
 from dnapair.params import flatten, load_params
+from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
 
@@ -17,9 +16,8 @@ def run() -> None:
     logged = flatten(params.encoder, "encoder") | flatten(params.embed, "embed")
     with tracking.stage_run("embed", logged, paths.IDENTITIES) as run:
         encoder = open_encoder(params.encoder)
-        table = pq.read_table(paths.SEQUENCES)
-        sequences, ids = table["sequence"], table["id"]
-        check_embeddable(sequences.to_pylist(), ids.to_pylist(), encoder.vocabulary.k)
+        sequences = SequenceFile(paths.SEQUENCES)
+        check_embeddable(sequences, SequenceFile(paths.SEQUENCES, "id"), encoder.vocabulary.k)
         embedder = Embedder(
             encoder,
             params.encoder.pooling,
@@ -43,7 +41,7 @@ def run() -> None:
             made_by,
             rows=len(sequences),
             shard_rows=params.embed.shard_rows,
-            embed=lambda start, stop: embedder.embed(sequences[start:stop].to_pylist()),
+            embed=lambda start, stop: embedder.embed(sequences.read(start, stop)),
         )
         run.log_params({"encoder.name": encoder.name, "encoder.sha256": encoder.fingerprint})
         run.log_metrics({"sequences": store.rows, "dimensions": store.dimensions})
