@@ -22,6 +22,7 @@ from dnapair.matrix import Matrix, MatrixFile
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import load_weights
 from dnapair.params import Evaluate, flatten, load_params
+from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.learners import make_learner
@@ -47,8 +48,7 @@ def run(framework: str) -> None:
         probabilities = score(framework, spec, model / "weights.safetensors", matrix, test)
         measured = metrics.evaluate(labels, probabilities, threshold)
         ends = metrics.intervals(labels, probabilities, threshold, settings.bootstrap, settings.seed)
-        sequences = pq.read_table(paths.SEQUENCES, columns=["sequence"])["sequence"].to_pylist()
-        beside = baselines(matrix, sequences, splits, settings.seed)
+        beside = baselines(matrix, SequenceFile(paths.SEQUENCES).take, splits, settings.seed)
         report = measured | {
             "threshold": threshold,
             "n": test.labels.size,

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dnapair import tracking
@@ -35,12 +34,13 @@ def run() -> None:
     logged = flatten(params.checks, "checks") | flatten(params.split, "split")
     with tracking.stage_run("validate", logged, paths.IDENTITIES) as run:
         matrix = MatrixFile(paths.SCALED)
-        pairs = pq.read_table(paths.PAIRS)
-        row1, row2, label, split = (pairs[name].to_numpy() for name in ("row1", "row2", "label", "split"))
+        pairs = pq.read_table(paths.PAIRS, columns=["row1", "row2", "label"])
+        row1, row2, label = (column.to_numpy() for column in pairs.columns)
+        names, codes = read_text("split")
         files = {name: SplitRows(*read_split(name)) for name in ("train", "val", "test")}
         training = np.zeros(len(matrix), bool)
-        used = np.concatenate([files["train"].seq1, files["train"].seq2])
-        training[used[(used >= 0) & (used < len(matrix))]] = True
+        for used in (files["train"].seq1, files["train"].seq2):
+            training[used[(used >= 0) & (used < len(matrix))]] = True
         summary = summarize(matrix, training)
         by_dimension = Scaler.load(paths.SCALER).mode == "dimension"
         scaling = json.loads(paths.SCALING_REPORT.read_text(encoding="utf-8"))
@@ -50,10 +50,10 @@ def run() -> None:
                 EmbeddingStore.open(paths.EMBEDDINGS).rows,
                 len(matrix),
             ),
-            *pair_facts(row1, row2, label, split, files, len(matrix)),
+            *pair_facts(row1, row2, label, names[codes], files, len(matrix)),
             clipped_fact(scaling["clipped_share"], params.checks.max_clipped_share),
             *([] if by_dimension else end_facts(summary)),
-            *disjoint_facts(params.split, pairs, files),
+            *disjoint_facts(params.split, files),
         ]
         outcome = check(summary, [*RULES, *(REACHES_ENDS if by_dimension else ())], facts)
         write_json(
@@ -78,17 +78,39 @@ def read_split(split: str) -> list[np.ndarray]:
     return [column.to_numpy() for column in table.columns]
 
 
-def disjoint_facts(settings: Split, pairs: pa.Table, files: dict[str, SplitRows]) -> list[Fact]:
+def read_text(column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read a text column of artifacts/dataset/pairs.parquet.
+
+    Parameters
+    ----------
+    column
+        Its name.
+
+    Returns
+    -------
+    names : np.ndarray, shape=(names,)
+        The different values, each one string: one for every pair would take more than all else.
+    codes : np.ndarray, shape=(pairs,)
+        Each pair's place in ``names``.
+    """
+    table = pq.read_table(paths.PAIRS, columns=[column], read_dictionary=[column])
+    values = table[column].combine_chunks()
+    return values.dictionary.to_numpy(zero_copy_only=False), values.indices.to_numpy()
+
+
+def disjoint_facts(settings: Split, files: dict[str, SplitRows]) -> list[Fact]:
     """Check what the way of splitting promises: `grouped` shares no group and no sequence."""
     if settings.method != "grouped":
         return []
     facts = []
     if settings.groups:
-        names = pairs.select(settings.groups).to_pandas().to_numpy()
-        facts.append(
-            disjoint_fact("group", {split: _inside(rows.row, names).ravel() for split, rows in files.items()})
-        )
-    sequences = {split: np.concatenate([rows.seq1, rows.seq2]) for split, rows in files.items()}
+        groups: dict[str, list[np.ndarray]] = {split: [] for split in files}
+        for column in settings.groups:
+            names, codes = read_text(column)
+            for split, rows in files.items():
+                groups[split].append(names[np.unique(_inside(rows.row, codes))])
+        facts.append(disjoint_fact("group", {split: np.concatenate(own) for split, own in groups.items()}))
+    sequences = {split: np.unique([rows.seq1, rows.seq2]) for split, rows in files.items()}
     return [*facts, disjoint_fact("sequence", sequences)]
 
 
