@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from scipy.special import expit
 
 from dnapair import tracking
@@ -21,6 +20,7 @@ from dnapair.files import atomic_folder, write_json
 from dnapair.matrix import Matrix, MatrixFile
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import load_weights
+from dnapair.numbers import read_numbers
 from dnapair.params import Evaluate, flatten, load_params
 from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
@@ -44,7 +44,7 @@ def run(framework: str) -> None:
         splits = {name: read_pairs(paths.split_file(name)) for name in ("train", "val", "test")}
         test, threshold = splits["test"], float(training["threshold"])
         labels = test.labels.astype(np.int64)
-        rows = pq.read_table(paths.split_file("test"), columns=["row"])["row"].to_numpy()
+        (rows,) = read_numbers(paths.split_file("test"), ["row"])
         probabilities = score(framework, spec, model / "weights.safetensors", matrix, test)
         measured = metrics.evaluate(labels, probabilities, threshold)
         ends = metrics.intervals(labels, probabilities, threshold, settings.bootstrap, settings.seed)

@@ -11,6 +11,8 @@ from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_file, write_json
 from dnapair.matrix import MatrixFile
+from dnapair.memory import return_freed_arrays
+from dnapair.numbers import read_numbers
 from dnapair.params import Split, flatten, load_params
 from dnapair.scaling import Scaler
 from dnapair.stages import paths
@@ -30,14 +32,17 @@ PAGE = paths.VALIDATION_REPORT.with_suffix(".html")
 
 def run() -> None:
     """Check artifacts/normalized against artifacts/dataset, and write reports/validation.{json,html}."""
+    return_freed_arrays()
     params = load_params()
     logged = flatten(params.checks, "checks") | flatten(params.split, "split")
     with tracking.stage_run("validate", logged, paths.IDENTITIES) as run:
         matrix = MatrixFile(paths.SCALED)
-        pairs = pq.read_table(paths.PAIRS, columns=["row1", "row2", "label"])
-        row1, row2, label = (column.to_numpy() for column in pairs.columns)
+        row1, row2, label = read_numbers(paths.PAIRS, ["row1", "row2", "label"])
         names, codes = read_text("split")
-        files = {name: SplitRows(*read_split(name)) for name in ("train", "val", "test")}
+        files = {
+            split: SplitRows(*read_numbers(paths.split_file(split), SplitRows._fields))
+            for split in ("train", "val", "test")
+        }
         training = np.zeros(len(matrix), bool)
         for used in (files["train"].seq1, files["train"].seq2):
             training[used[(used >= 0) & (used < len(matrix))]] = True
@@ -70,12 +75,6 @@ def run() -> None:
                 f"{len(outcome.failures)} of {len(outcome.expectations)} checks of the scaled data failed:\n"
                 f"{sentences}\nThe report with all of them: {PAGE}"
             )
-
-
-def read_split(split: str) -> list[np.ndarray]:
-    """Read a split file's columns row, seq1, seq2 and label."""
-    table = pq.read_table(paths.split_file(split), columns=list(SplitRows._fields))
-    return [column.to_numpy() for column in table.columns]
 
 
 def read_text(column: str) -> tuple[np.ndarray, np.ndarray]:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
 import numpy as np
-import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
 from dnapair.matrix import Matrix
 from dnapair.networks.weights import Weights
+from dnapair.numbers import read_numbers
 from dnapair.training.learner import Learner
 
 PREDICTION_BATCH = 4096
@@ -115,8 +115,7 @@ class FitResult(NamedTuple):
 
 def read_pairs(path: Path) -> Pairs:
     """Read one split of artifacts/normalized: a Parquet file with seq1, seq2 and label."""
-    table = pq.read_table(path, columns=["seq1", "seq2", "label"])
-    rows1, rows2, labels = (table[name].to_numpy() for name in table.column_names)
+    rows1, rows2, labels = read_numbers(path, ["seq1", "seq2", "label"])
     return Pairs(rows1, rows2, labels.astype(np.float32))
 
 
