@@ -8,7 +8,7 @@ Data sets are folders as `dnapair make-pairs` writes them; their names are the n
 Each stage is a process of its own in a scratch project, with the settings of params.yaml but one epoch and no
 tuning. Its memory is the greatest resident set of the process (file-backed pages included, as the kernel
 counts it), plus what its children have for themselves. With --embed-limit an embed stage that takes longer is
-stopped, and random embeddings stand in for the rest: the later stages do the same work on them.
+stopped, and random embeddings stand in for the rest: the later stages do the same work on them, but register.
 """
 
 import argparse
@@ -91,14 +91,16 @@ def stages(datasets: list[Path], work: Path, embed_limit: float | None) -> dict[
     print("| stage |", " | ".join(f"{name} GB | {name} s" for name in measured), "|")
     print("|---|" + "---|" * (2 * len(measured)))
     for stage in STAGES:
-        print(f"| {stage} |", " | ".join(cells(found[stage]) for found in measured.values()), "|")
+        print(f"| {stage} |", " | ".join(cells(found.get(stage)) for found in measured.values()), "|")
     if any(found["embed"].stopped for found in measured.values()):
         print(f"\n* stopped after {embed_limit:.0f} s; random embeddings stood in for the rest.")
     return {key: value for name, found in measured.items() for key, value in flat(name, found).items()}
 
 
-def cells(found: Measured) -> str:
-    """Return memory and time as cells of the table."""
+def cells(found: Measured | None) -> str:
+    """Return memory and time as cells of the table, empty where a stage was not run."""
+    if found is None:
+        return " | "
     return f"{found.peak_gb:.2f} | {found.seconds:.0f}{'*' if found.stopped else ''}"
 
 
@@ -123,6 +125,9 @@ def run_stages(data: Path, project: Path, embed_limit: float | None) -> dict[str
     settings["tune"]["trials"] = 0
     found = {}
     for stage in STAGES:
+        if stage == "register" and found["embed"].stopped:
+            # it would find that the encoder did not make these embeddings
+            continue
         (project / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         command = [sys.executable, "-m", "dnapair", *stage.split()]
         found[stage] = measure(command, project, embed_limit if stage == "embed" else None)
@@ -184,20 +189,17 @@ def memory(process: psutil.Process) -> int:
     return total
 
 
+def draw(start: int, stop: int) -> np.ndarray:
+    """Return random embeddings of sequences ``start`` to ``stop``."""
+    values = np.random.default_rng(start).normal(0, 0.1, (stop - start, STAND_IN_DIMENSIONS))
+    return values.astype(np.float32)
+
+
 def stand_in(project: Path) -> None:
     """Fill a project's store with random embeddings."""
     made_by: dict[str, Any] = {"encoder": "random values", "trained": False}
-    write_store(
-        project / paths.EMBEDDINGS,
-        made_by,
-        len(SequenceFile(project / paths.SEQUENCES)),
-        8192,
-        lambda start, stop: (
-            np.random.default_rng(start)
-            .normal(0, 0.1, (stop - start, STAND_IN_DIMENSIONS))
-            .astype(np.float32)
-        ),
-    )
+    rows = len(SequenceFile(project / paths.SEQUENCES))
+    write_store(project / paths.EMBEDDINGS, made_by, rows, 8192, draw)
 
 
 if __name__ == "__main__":
