@@ -1,5 +1,7 @@
 import gzip
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -455,3 +457,41 @@ def test_a_missing_extra_column_is_named_with_those_there(tmp_path):
     dataset = read(tmp_path, pairs__csv="seq1,seq2,label,fold\nACGT,GGGG,1,x\nTTTT,GGGG,0,y\n")
     with pytest.raises(DnapairError, match=r"no column 'split', but split\.column .* are: fold\. Mend it"):
         dataset.extra_columns(["split"], "split.column", "Mend it")
+
+
+GROWTH = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from dnapair.pairs import Reading, read_dataset
+from dnapair.rawfiles import find_files
+from dnapair.splits import predefined_split
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+rng = np.random.default_rng(0)
+with (folder / "s.fa").open("w") as fasta:
+    for row in range(count // 2):
+        fasta.write(f">s{row}\\n{''.join(rng.choice(list('ACGT'), 200))}\\n")
+with (folder / "pairs.csv").open("w") as table:
+    table.write("id1,id2,label,split\\n")
+    for row, (first, second) in enumerate(rng.integers(0, count // 2, (count, 2))):
+        table.write(f"s{first},s{second},{row % 2},{('train', 'test')[row % 3 == 0]}\\n")
+dataset = read_dataset(find_files(folder), Reading(contradictory="drop"))
+names = dataset.extra_columns(["split"], "", "")["split"]
+split = predefined_split(names, dataset.pairs["label"].to_numpy(), 0.1, 1, dataset.places).split
+for batch in dataset.pair_batches(split):
+    pass
+assert sum(map(len, dataset.sequences)) == 200 * len(dataset.sequences)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_grows_by_compact_arrays_alone(tmp_path):
+    peaks = []
+    for count in (20_000, 200_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        command = [sys.executable, "-c", GROWTH, str(folder), str(count)]
+        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    # strings and frames took more than 800 bytes a pair
+    assert (peaks[1] - peaks[0]) / 180_000 < 400
