@@ -9,6 +9,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is missing; pyarrow's own does not say which file.
+    """
+    path.stat()
+    return pq.ParquetFile(path)
+
+
 def read_numbers(path: Path, columns: Sequence[str]) -> list[NDArray[Any]]:
     """Read columns of a Parquet file.
 
@@ -24,7 +36,7 @@ def read_numbers(path: Path, columns: Sequence[str]) -> list[NDArray[Any]]:
     list of np.ndarray, each of shape=(rows,)
         In the order of ``columns``.
     """
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         schema = file.schema_arrow
         arrays = [
             np.empty(file.metadata.num_rows, schema.field(name).type.to_pandas_dtype()) for name in columns

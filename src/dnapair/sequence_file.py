@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dnapair.numbers import open_parquet
+
 GROUP_ROWS = 8192
 GROUP_LETTERS = 8_000_000
 """A row group ends at whichever comes first: long sequences make small groups."""
@@ -28,7 +30,7 @@ class SequenceFile(Sequence[str]):
     """
 
     def __init__(self, path: Path, column: str = "sequence") -> None:
-        self._file = pq.ParquetFile(path)
+        self._file = open_parquet(path)
         self._column = column
         groups = self._file.metadata
         sizes = [groups.row_group(group).num_rows for group in range(groups.num_row_groups)]

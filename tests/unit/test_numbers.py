@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from dnapair.numbers import read_numbers
 
@@ -20,3 +21,9 @@ def test_columns_are_read_in_the_order_asked_for_and_with_their_types(tmp_path: 
 def test_no_rows_are_empty_arrays(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": np.empty(0, np.int64)}), tmp_path / "x.parquet")
     assert read_numbers(tmp_path / "x.parquet", ["a"])[0].shape == (0,)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        read_numbers(tmp_path / "x.parquet", ["a"])
+    assert caught.value.filename == str(tmp_path / "x.parquet")

@@ -15,6 +15,7 @@ from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
 from dnapair.figures import describe_encoder, plot_scaling
 from dnapair.files import atomic_folder, sha256, write_json
+from dnapair.numbers import open_parquet
 from dnapair.params import flatten, load_params
 from dnapair.scaling import Shards, fit, write_scaled
 from dnapair.stages import paths
@@ -58,7 +59,7 @@ def run() -> None:
 def pair_batches() -> Iterator[pa.RecordBatch]:
     """Read the columns of artifacts/dataset/pairs.parquet that scaling needs, some pairs at a time."""
     columns = ["row1", "row2", "label", "split"]
-    with pq.ParquetFile(paths.PAIRS) as file:
+    with open_parquet(paths.PAIRS) as file:
         yield from file.iter_batches(columns=columns)
 
 
