@@ -74,7 +74,7 @@ class Scaler:
         Returns
         -------
         np.ndarray, shape=(n, dimensions)
-            float32 within [-1, 1]; 0 where training has one value only; NaN where X is not finite.
+            float16 within [-1, 1]; 0 where training has one value only; NaN where X is not finite.
         """
         low, high = self._range()
         varies = high > low
@@ -83,7 +83,7 @@ class Scaler:
         with np.errstate(invalid="ignore"):
             share = np.where(varies, (np.clip(X, low, high) - low) / width, 0.5)
         share[~np.isfinite(X)] = np.nan
-        return (2 * share - 1).astype(np.float32)
+        return (2 * share - 1).astype(np.float16)
 
     def count_outside(self, X: np.ndarray) -> int:
         """Count the finite values outside the range seen in training, which ``transform`` clips."""
@@ -191,7 +191,7 @@ def fit(shards: Shards, dimensions: int, training: np.ndarray, mode: str) -> Fit
 
 
 def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path, bins: int = 120) -> Scaled:
-    """Scale shard by shard into one .npy file of float32, C order.
+    """Scale shard by shard into one .npy file of float16, C order.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path, 
 
 def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
     header = {
-        "descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)),
+        "descr": np.lib.format.dtype_to_descr(np.dtype(np.float16)),
         "fortran_order": False,
         "shape": shape,
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dnapair.embedding.embedder import Embedder, Precision, Strand, check_embeddable
 from dnapair.embedding.encoder import Encoder, load_encoder
 from dnapair.embedding.pooling import Pooling
+from dnapair.embedding.rounding import round_to_half
 from dnapair.errors import DnapairError
 from dnapair.files import sha256, write_json
 from dnapair.networks.spec import NetworkSpec
@@ -144,7 +145,7 @@ class PairScorer:
         ------
         DnapairError
             If a sequence is empty, too short for one k-mer, or has letters outside ACGT while the model
-            does not let them through.
+            does not let them through; or an embedding is beyond float16's range.
         """
         names: dict[str, str] = {}
         columns = []
@@ -157,8 +158,11 @@ class PairScorer:
             for sequence, name in names.items():
                 _refuse_ambiguous(sequence, name)
         unique = list(names)
-        check_embeddable(unique, list(names.values()), self._embedder.encoder.vocabulary.k)
-        scaled = self._scaler.transform(self._embedder.embed(unique))
+        places = list(names.values())
+        check_embeddable(unique, places, self._embedder.encoder.vocabulary.k)
+        # rounded as the pipeline stores them
+        embeddings = round_to_half(self._embedder.embed(unique), places.__getitem__)
+        scaled = self._scaler.transform(embeddings).astype(np.float32)
         place_of = {sequence: place for place, sequence in enumerate(unique)}
         first, second = (scaled[[place_of[sequence] for sequence in column]] for column in columns)
         with torch.inference_mode():

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import dnaio
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
 from dnapair.rawfiles import EXAMPLES, listing, not_utf8, open_raw
+from dnapair.texts import Texts
 
 _OUTSIDE_ACGT = re.compile("[^ACGT]")
 _COMPLEMENT = str.maketrans("ACGTRYKMBVDHacgtrykmbvdh", "TGCAYRMKVBHDtgcayrmkvbhd")
@@ -40,21 +40,21 @@ class Fasta(NamedTuple):
 
     Attributes
     ----------
-    ids : list of str
+    ids : Texts
         Each header up to its first white space; no two are the same.
-    sequences : list of str
+    sequences : Texts
         As :func:`normalize` gives them, in the same order.
     sizes : dict
         Number of records by file, in the order read.
     """
 
-    ids: list[str]
-    sequences: list[str]
+    ids: Texts
+    sequences: Texts
     sizes: dict[Path, int]
 
     def place(self, record_id: str) -> str:
         """Name a record and its file for a message."""
-        number = self.ids.index(record_id)
+        number = self.ids.find([record_id])[0]
         file = np.searchsorted(np.cumsum(list(self.sizes.values())), number, side="right")
         return f"{list(self.sizes)[file]}, record {record_id}"
 
@@ -77,13 +77,27 @@ def normalize(text: str) -> str:
     DnapairError
         If there are spaces, but what is between them are not the overlapping k-mers of a sequence.
     """
-    words = text.upper().replace("U", "T").split()
-    if len(words) > 1:
-        return _join_kmers(words)
-    return words[0] if words else ""
+    plain = text.upper().replace("U", "T").strip()
+    return _overlap(plain) or _join(plain.split())
 
 
-def _join_kmers(words: list[str]) -> str:
+def _overlap(text: str) -> str:
+    """Join overlapping k-mers with one space between; empty where the text is anything else."""
+    k = text.find(" ")
+    if k < 0:
+        return ""
+    count = (len(text) + 1) // (k + 1)
+    sequence = text[:k] + text[2 * k :: k + 1]
+    # the letters at one place of all k-mers are a part of the sequence: much faster than word by word
+    regular = sequence.isalpha() and text[k :: k + 1] == " " * (count - 1)
+    if regular and all(text[place :: k + 1] == sequence[place : place + count] for place in range(k)):
+        return sequence
+    return ""
+
+
+def _join(words: list[str]) -> str:
+    if len(words) < 2:
+        return words[0] if words else ""
     k = len(words[0])
     odd = next((number for number, word in enumerate(words, start=1) if len(word) != k), None)
     if odd:
@@ -134,13 +148,15 @@ def find_ambiguous(sequence: str) -> Ambiguous | None:
     return Ambiguous(found[0], found.start() + 1, total)
 
 
-def read_fasta(paths: Sequence[Path]) -> Fasta:
+def read_fasta(paths: Sequence[Path], scratch: Path | None = None) -> Fasta:
     """Read FASTA files, plain or gz, wrapped or not.
 
     Parameters
     ----------
     paths
         At least one file.
+    scratch
+        Folder of the temporary files that hold the records; None: where the system keeps such files.
 
     Returns
     -------
@@ -153,8 +169,7 @@ def read_fasta(paths: Sequence[Path]) -> Fasta:
         If a file is damaged, is not FASTA or has no records, a record has no id or no sequence,
         or an id is there twice.
     """
-    ids: list[str] = []
-    sequences: list[str] = []
+    ids, sequences = Texts(scratch), Texts(scratch)
     sizes = {}
     for path in paths:
         before = len(ids)
@@ -198,7 +213,7 @@ def fasta_records(path: Path) -> Iterator[tuple[int, str, str]]:
         raise DnapairError(f"{path} is empty: a FASTA file needs at least one record.")
 
 
-def _read_records(path: Path, ids: list[str], sequences: list[str]) -> None:
+def _read_records(path: Path, ids: Texts, sequences: Texts) -> None:
     for number, header, text in fasta_records(path):
         record_id = header.split(maxsplit=1)[0] if header and not header[0].isspace() else ""
         sequences.append(_record_sequence(path, number, record_id, text))
@@ -220,12 +235,13 @@ def _record_sequence(path: Path, number: int, record_id: str, text: str) -> str:
 
 
 def _check_ids(fasta: Fasta) -> None:
-    ids = pd.Series(fasta.ids)
-    again = ids[ids.duplicated()].unique()
+    firsts = fasta.ids.firsts()
+    again = firsts[firsts != np.arange(firsts.size)]
+    # each once, in the order of the second record
+    again = again[np.sort(np.unique(again, return_index=True)[1])]
     if len(again):
-        shown = [
-            f"{record_id}: {' and '.join(_header_places(fasta, record_id))}" for record_id in again[:EXAMPLES]
-        ]
+        named = [fasta.ids[row] for row in again[:EXAMPLES].tolist()]
+        shown = [f"{record_id}: {' and '.join(_header_places(fasta, record_id))}" for record_id in named]
         raise DnapairError(
             f"{len(again)} FASTA id(s) stand for more than one record:\n{listing(shown, len(again))}\n"
             "Give each record an id of its own (the header up to its first white space)."

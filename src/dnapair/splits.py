@@ -1,7 +1,7 @@
 """Train, validation and test: as the data says, at random, or so that no group is in two of them."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from dnapair.rawfiles import EXAMPLES, listing
 
 SPLITS = ("train", "val", "test")
 _TRAIN, _VAL, _TEST = range(3)
+_BLOCK = 65536
 _NAMES = {
     **dict.fromkeys(("train", "training"), _TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "dev"), _VAL),
@@ -51,7 +52,7 @@ class Predefined(NamedTuple):
         Pairs that are in val because they were drawn from train.
     """
 
-    split: NDArray[np.str_]
+    split: NDArray[np.object_]
     drawn: int
 
 
@@ -109,7 +110,7 @@ def predefined_split(
     return Predefined(_named(split, labels), len(drawn))
 
 
-def random_split(labels: NDArray[np.int8], validation: float, test: float, seed: int) -> NDArray[np.str_]:
+def random_split(labels: NDArray[np.int8], validation: float, test: float, seed: int) -> NDArray[np.object_]:
     """Split at random, each label by itself.
 
     Parameters
@@ -154,7 +155,7 @@ def grouped_split(
     test: float,
     seed: int,
     places: Places,
-) -> NDArray[np.str_]:
+) -> NDArray[np.object_]:
     """Split so that no group and no sequence is in two splits.
 
     Pairs that share a sequence or a group hang together; what hangs together goes to one split whole,
@@ -215,13 +216,24 @@ def _check_groups(groups: pd.DataFrame, places: Places) -> None:
 
 def _components(rows: NDArray[np.int64], groups: pd.DataFrame) -> NDArray[np.int64]:
     """Return the number of the connected component of each pair, shape=(n,)."""
-    names = pd.factorize(groups.to_numpy().reshape(-1))[0].reshape(groups.shape)
-    others = np.column_stack([rows[:, 1], names + rows.max() + 1])
-    first = np.repeat(rows[:, 0], others.shape[1])
-    nodes = int(max(rows.max(), others.max())) + 1
-    edges = coo_array((np.ones(first.size, bool), (first, others.reshape(-1))), shape=(nodes, nodes))
-    component = connected_components(edges, directed=False)[1][rows[:, 0]]
-    return np.asarray(pd.factorize(component)[0])
+    sequences = int(rows.max()) + 1
+    numbers: dict[str, int] = {}
+    neighbours: list[NDArray[Any]] = [rows[:, 1]]
+    for column in groups:
+        codes, names = pd.factorize(groups[column])
+        own = [sequences + numbers.setdefault(name, len(numbers)) for name in names]
+        neighbours.append(np.array(own, np.int32)[codes])
+    count = sequences + len(numbers)
+    component = np.arange(count)
+    # block by block: the graph of all pairs takes ten times the memory of the pairs
+    for start in range(0, len(rows), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        others = component[np.concatenate([neighbour[block] for neighbour in neighbours])]
+        first = component[np.tile(rows[block, 0], len(neighbours))]
+        edges = coo_array((np.ones(first.size, bool), (first, others)), shape=(count, count))
+        count, merged = connected_components(edges, directed=False)
+        component = merged[component]
+    return np.asarray(pd.factorize(component[rows[:, 0]])[0])
 
 
 def _assign(
@@ -234,7 +246,8 @@ def _assign(
     open_splits = [split for split, share in enumerate(shares) if share > 0]
     have = [[0.0] * counts.shape[1] for _ in shares]
     chosen = np.empty(len(counts), np.int64)
-    for number, added in zip(order.tolist(), counts[order].tolist(), strict=True):
+    for number in order.tolist():
+        added = counts[number].tolist()
         # the rise of sum((have - wanted)**2 / wanted) if the set went to each split
         rise = [
             sum(
@@ -250,7 +263,7 @@ def _assign(
     return chosen
 
 
-def _named(split: NDArray[np.int64], labels: NDArray[np.int8]) -> NDArray[np.str_]:
+def _named(split: NDArray[np.int64], labels: NDArray[np.int8]) -> NDArray[np.object_]:
     for number, name in enumerate(SPLITS):
         inside = labels[split == number]
         if not inside.size:
@@ -261,7 +274,8 @@ def _named(split: NDArray[np.int64], labels: NDArray[np.int8]) -> NDArray[np.str
                 f"All {inside.size} pairs of the {name} split are {kind}; every split needs both kinds. "
                 f"{_remedy(name)}"
             )
-    return np.array(SPLITS)[split]
+    # 8 bytes a pair, which fixed-width text would need 20 for
+    return np.array(SPLITS, object)[split]
 
 
 def _remedy(name: str) -> str:
@@ -272,7 +286,7 @@ def _remedy(name: str) -> str:
     }[name]
 
 
-def sharing(rows: NDArray[np.int64], split: NDArray[np.str_]) -> dict[str, Sharing]:
+def sharing(rows: NDArray[np.int64], split: NDArray[np.object_]) -> dict[str, Sharing]:
     """Tell how much of validation and test has sequences that are also in train.
 
     Park and Marcotte 2012, "Flaws in evaluation schemes for pair-input computational predictions".

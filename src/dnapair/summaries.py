@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from dnapair.matrix import Matrix
+
 SHOWN = 5
 """Offenders that a message names."""
+BLOCK = 65536
+"""Pairs compared at once."""
 
 
 class Fact(NamedTuple):
@@ -61,13 +65,13 @@ class SplitRows(NamedTuple):
     label: np.ndarray
 
 
-def summarize(matrix: np.ndarray, training: np.ndarray, block_values: int = 4_000_000) -> pd.DataFrame:
+def summarize(matrix: Matrix, training: np.ndarray, block_values: int = 4_000_000) -> pd.DataFrame:
     """Reduce the scaled matrix to one row a dimension; every value is read once, block by block.
 
     Parameters
     ----------
-    matrix : np.ndarray, shape=(rows, d)
-        Scaled embeddings, as a rule memory-mapped.
+    matrix : array or MatrixFile, shape=(rows, d)
+        Scaled embeddings.
     training : np.ndarray, shape=(rows,)
         True for the rows that training pairs use.
     block_values
@@ -86,7 +90,7 @@ def summarize(matrix: np.ndarray, training: np.ndarray, block_values: int = 4_00
     step = max(1, block_values // d)
     starts = range(0, rows, step)
     for start in tqdm(starts, desc="check values", unit="block", dynamic_ncols=True, disable=None):
-        block = np.asarray(matrix[start : start + step])
+        block = matrix[start : start + step]
         finite = np.isfinite(block)
         not_finite += (~finite).sum(axis=0)
         trained = training[start : start + step, None] & finite
@@ -149,73 +153,89 @@ def pair_facts(
         Each a number that must be 0.
     """
     n = label.size
-    row, seq1, seq2, labels = (np.concatenate(part) for part in zip(*files.values(), strict=True))
-    name = np.repeat(list(files), [len(rows.row) for rows in files.values()])
-    known = (row >= 0) & (row < n)
-    listed = np.bincount(row[known], minlength=n)
-    at = np.where(known, row, 0)
-
-    def filed(wrong: np.ndarray) -> tuple[int, str]:
-        places = np.flatnonzero(wrong)
-        return places.size, _examples(
-            [f"pair {row[place]} in {name[place]}.parquet" for place in places[: SHOWN + 1]]
-        )
-
-    def tabled(wrong: np.ndarray) -> tuple[int, str]:
-        places = np.flatnonzero(wrong)
-        return places.size, _examples([f"pair {place}" for place in places[: SHOWN + 1]])
-
+    listed = np.zeros(n, np.int32)
+    filed = {short: _Tally() for short in _FILED}
+    for name, whole in files.items():
+        for start in range(0, whole.row.size, BLOCK):
+            row, seq1, seq2, labels = (part[start : start + BLOCK] for part in whole)
+            known = (row >= 0) & (row < n)
+            np.add.at(listed, row[known], 1)
+            at = np.where(known, row, 0)
+            wrong = (
+                (labels != 0) & (labels != 1),
+                (np.minimum(seq1, seq2) < 0) | (np.maximum(seq1, seq2) >= matrix_rows),
+                ~known,
+                known & np.not_equal(split[at], name),
+                known & ((seq1 != row1[at]) | (seq2 != row2[at])),
+                known & (labels != label[at]),
+            )
+            for tally, places in zip(filed.values(), map(np.flatnonzero, wrong), strict=True):
+                tally.add(row[places], f"pair {{}} in {name}.parquet")
+    missing, twice = _Tally(), _Tally()
+    missing.add(np.flatnonzero(listed == 0), "pair {}")
+    twice.add(np.flatnonzero(listed > 1), "pair {}")
+    tallies = filed | {"no pair missing": missing, "no pair twice": twice}
     zeros = (
-        (
-            "labels binary",
-            "Every label is 0 or 1.",
-            "Labels are neither 0 nor 1",
-            filed((labels != 0) & (labels != 1)),
-        ),
+        ("labels binary", "Every label is 0 or 1.", "Labels are neither 0 nor 1"),
         (
             "sequences exist",
             "Every pair names two rows of the scaled matrix.",
             f"Pairs name rows that the scaled matrix, which has {matrix_rows}, does not have",
-            filed((np.minimum(seq1, seq2) < 0) | (np.maximum(seq1, seq2) >= matrix_rows)),
         ),
         (
             "pairs exist",
             "Every row of a split file is a pair of pairs.parquet.",
             f"Split files name pairs that pairs.parquet, which has {n}, does not have",
-            filed(~known),
         ),
-        (
-            "no pair missing",
-            "Every pair is in a split file.",
-            "Pairs are in no split file",
-            tabled(listed == 0),
-        ),
+        ("no pair missing", "Every pair is in a split file.", "Pairs are in no split file"),
         (
             "no pair twice",
             "No pair is in two split files, or twice in one.",
             "Pairs are in more than one split file, or twice in one",
-            tabled(listed > 1),
         ),
         (
             "splits agree",
             "Every pair is in the file of the split that pairs.parquet gives.",
             "Pairs are in another split's file than pairs.parquet says",
-            filed(known & np.not_equal(name, split[at])),
         ),
         (
             "sequences agree",
             "Every pair has the sequences that pairs.parquet gives.",
             "Pairs have other sequences than in pairs.parquet",
-            filed(known & ((seq1 != row1[at]) | (seq2 != row2[at]))),
         ),
         (
             "labels agree",
             "Every pair has the label that pairs.parquet gives.",
             "Pairs have another label than in pairs.parquet",
-            filed(known & (labels != label[at])),
         ),
     )
-    return [Fact(short, words, fault, count, 0, 0, where) for short, words, fault, (count, where) in zeros]
+    return [
+        Fact(short, words, fault, tallies[short].total, 0, 0, _examples(tallies[short].examples))
+        for short, words, fault in zeros
+    ]
+
+
+_FILED = (
+    "labels binary",
+    "sequences exist",
+    "pairs exist",
+    "splits agree",
+    "sequences agree",
+    "labels agree",
+)
+
+
+class _Tally:
+    """How many are wrong, and the first of them."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.examples: list[str] = []
+
+    def add(self, numbers: np.ndarray, wording: str) -> None:
+        self.total += numbers.size
+        room = SHOWN + 1 - len(self.examples)
+        self.examples += [wording.format(number) for number in numbers[:room]]
 
 
 def disjoint_fact(what: str, values: Mapping[str, np.ndarray]) -> Fact:

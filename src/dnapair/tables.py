@@ -4,6 +4,7 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,9 @@ import pyarrow.parquet as pq
 from dnapair.errors import DnapairError
 from dnapair.rawfiles import EXAMPLES, is_gzip, listing, not_utf8, open_raw
 
-_BLOCK_BYTES = 32 * 2**20
+# pyarrow reads 32 blocks ahead
+_BLOCK_BYTES = 2**19
+_BATCH_ROWS = 8192
 _PARQUET_MAGIC = b"PAR1"
 
 
@@ -36,8 +39,14 @@ class Table(Protocol):
     header: bool
     names: list[str]
 
-    def batches(self) -> Iterator[Any]:
-        """Yield pyarrow record batches in which every column is a string and nothing is null."""
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """Yield pyarrow record batches in which every column is a string and nothing is null.
+
+        Parameters
+        ----------
+        columns
+            Those to read, at least one; None: all.
+        """
 
     def places(self, rows: Sequence[int]) -> list[str]:
         """Name the file and line of rows, counted from 0 without the header, for a message."""
@@ -82,11 +91,11 @@ class _TextTable:
         self.names = [name.strip() or f"column{number}" for number, name in enumerate(given, start=1)]
         _check_names(path, self.names)
 
-    def batches(self) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
         last = None
         try:
             with open_raw(self.path) as file:
-                for batch in self._open_csv(file):
+                for batch in self._open_csv(file, columns):
                     if batch.num_rows:
                         last = batch
                         yield batch
@@ -99,18 +108,26 @@ class _TextTable:
             for _ in self._records():
                 pass
 
-    def _open_csv(self, file: Any) -> Any:
+    def _open_csv(self, file: Any, columns: Sequence[str] | None) -> Any:
         return pa_csv.open_csv(
             file,
             read_options=pa_csv.ReadOptions(
                 use_threads=False,
-                block_size=_BLOCK_BYTES,
+                block_size=max(_BLOCK_BYTES, 2 * self._longest_line),
                 column_names=self.names,
                 skip_rows_after_names=int(self.header),
             ),
             parse_options=pa_csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
-            convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(self.names, pa.string())),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(self.names, pa.string()), include_columns=columns
+            ),
         )
+
+    @cached_property
+    def _longest_line(self) -> int:
+        # a row must fit into a block
+        with open_raw(self.path) as file:
+            return max(map(len, file), default=0)
 
     def places(self, rows: Sequence[int]) -> list[str]:
         numbered = enumerate(self._records(), start=-int(self.header))
@@ -168,11 +185,11 @@ class _ParquetTable:
         if self._file.metadata.num_rows == 0:
             raise DnapairError(f"{path} has columns, but no pairs.")
 
-    def batches(self) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        names = self.names if columns is None else list(columns)
         try:
-            for batch in self._file.iter_batches():
-                columns = [self._as_text(*column) for column in zip(self.names, batch.columns, strict=True)]
-                yield pa.record_batch(columns, names=self.names)
+            for batch in self._file.iter_batches(_BATCH_ROWS, columns=names):
+                yield pa.record_batch([self._as_text(name, batch[name]) for name in names], names=names)
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from None
 

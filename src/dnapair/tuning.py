@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import grpc
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
@@ -27,6 +26,7 @@ from keras_tuner.errors import FatalError
 
 from dnapair.errors import DnapairError
 from dnapair.files import write_json
+from dnapair.matrix import Matrix
 from dnapair.networks.spec import NetworkSpec
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, Pairs, fit
@@ -118,7 +118,7 @@ Objective = Callable[[int, Values, int], float]
 
 
 def train_trial(
-    matrix: np.ndarray,
+    matrix: Matrix,
     train: Pairs,
     val: Pairs,
     spec: NetworkSpec,

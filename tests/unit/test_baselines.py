@@ -12,6 +12,10 @@ def random_pairs(rows: int, n: int, classes: np.ndarray) -> Pairs:
     return Pairs(first, second, (classes[first] == classes[second]).astype(np.float32))
 
 
+def reader(sequences: list[str]) -> baselines.Read:
+    return lambda rows: [sequences[row] for row in rows]
+
+
 def test_4_mers_of_both_strands_share_136_columns_and_sum_to_one() -> None:
     shares = baselines.count_kmers(["ACGTTGCAAC", "ACG", "NNNNNN"])
     assert shares.shape == (3, 136)
@@ -56,7 +60,7 @@ def test_each_baseline_finds_what_it_can_see() -> None:
     splits = {
         name: random_pairs(120, n, classes) for name, n in (("train", 400), ("val", 100), ("test", 200))
     }
-    found = baselines.baselines(matrix, sequences, splits, 1)
+    found = baselines.baselines(matrix, reader(sequences), splits, 1)
     assert list(found) == ["majority class", "embedding cosine", "4-mer logistic regression"]
     assert found["4-mer logistic regression"].metrics["roc_auc"] > 0.95
     assert found["4-mer logistic regression"].metrics["f1"] > 0.85
@@ -68,7 +72,7 @@ def test_each_baseline_finds_what_it_can_see() -> None:
     assert (majority["roc_auc"], majority["pr_auc"]) == (0.5, pytest.approx(test.mean()))
     # embeddings that hold the class are found by their cosine
     matrix[:, 0] = 50 * (2 * classes - 1)
-    again = baselines.baselines(matrix, sequences, splits, 1)
+    again = baselines.baselines(matrix, reader(sequences), splits, 1)
     assert again["embedding cosine"].metrics["roc_auc"] == 1
     assert again["embedding cosine"].metrics["accuracy"] == 1
     np.testing.assert_array_equal(
@@ -86,7 +90,24 @@ def test_the_regression_is_fitted_on_a_seeded_sample_where_pairs_are_many(
     monkeypatch.setattr(baselines, "FITTED_PAIRS", 50)
     name = "4-mer logistic regression"
     first, second, other = (
-        baselines.baselines(matrix, sequences, splits, seed)[name].scores for seed in (1, 1, 2)
+        baselines.baselines(matrix, reader(sequences), splits, seed)[name].scores for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
+
+
+def test_the_regression_does_not_depend_on_the_size_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = ["".join(RNG.choice(list("ACGT"), 60)) for _ in range(50)]
+    pairs = random_pairs(50, 90, RNG.integers(0, 2, 50))
+    read: list[int] = []
+
+    def counted(rows: np.ndarray) -> list[str]:
+        read.append(len(rows))
+        return [sequences[row] for row in rows]
+
+    whole = baselines.fit_kmers(counted, pairs, 1)(pairs)
+    assert max(read) == np.unique([pairs.rows1, pairs.rows2]).size
+    read.clear()
+    monkeypatch.setattr(baselines, "BLOCK", 7)
+    np.testing.assert_allclose(baselines.fit_kmers(counted, pairs, 1)(pairs), whole, atol=1e-6)
+    assert max(read) <= 14

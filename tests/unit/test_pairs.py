@@ -1,12 +1,16 @@
 import gzip
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dnapair import tables
 from dnapair.columns import ColumnNames
 from dnapair.errors import DnapairError
 from dnapair.pairs import Reading, read_dataset
@@ -32,6 +36,10 @@ def as_read(dataset):
     ]
 
 
+def extra(dataset, name):
+    return dataset.extra_columns([name], "", "")[name].tolist()
+
+
 def message_of(folder, *arguments, **files):
     with pytest.raises(DnapairError) as caught:
         read(folder, *arguments, **files)
@@ -43,8 +51,8 @@ def message_of(folder, *arguments, **files):
 
 def test_pairs_by_id(tmp_path):
     dataset = read(tmp_path, s__fa=FASTA, pairs__csv=TABLE)
-    assert dataset.ids == ["a", "b", "c"]
-    assert dataset.sequences == ["ACGT", "GGGG", "TTTT"]
+    assert list(dataset.ids) == ["a", "b", "c"]
+    assert list(dataset.sequences) == ["ACGT", "GGGG", "TTTT"]
     assert dataset.pairs.to_dict("list") == {"row1": [0, 1], "row2": [1, 2], "label": [1, 0]}
     assert dataset.pairs.dtypes.astype(str).to_dict() == {"row1": "int64", "row2": "int64", "label": "int8"}
     assert dataset.counts["sequences"] == {
@@ -66,7 +74,7 @@ def test_text_tables_in_every_dress(tmp_path, delimiter, ends, mark, packed):
     name = "pairs__csv__gz" if packed else "pairs__csv"
     dataset = read(tmp_path, **{name: gzip.compress(text) if packed else text})
     assert as_read(dataset) == [("ACGT", "GGGG", 1), ("TTTT", "ACGT", 0)]
-    assert dataset.ids == ["sequence1", "sequence2", "sequence3"]
+    assert list(dataset.ids) == ["sequence1", "sequence2", "sequence3"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -77,7 +85,7 @@ def test_parquet_with_numbers_booleans_and_nulls(tmp_path, packed):
     data = gzip.compress(buffer.getvalue()) if packed else buffer.getvalue()
     dataset = read(tmp_path, **{"pairs__parquet__gz" if packed else "pairs__parquet": data})
     assert as_read(dataset) == [("ACGT", "TTTT", 1), ("GGGG", "CCCC", 0)]
-    assert dataset.extras["score"].tolist() == ["0.5", ""]
+    assert extra(dataset, "score") == ["0.5", ""]
 
 
 @pytest.mark.parametrize("labels", [("0", "1"), ("FALSE", "TRUE")])
@@ -91,7 +99,7 @@ def test_the_original_scripts_file_has_no_header_and_6_mers(tmp_path, labels):
 def test_a_table_of_ids_without_a_header(tmp_path):
     dataset = read(tmp_path, s__fa=FASTA, pairs__tsv="a\tb\t1\tx\nb\tc\t0\ty\n")
     assert as_read(dataset) == [("ACGT", "GGGG", 1), ("GGGG", "TTTT", 0)]
-    assert dataset.extras["column4"].tolist() == ["x", "y"]
+    assert extra(dataset, "column4") == ["x", "y"]
 
 
 def test_columns_of_other_names_and_order_are_named_by_the_settings(tmp_path):
@@ -99,7 +107,7 @@ def test_columns_of_other_names_and_order_are_named_by_the_settings(tmp_path):
     columns = ColumnNames(seq1="left", seq2="right", label="bound")
     dataset = read(tmp_path, Reading(columns=columns), pairs__csv=text)
     assert as_read(dataset) == [("ACGT", "GGGG", 1), ("TTTT", "GGGG", 0)]
-    assert dataset.extras["seq1"].tolist() == ["junk", "junk"]
+    assert extra(dataset, "seq1") == ["junk", "junk"]
 
 
 def test_columns_without_names_can_be_named_by_position(tmp_path):
@@ -112,7 +120,7 @@ def test_columns_without_names_can_be_named_by_position(tmp_path):
 def test_a_field_with_newline_comma_and_quotes(tmp_path):
     text = 'seq1,seq2,label,note\nACGT,GGGG,1,"two\nlines, ""quoted"""\nTTTT,GGGG,0,5" end\n'
     dataset = read(tmp_path, pairs__csv=text)
-    assert dataset.extras["note"].tolist() == ['two\nlines, "quoted"', '5" end']
+    assert extra(dataset, "note") == ['two\nlines, "quoted"', '5" end']
     assert dataset.sources.places([1, 0]) == [
         f"{tmp_path}/pairs.csv, line 4",
         f"{tmp_path}/pairs.csv, line 2",
@@ -127,7 +135,7 @@ def test_several_tables_are_read_as_one(tmp_path):
     )
     assert as_read(dataset) == [("ACGT", "GGGG", 1), ("ACGT", "TTTT", 0)]
     assert dataset.sources.stems(dataset.pairs.index).tolist() == ["test", "train"]
-    assert dataset.extras["kind"].tolist() == ["", "x"]
+    assert extra(dataset, "kind") == ["", "x"]
     assert dataset.counts["files_read"]["pairs"] == {"test.tsv": 1, "train.tsv.gz": 1}
 
 
@@ -171,7 +179,47 @@ def test_nothing_is_lost_without_being_counted(tmp_path, given_pairs):
     counts = dataset.counts["pairs"]
     assert counts["read"] == len(pairs) + 2 == counts["kept"] + counts["dropped_duplicate"]
     assert [pair[:2] for pair in as_read(dataset)] == list(unique)
-    assert dataset.sequences == list(dict.fromkeys(sequence for pair in unique for sequence in pair))
+    assert list(dataset.sequences) == list(dict.fromkeys(sequence for pair in unique for sequence in pair))
+
+
+TEXT = st.text("acgtu", min_size=1, max_size=9)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(TEXT, TEXT, st.sampled_from("01"), st.sampled_from(["x", "y", ""])), max_size=40),
+    st.integers(1, 200),
+    st.booleans(),
+)
+def test_the_dataset_does_not_depend_on_the_size_of_batches(tmp_path, monkeypatch, given_rows, size, ids):
+    rows = [("aaaa", "cc", "1", "x"), ("gg", "aaaa", "0", "y"), *given_rows]
+    texts = list(dict.fromkeys(text for row in rows for text in row[:2]))
+    names = {text: f"r{number}" for number, text in enumerate(reversed(texts))}
+    head = "id1,id2" if ids else "seq1,seq2"
+    lines = [f"{names[a]},{names[b]},{y},{kind}" if ids else f"{a},{b},{y},{kind}" for a, b, y, kind in rows]
+    files = {
+        "pairs__csv": "\n".join([f"{head},label,kind", *lines]),
+        "more__csv": f"{head},label\n{lines[0][:-2]}\n",
+    }
+    if ids:
+        files["s__fa"] = "".join(f">{name}\n{text}\n" for text, name in names.items())
+    found = []
+    for block in (2**20, size):
+        with monkeypatch.context() as patch:
+            patch.setattr(tables, "_BLOCK_BYTES", block)
+            dataset = read(tmp_path, Reading(contradictory="drop"), **files)
+        split = np.array(["train", "val"], object)[dataset.pairs["row1"] % 2]
+        table = pa.Table.from_batches(dataset.pair_batches(split))
+        found.append((list(dataset.ids), list(dataset.sequences), table.to_pydict(), dataset.counts))
+    assert found[0] == found[1]
+    # and it is what reading by hand gives
+    plain = [(a.upper().replace("U", "T"), b.upper().replace("U", "T"), int(y)) for a, b, y, _ in rows]
+    labels = {}
+    for first, second, label in [plain[0], *plain]:
+        labels.setdefault((first, second), set()).add(label)
+    kept = [(*pair, *values) for pair, values in labels.items() if len(values) == 1]
+    assert as_read(dataset) == kept
+    assert list(dataset.sequences) == list(dict.fromkeys(text for pair in kept for text in pair[:2]))
 
 
 # what is dropped and counted
@@ -180,14 +228,14 @@ def test_nothing_is_lost_without_being_counted(tmp_path, given_pairs):
 def test_a_pair_that_is_there_twice_is_kept_once(tmp_path):
     text = "id1,id2,label,kind\na,b,1,x\nb,a,1,y\nc,d,0,x\na,b,1,z\n"
     dataset = read(tmp_path, s__fa=FASTA, pairs__csv=text)
-    assert dataset.extras["kind"].tolist() == ["x", "y", "x"]
+    assert extra(dataset, "kind") == ["x", "y", "x"]
     assert dataset.counts["pairs"]["dropped_duplicate"] == 1
 
 
 def test_two_ids_with_one_sequence_share_a_row(tmp_path):
     fasta = ">a\nACGT\n>b\nGGGG\n>also_a\nacgu\n>also_unused\nacgu\n"
     dataset = read(tmp_path, s__fa=fasta, pairs__csv="id1,id2,label\nalso_a,b,1\na,b,1\nb,a,0\n")
-    assert dataset.ids == ["a", "b"]
+    assert list(dataset.ids) == ["a", "b"]
     assert dataset.counts["pairs"]["dropped_duplicate"] == 1
     assert dataset.counts["sequences"] == {
         "read": 4,
@@ -398,7 +446,8 @@ def test_files_that_are_not_there(tmp_path):
 def test_pair_table_keeps_every_column_and_its_own_names(tmp_path):
     text = "seq1,seq2,label,fold,split,row1\nACGT,GGGG,1,train,x,9\nTTTT,GGGG,0,test,y,8\n"
     dataset = read(tmp_path, pairs__csv=text)
-    table = dataset.pair_table(np.array(["train", "test"]), without="fold")
+    batches = dataset.pair_batches(np.array(["train", "test"]), without="fold")
+    table = pa.Table.from_batches(batches).to_pandas()
     assert table.columns.tolist() == ["row1", "row2", "label", "split", "input_split", "input_row1"]
     assert table["split"].tolist() == ["train", "test"]
     assert table["input_split"].tolist() == ["x", "y"]
@@ -408,3 +457,41 @@ def test_a_missing_extra_column_is_named_with_those_there(tmp_path):
     dataset = read(tmp_path, pairs__csv="seq1,seq2,label,fold\nACGT,GGGG,1,x\nTTTT,GGGG,0,y\n")
     with pytest.raises(DnapairError, match=r"no column 'split', but split\.column .* are: fold\. Mend it"):
         dataset.extra_columns(["split"], "split.column", "Mend it")
+
+
+GROWTH = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from dnapair.pairs import Reading, read_dataset
+from dnapair.rawfiles import find_files
+from dnapair.splits import predefined_split
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+rng = np.random.default_rng(0)
+with (folder / "s.fa").open("w") as fasta:
+    for row in range(count // 2):
+        fasta.write(f">s{row}\\n{''.join(rng.choice(list('ACGT'), 200))}\\n")
+with (folder / "pairs.csv").open("w") as table:
+    table.write("id1,id2,label,split\\n")
+    for row, (first, second) in enumerate(rng.integers(0, count // 2, (count, 2))):
+        table.write(f"s{first},s{second},{row % 2},{('train', 'test')[row % 3 == 0]}\\n")
+dataset = read_dataset(find_files(folder), Reading(contradictory="drop"))
+names = dataset.extra_columns(["split"], "", "")["split"]
+split = predefined_split(names, dataset.pairs["label"].to_numpy(), 0.1, 1, dataset.places).split
+for batch in dataset.pair_batches(split):
+    pass
+assert sum(map(len, dataset.sequences)) == 200 * len(dataset.sequences)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_grows_by_compact_arrays_alone(tmp_path):
+    peaks = []
+    for count in (20_000, 200_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        command = [sys.executable, "-c", GROWTH, str(folder), str(count)]
+        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    # strings and frames took more than 800 bytes a pair
+    assert (peaks[1] - peaks[0]) / 180_000 < 400

@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dnapair import splits
 from dnapair.errors import DnapairError
 from dnapair.splits import grouped_split, predefined_split, random_split, sharing
 
@@ -119,6 +120,17 @@ def test_grouped_shares_no_sequence_and_no_group_and_comes_close_to_the_shares(p
         assert np.mean(labels[split == name]) == pytest.approx(labels.mean(), abs=0.1)
     found = sharing(rows, split)
     assert found["test"].none == found["val"].none == 1
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(grouped_pairs(), st.integers(1, 300))
+def test_grouped_is_the_same_in_blocks_of_any_size(monkeypatch, pairs, block):
+    rows, groups, labels = pairs
+    whole = grouped_split(rows, groups, labels, 0.2, 0.2, 1, places)
+    with monkeypatch.context() as patch:
+        patch.setattr(splits, "_BLOCK", block)
+        parts = grouped_split(rows, groups.astype("category"), labels, 0.2, 0.2, 1, places)
+    np.testing.assert_array_equal(parts, whole)
 
 
 def test_a_name_is_one_group_in_every_column():

@@ -227,3 +227,27 @@ def test_manifest_says_all_that_made_the_values(folder: Path):
     fill(folder, k=6, strand="both")
     content = json.loads((folder / "manifest.json").read_text())
     assert {"encoder", "k", "strand", "shard_rows", "code_sha256"} <= content["made_by"].keys()
+
+
+def test_values_are_kept_as_float16_and_read_as_float32(folder: Path):
+    values = np.random.default_rng(0).normal(size=(ROWS, DIMENSIONS)).astype(np.float32)
+    store = write_store(folder, made_by(), ROWS, SHARD_ROWS, lambda start, stop: values[start:stop])
+    assert np.load(folder / "shard-00000.npy").dtype == np.float16
+    assert store.manifest["dtype"] == "float16"
+    assert whole(store).dtype == np.float32
+    np.testing.assert_array_equal(whole(store), values.astype(np.float16))
+
+
+def test_a_value_beyond_float16_is_refused_with_its_sequence(folder: Path):
+    values = VALUES.copy()
+    values[4, 2] = -65520
+    with pytest.raises(DnapairError, match=r"shard-00001\.npy, sequence 2 of .*dimension 2 .* is -65520"):
+        write_store(folder, made_by(), ROWS, SHARD_ROWS, lambda start, stop: values[start:stop])
+    assert not (folder / "shard-00001.npy").exists()
+
+
+def test_values_that_are_not_finite_are_left_to_the_checks(folder: Path):
+    values = VALUES.copy()
+    values[0] = [np.inf, -np.inf, np.nan, 65504]
+    store = write_store(folder, made_by(), ROWS, SHARD_ROWS, lambda start, stop: values[start:stop])
+    np.testing.assert_array_equal(whole(store), values)

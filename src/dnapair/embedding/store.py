@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dnapair.embedding.rounding import round_to_half
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_file, sha256, write_json
 
@@ -28,6 +29,7 @@ _CODE = (
     "embedding/encoder.py",
     "embedding/gpu.py",
     "embedding/pooling.py",
+    "embedding/rounding.py",
     "embedding/shape.py",
 )
 
@@ -101,7 +103,7 @@ class EmbeddingStore:
         first : int
             Number of the shard's first sequence.
         values : np.ndarray, shape=(n, dimensions)
-            float32.
+            float32, of numbers that float16 holds.
 
         Raises
         ------
@@ -110,7 +112,7 @@ class EmbeddingStore:
         """
         first = 0
         for shard in self.manifest["shards"]:
-            values = _read_shard(self.folder / shard["file"], shard["sha256"])
+            values = _read_shard(self.folder / shard["file"], shard["sha256"]).astype(np.float32)
             yield first, values
             first += len(values)
 
@@ -146,7 +148,7 @@ def write_store(
     Raises
     ------
     DnapairError
-        If another process is at work on the same folder.
+        If another process is at work on the same folder, or a value is beyond float16's range.
     """
     key = made_by | {"shard_rows": shard_rows, "code_sha256": code_sha256()}
     with _lock(folder):
@@ -178,7 +180,7 @@ def write_store(
         manifest = {
             "rows": rows,
             "dimensions": dimensions,
-            "dtype": "float32",
+            "dtype": "float16",
             "made_by": key,
             "shards": [
                 {"file": shard.file, "rows": shard.stop - shard.start, "sha256": done[shard.file]}
@@ -227,7 +229,7 @@ def _parse_entry(line: str) -> dict[str, str] | None:
     return entry if isinstance(entry, dict) and {"file", "sha256"} <= entry.keys() else None
 
 
-def _reuse(path: Path, expected: str | None) -> NDArray[np.float32] | None:
+def _reuse(path: Path, expected: str | None) -> NDArray[Any] | None:
     if expected is None:
         return None
     try:
@@ -237,7 +239,7 @@ def _reuse(path: Path, expected: str | None) -> NDArray[np.float32] | None:
         return None
 
 
-def _read_shard(path: Path, expected: str) -> NDArray[np.float32]:
+def _read_shard(path: Path, expected: str) -> NDArray[np.float16]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -247,13 +249,14 @@ def _read_shard(path: Path, expected: str) -> NDArray[np.float32]:
             f"{path} is truncated or changed: its SHA-256 is not the manifest's. Make it again: "
             "dvc repro --force embed (whole shards are kept)"
         )
-    values: NDArray[np.float32] = np.load(io.BytesIO(content), allow_pickle=False)
+    values: NDArray[np.float16] = np.load(io.BytesIO(content), allow_pickle=False)
     return values
 
 
 def _write_shard(path: Path, values: NDArray[np.float32]) -> str:
+    rounded = round_to_half(values, lambda row: f"{path}, sequence {row + 1} of the shard")
     with atomic_file(path) as temporary:
-        np.save(temporary, values.astype(np.float32, copy=False), allow_pickle=False)
+        np.save(temporary, rounded, allow_pickle=False)
         return sha256(temporary)
 
 

@@ -1,6 +1,6 @@
 """What needs no network: the majority class, the cosine of the embeddings, and 4-mer frequencies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -12,13 +12,17 @@ from tqdm import tqdm
 
 from dnapair.evaluation.metrics import best_threshold, evaluate
 from dnapair.kmers import BASES, kmer_codes
+from dnapair.matrix import Matrix
 from dnapair.training.loop import Pairs
 
 K = 4
-FITTED_PAIRS = 200_000
+FITTED_PAIRS = 50_000
 """Pairs that the logistic regression is fitted on at most: its 136 weights gain nothing from more."""
 BLOCK = 8192
 """Pairs whose features are held at once."""
+
+Read = Callable[[np.ndarray], Sequence[str]]
+"""Gives the sequences of rows, in the order of the rows."""
 
 
 class Baseline(NamedTuple):
@@ -36,17 +40,15 @@ class Baseline(NamedTuple):
     metrics: dict[str, float]
 
 
-def baselines(
-    matrix: np.ndarray, sequences: Sequence[str], splits: Mapping[str, Pairs], seed: int
-) -> dict[str, Baseline]:
+def baselines(matrix: Matrix, read: Read, splits: Mapping[str, Pairs], seed: int) -> dict[str, Baseline]:
     """Fit every baseline on train, choose its threshold on validation, and measure it on test.
 
     Parameters
     ----------
-    matrix : np.ndarray, shape=(rows, d)
-        Scaled embeddings, as a rule memory-mapped.
-    sequences
-        The sequences, in the order of the rows.
+    matrix : array or MatrixFile, shape=(rows, d)
+        Scaled embeddings.
+    read
+        Reads the sequences, such as :meth:`dnapair.sequence_file.SequenceFile.take`.
     splits
         Pairs of ``train``, ``val`` and ``test``.
     seed
@@ -60,10 +62,9 @@ def baselines(
     val, test = splits["val"], splits["test"]
     majority = float(splits["train"].labels.mean() >= 0.5)
     found = {"majority class": _measure(test.labels, np.full(test.labels.size, majority), 0.5)}
-    counts = count_kmers(sequences)
     scorers: dict[str, Callable[[Pairs], np.ndarray]] = {
         "embedding cosine": lambda pairs: cosines(matrix, pairs),
-        "4-mer logistic regression": fit_kmers(counts, splits["train"], seed),
+        "4-mer logistic regression": fit_kmers(read, splits["train"], seed),
     }
     for name, score in scorers.items():
         threshold = best_threshold(val.labels, score(val))
@@ -71,7 +72,7 @@ def baselines(
     return found
 
 
-def cosines(matrix: np.ndarray, pairs: Pairs) -> np.ndarray:
+def cosines(matrix: Matrix, pairs: Pairs) -> np.ndarray:
     """Return the cosine of each pair's two rows, shape=(n,); 0 where a row is all zeros."""
     parts = []
     for block in _blocks(pairs):
@@ -97,8 +98,7 @@ def count_kmers(sequences: Sequence[str]) -> np.ndarray:
     """
     columns = _columns()
     shares = np.zeros((len(sequences), columns.max() + 1), np.float32)
-    shown = tqdm(sequences, desc="count 4-mers", unit=" sequences", dynamic_ncols=True, disable=None)
-    for row, sequence in enumerate(shown):
+    for row, sequence in enumerate(sequences):
         codes = kmer_codes(sequence, K)
         counts = np.bincount(columns[codes[codes >= 0]], minlength=shares.shape[1])
         shares[row] = counts / max(int(counts.sum()), 1)
@@ -114,13 +114,13 @@ def _columns() -> np.ndarray:
     return columns
 
 
-def fit_kmers(shares: np.ndarray, train: Pairs, seed: int) -> Callable[[Pairs], np.ndarray]:
+def fit_kmers(read: Read, train: Pairs, seed: int) -> Callable[[Pairs], np.ndarray]:
     """Fit a logistic regression on the absolute differences of 4-mer shares.
 
     Parameters
     ----------
-    shares : np.ndarray, shape=(rows, 136)
-        As :func:`count_kmers` gives them.
+    read
+        Reads the sequences; those of one block of pairs are held at once.
     train
         Pairs of train; at most :data:`FITTED_PAIRS` of them, drawn by ``seed``, are used.
     seed
@@ -136,13 +136,20 @@ def fit_kmers(shares: np.ndarray, train: Pairs, seed: int) -> Callable[[Pairs], 
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, FITTED_PAIRS, replace=False))
     sample = Pairs(*(part[chosen] for part in train))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    model.fit(np.abs(shares[sample.rows1] - shares[sample.rows2]), sample.labels)
+    model.fit(np.concatenate(list(_differences(read, sample))), sample.labels)
 
     def score(pairs: Pairs) -> np.ndarray:
-        differences = (np.abs(shares[block.rows1] - shares[block.rows2]) for block in _blocks(pairs))
-        return np.concatenate([model.predict_proba(difference)[:, 1] for difference in differences])
+        return np.concatenate([model.predict_proba(block)[:, 1] for block in _differences(read, pairs)])
 
     return score
+
+
+def _differences(read: Read, pairs: Pairs) -> Iterator[np.ndarray]:
+    """Yield the absolute differences of 4-mer shares, block by block of pairs."""
+    for block in tqdm(_blocks(pairs), desc="count 4-mers", unit="block", dynamic_ncols=True, disable=None):
+        rows, places = np.unique([block.rows1, block.rows2], return_inverse=True)
+        first, second = count_kmers(read(rows))[places.reshape(2, -1)]
+        yield np.abs(first - second)
 
 
 def _blocks(pairs: Pairs) -> list[Pairs]:

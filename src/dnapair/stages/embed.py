@@ -4,14 +4,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-import pyarrow.parquet as pq
-
 from dnapair import tracking
 from dnapair.embedding.embedder import Embedder, check_embeddable, choose_precision
 from dnapair.embedding.engines import embed_here
 from dnapair.embedding.store import Values, write_store
 from dnapair.files import sha256
 from dnapair.params import Embed, flatten, load_params
+from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
 
@@ -22,9 +21,9 @@ def run() -> None:
     logged = flatten(params.encoder, "encoder") | flatten(params.embed, "embed")
     with tracking.stage_run("embed", logged, paths.IDENTITIES) as run:
         encoder = open_encoder(params.encoder)
-        table = pq.read_table(paths.SEQUENCES)
-        sequences, ids = table["sequence"], table["id"]
-        check_embeddable(sequences.to_pylist(), ids.to_pylist(), encoder.vocabulary.k)
+        # a path that Ray's workers find too
+        sequences = SequenceFile(paths.SEQUENCES.absolute())
+        check_embeddable(sequences, SequenceFile(paths.SEQUENCES, "id"), encoder.vocabulary.k)
         precision = _precision(params.embed)
         make_embedder = partial(
             Embedder,
@@ -52,11 +51,7 @@ def run() -> None:
             made_by,
             rows=len(sequences),
             shard_rows=params.embed.shard_rows,
-            produce=partial(
-                _engine(params.embed),
-                read=lambda start, stop: sequences[start:stop].to_pylist(),
-                make_embedder=make_embedder,
-            ),
+            produce=partial(_engine(params.embed), read=sequences.read, make_embedder=make_embedder),
         )
         run.log_params({"encoder.name": encoder.name, "encoder.sha256": encoder.fingerprint})
         run.log_metrics({"sequences": store.rows, "dimensions": store.dimensions})

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from scipy.special import expit
 
 from dnapair import tracking
@@ -18,9 +17,12 @@ from dnapair.evaluation.report import draw_curves, draw_decisions, rounded, writ
 from dnapair.features import interaction
 from dnapair.figures import describe_encoder
 from dnapair.files import atomic_folder, write_json
+from dnapair.matrix import Matrix, MatrixFile
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import load_weights
+from dnapair.numbers import read_numbers
 from dnapair.params import Evaluate, flatten, load_params
+from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.learners import make_learner
@@ -38,16 +40,15 @@ def run(framework: str) -> None:
         model = paths.model_folder(framework)
         training = read_json(model / "training.json")
         spec = NetworkSpec.from_json(read_json(model / "network.json"))
-        matrix = np.load(paths.SCALED, mmap_mode="r", allow_pickle=False)
+        matrix = MatrixFile(paths.SCALED)
         splits = {name: read_pairs(paths.split_file(name)) for name in ("train", "val", "test")}
         test, threshold = splits["test"], float(training["threshold"])
         labels = test.labels.astype(np.int64)
-        rows = pq.read_table(paths.split_file("test"), columns=["row"])["row"].to_numpy()
+        (rows,) = read_numbers(paths.split_file("test"), ["row"])
         probabilities = score(framework, spec, model / "weights.safetensors", matrix, test)
         measured = metrics.evaluate(labels, probabilities, threshold)
         ends = metrics.intervals(labels, probabilities, threshold, settings.bootstrap, settings.seed)
-        sequences = pq.read_table(paths.SEQUENCES, columns=["sequence"])["sequence"].to_pylist()
-        beside = baselines(matrix, sequences, splits, settings.seed)
+        beside = baselines(matrix, SequenceFile(paths.SEQUENCES).take, splits, settings.seed)
         report = measured | {
             "threshold": threshold,
             "n": test.labels.size,
@@ -75,7 +76,7 @@ def run(framework: str) -> None:
         log(run, framework, report, ends, beside)
 
 
-def score(framework: str, spec: NetworkSpec, weights: Path, matrix: np.ndarray, pairs: Pairs) -> np.ndarray:
+def score(framework: str, spec: NetworkSpec, weights: Path, matrix: Matrix, pairs: Pairs) -> np.ndarray:
     """Return the network's probability for each pair, shape=(n,), float64."""
     # no step is taken, so how steps would be taken does not matter
     learner = make_learner(framework, spec, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))
@@ -86,12 +87,13 @@ def score(framework: str, spec: NetworkSpec, weights: Path, matrix: np.ndarray, 
 
 
 def draw_map(
-    path: Path, matrix: np.ndarray, test: Pairs, spec: NetworkSpec, settings: Evaluate, subject: str
+    path: Path, matrix: Matrix, test: Pairs, spec: NetworkSpec, settings: Evaluate, subject: str
 ) -> None:
     """Draw sampled test pairs on a plane, by the features that the network sees."""
     rng = np.random.default_rng(settings.seed)
     chosen = np.sort(rng.permutation(test.labels.size)[: settings.map_pairs])
-    seen = interaction(matrix[test.rows1[chosen]], matrix[test.rows2[chosen]], spec.symmetric)
+    first, second = (matrix[rows[chosen]].astype(np.float32) for rows in (test.rows1, test.rows2))
+    seen = interaction(first, second, spec.symmetric)
     places = project(np.concatenate(seen, axis=1), settings.seed)
     plots.plot_map(places, test.labels[chosen], subject, path)
 

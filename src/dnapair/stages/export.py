@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_file
+from dnapair.matrix import Matrix, MatrixFile
 from dnapair.stages import paths
 
 SPLITS = ("train", "val", "test")
@@ -31,7 +32,7 @@ def run(output: Path) -> None:
     """
     if not paths.SCALED.is_file():
         raise DnapairError(f"{paths.SCALED} is missing. Make it first: dvc repro scale")
-    matrix = np.load(paths.SCALED, mmap_mode="r", allow_pickle=False)
+    matrix = MatrixFile(paths.SCALED)
     for split in SPLITS:
         rows = pq.read_table(paths.split_file(split))
         with atomic_file(output / f"{split}.npz") as temporary:
@@ -43,7 +44,7 @@ def run(output: Path) -> None:
 
 def _write_npz(
     path: Path,
-    matrix: NDArray[np.float32],
+    matrix: Matrix,
     rows1: NDArray[np.int64],
     rows2: NDArray[np.int64],
     labels: NDArray[np.int8],
@@ -53,7 +54,7 @@ def _write_npz(
         for name, rows in (("seq1", rows1), ("seq2", rows2)):
             shape = (len(rows), matrix.shape[1])
             header = {
-                "descr": np.lib.format.dtype_to_descr(matrix.dtype),
+                "descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)),
                 "fortran_order": False,
                 "shape": shape,
             }
@@ -65,6 +66,7 @@ def _write_npz(
                     dynamic_ncols=True,
                     disable=None,
                 ):
-                    member.write(np.ascontiguousarray(matrix[rows[start : start + _CHUNK_ROWS]]).tobytes())
+                    chunk = matrix[rows[start : start + _CHUNK_ROWS]]
+                    member.write(chunk.astype(np.float32).tobytes())
         with archive.open("labels.npy", "w") as member:
             np.lib.format.write_array(member, labels, allow_pickle=False)

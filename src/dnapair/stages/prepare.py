@@ -1,6 +1,6 @@
 """Stage `prepare`: the raw data, read, checked, cleaned and split."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,26 @@ from numpy.typing import NDArray
 from dnapair import tracking
 from dnapair.columns import ColumnNames
 from dnapair.files import atomic_folder, sha256, write_json
+from dnapair.memory import return_freed_arrays
 from dnapair.pairs import Dataset, Reading, read_dataset
 from dnapair.params import Data, Split, flatten, load_params
 from dnapair.rawfiles import find_files
+from dnapair.sequence_file import write_sequences
 from dnapair.splits import SPLITS, Predefined, grouped_split, predefined_split, random_split, sharing
 from dnapair.stages import paths
+
+GROUP_ROWS = 65536
 
 
 def run() -> None:
     """Read the raw data into artifacts/dataset, and count it in reports/dataset.json."""
+    return_freed_arrays()
     params = load_params()
     settings = flatten(params.data, "data") | flatten(params.split, "split")
     with tracking.stage_run("prepare", settings, paths.IDENTITIES) as run:
-        dataset = read(params.data)
+        # beside the output: a system's temporary files may lie in memory
+        paths.DATASET.parent.mkdir(exist_ok=True)
+        dataset = read(params.data, paths.DATASET.parent)
         division = divide(dataset, params.split)
         write(dataset, division.split, params.split.column if params.split.method == "predefined" else None)
         report = {
@@ -42,12 +49,12 @@ def run() -> None:
         run.log_file(paths.DATASET_REPORT)
 
 
-def read(data: Data) -> Dataset:
-    """Read the raw data as the settings say."""
+def read(data: Data, scratch: Path) -> Dataset:
+    """Read the raw data as the settings say; its text goes into temporary files in ``scratch``."""
     files = find_files(Path(data.path), as_list(data.pairs), as_list(data.sequences))
     columns = ColumnNames(**data.columns.model_dump())
     reading = Reading(data.header, columns, data.positive_label, data.ambiguous, data.contradictory)
-    return read_dataset(files, reading)
+    return read_dataset(files, reading, scratch)
 
 
 def divide(dataset: Dataset, split: Split) -> Predefined:
@@ -67,28 +74,39 @@ def divide(dataset: Dataset, split: Split) -> Predefined:
     return predefined_split(names, labels, split.validation, split.seed, dataset.places)
 
 
-def write(dataset: Dataset, split: NDArray[np.str_], column: str | None) -> None:
+def write(dataset: Dataset, split: NDArray[np.object_], column: str | None) -> None:
     """Write artifacts/dataset; ``column`` is the one that the splits were read from."""
-    pairs = pa.Table.from_pandas(dataset.pair_table(split, column), preserve_index=False)
-    sequences = pa.table({"id": dataset.ids, "sequence": dataset.sequences})
     with atomic_folder(paths.DATASET) as folder:
-        pq.write_table(as_strings(pairs), folder / paths.PAIRS.name)
-        pq.write_table(sequences, folder / paths.SEQUENCES.name)
+        write_pairs(folder / paths.PAIRS.name, dataset.pair_batches(split, column))
+        write_sequences(folder / paths.SEQUENCES.name, zip(dataset.ids, dataset.sequences, strict=True))
 
 
-def as_strings(table: pa.Table) -> pa.Table:
-    """Store text as plain strings, without pandas' own notes."""
-    types = [pa.string() if pa.types.is_large_string(kind) else kind for kind in table.schema.types]
-    return table.cast(pa.schema(list(zip(table.column_names, types, strict=True))))
+def write_pairs(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
+    """Write pairs in row groups of one size, however they come."""
+    waiting = pa.Table.from_batches([next(batches)])
+    with pq.ParquetWriter(path, waiting.schema) as writer:
+        for batch in batches:
+            waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
+            whole = waiting.num_rows // GROUP_ROWS * GROUP_ROWS
+            if whole:
+                writer.write_table(waiting.slice(0, whole), GROUP_ROWS)
+                waiting = waiting.slice(whole)
+        writer.write_table(waiting, GROUP_ROWS)
 
 
-def count_splits(dataset: Dataset, split: NDArray[np.str_]) -> dict[str, dict[str, int]]:
+def count_splits(dataset: Dataset, split: NDArray[np.object_]) -> dict[str, dict[str, int]]:
     """Count pairs, related pairs and unique sequences of each split."""
     counts = {}
     for name in SPLITS:
-        pairs = dataset.pairs[split == name]
-        used = np.unique(pairs[["row1", "row2"]].to_numpy())
-        counts[name] = {"pairs": len(pairs), "related": int(pairs["label"].sum()), "sequences": len(used)}
+        inside = split == name
+        used = np.zeros(len(dataset.sequences), bool)
+        for column in ("row1", "row2"):
+            used[dataset.pairs[column].to_numpy()[inside]] = True
+        counts[name] = {
+            "pairs": int(inside.sum()),
+            "related": int(dataset.pairs["label"].to_numpy()[inside].sum()),
+            "sequences": int(used.sum()),
+        }
     return counts
 
 

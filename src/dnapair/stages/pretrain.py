@@ -13,7 +13,7 @@ from tqdm import tqdm
 from dnapair import tracking
 from dnapair.embedding.embedder import choose_device
 from dnapair.errors import DnapairError
-from dnapair.evaluation.baselines import count_kmers, fit_kmers
+from dnapair.evaluation.baselines import fit_kmers
 from dnapair.files import atomic_folder, sha256
 from dnapair.kmers import KmerVocabulary
 from dnapair.params import Pretrain, flatten, load_params
@@ -33,6 +33,7 @@ from dnapair.pretraining.probe import Probe
 from dnapair.pretraining.speed import forward_flops, matrix_flops
 from dnapair.pretraining.warm_start import BagOfKmers
 from dnapair.rawfiles import fasta_files
+from dnapair.sequence_file import SequenceFile
 from dnapair.splits import SPLITS
 from dnapair.stages import paths
 from dnapair.training.loop import Pairs
@@ -205,12 +206,12 @@ def allowed_genomes(columns: list[str]) -> set[str]:
 def _probe(seed: int) -> tuple[Probe, dict[str, float]]:
     """Build the probe on the validation pairs, and give the figures of 4-mers on the same pairs."""
     table = pq.read_table(_prepared(paths.PAIRS), columns=["row1", "row2", "label", "split"]).to_pandas()
-    sequences = pq.read_table(paths.SEQUENCES)["sequence"].to_pylist()
+    read = SequenceFile(paths.SEQUENCES).take
     train, val = (_pairs(table[table["split"] == split]) for split in ("train", "val"))
-    scores = fit_kmers(count_kmers(sequences), train, seed)(val)
+    scores = fit_kmers(read, train, seed)(val)
     rows, places = np.unique(np.concatenate([val.rows1, val.rows2]), return_inverse=True)
     first, second = np.split(places, 2)
-    probe = Probe([sequences[row] for row in rows], Pairs(first, second, val.labels))
+    probe = Probe(read(rows), Pairs(first, second, val.labels))
     return probe, probe.figures(scores)
 
 

@@ -15,12 +15,14 @@ from dnapair.errors import DnapairError
 from dnapair.files import sha256, write_json
 from dnapair.params import flatten, load_params
 from dnapair.scoring import PairScorer, Settings, write_bundle
+from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
 
 FRAMEWORKS = ("torch", "tensorflow")
 _TOLERANCE = 1e-4
 _CHECKED_PAIRS = 256
+_SCORED_PAIRS = 4096
 _DATA_TAG = "dnapair.dataset_sha256"
 _SCORE_TAG = "dnapair.val_pr_auc"
 
@@ -68,7 +70,7 @@ def run() -> None:
             params.registration.name,
             bundle,
             identity,
-            _pairs("val")[["seq1", "seq2"]].head(2),
+            _pairs("val", 0, 2)[["seq1", "seq2"]],
             tags,
             _describe(registration, metrics),
         )
@@ -102,19 +104,22 @@ def _champion_score(known: Any) -> float:
     """Return the champion's PR-AUC on the present validation pairs."""
     if known.tags.get(_DATA_TAG) == sha256(paths.PAIRS):
         return float(known.tags[_SCORE_TAG])
-    pairs = _pairs("val")
-    print(f"register: the champion was trained on other data, it now scores {len(pairs)} validation pairs")
+    count = pq.read_metadata(paths.split_file("val")).num_rows
+    print(f"register: the champion was trained on other data, it now scores {count} validation pairs")
     scorer = registry.load_scorer(f"models:/{known.name}/{known.version}")
-    scores = scorer.score(pairs["seq1"].tolist(), pairs["seq2"].tolist())
-    return float(average_precision_score(pairs["label"], scores.probability))
+    labels, probabilities = [], []
+    for start in range(0, count, _SCORED_PAIRS):
+        pairs = _pairs("val", start, start + _SCORED_PAIRS)
+        labels.append(pairs["label"])
+        probabilities.append(scorer.score(pairs["seq1"].tolist(), pairs["seq2"].tolist()).probability)
+    return float(average_precision_score(np.concatenate(labels), np.concatenate(probabilities)))
 
 
 def _check(scorer: PairScorer, framework: str) -> float:
     """Return how far the bundle is from the pipeline's own predictions on the first test pairs."""
-    pairs = _pairs("test").head(_CHECKED_PAIRS)
-    expected = pd.read_csv(paths.report_folder(framework) / "predictions.csv")["probability"].head(
-        _CHECKED_PAIRS
-    )
+    pairs = _pairs("test", 0, _CHECKED_PAIRS)
+    predictions = paths.report_folder(framework) / "predictions.csv"
+    expected = pd.read_csv(predictions, nrows=_CHECKED_PAIRS)["probability"]
     scores = scorer.score(pairs["seq1"].tolist(), pairs["seq2"].tolist())
     difference = float(np.abs(scores.probability - expected.to_numpy()).max())
     if difference > _TOLERANCE:
@@ -125,14 +130,14 @@ def _check(scorer: PairScorer, framework: str) -> float:
     return difference
 
 
-def _pairs(split: str) -> pd.DataFrame:
-    """Return the raw DNA and labels of a split's pairs."""
-    rows = pq.read_table(paths.split_file(split))
-    sequences = pq.read_table(paths.SEQUENCES, columns=["sequence"])["sequence"]
+def _pairs(split: str, start: int, stop: int) -> pd.DataFrame:
+    """Return the raw DNA and labels of a split's pairs from ``start`` to before ``stop``."""
+    rows = pq.read_table(paths.split_file(split)).slice(start, stop - start)
+    sequences = SequenceFile(paths.SEQUENCES)
     return pd.DataFrame(
         {
-            "seq1": sequences.take(rows["seq1"]).to_pylist(),
-            "seq2": sequences.take(rows["seq2"]).to_pylist(),
+            "seq1": sequences.take(rows["seq1"].to_numpy()),
+            "seq2": sequences.take(rows["seq2"].to_numpy()),
             "label": rows["label"].to_numpy(),
         }
     )

@@ -1,6 +1,7 @@
 """Stage `scale`: the embeddings to [-1, 1], and the rows and labels of each split."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
 from dnapair.figures import describe_encoder, plot_scaling
 from dnapair.files import atomic_folder, sha256, write_json
+from dnapair.numbers import open_parquet
 from dnapair.params import flatten, load_params
 from dnapair.scaling import Shards, fit, write_scaled
 from dnapair.stages import paths
@@ -24,13 +26,12 @@ def run() -> None:
     params = load_params()
     with tracking.stage_run("scale", flatten(params.scale, "scale"), paths.IDENTITIES) as run:
         store = EmbeddingStore.open(paths.EMBEDDINGS)
-        pairs = pq.read_table(paths.PAIRS, columns=["row1", "row2", "label", "split"])
-        training = rows_used(pairs.filter(pc.equal(pairs["split"], "train")), store.rows)
+        training = rows_used("train", store.rows)
         fitted = fit(shown(store, "fit scaling"), store.dimensions, training, params.scale.mode)
         with atomic_folder(paths.NORMALIZED) as folder:
             scaled = write_scaled(fitted, shown(store, "scale"), training, folder / paths.SCALED.name)
             fitted.scaler.save(folder / paths.SCALER.name)
-            write_splits(pairs, folder)
+            write_splits(folder)
         share = scaled.clipped / max(scaled.clippable, 1)
         constant = fitted.scaler.constant.tolist()
         report = {
@@ -55,17 +56,26 @@ def run() -> None:
         run.log_file(plot, "plots")
 
 
-def rows_used(pairs: pa.Table, rows: int) -> np.ndarray:
-    """Mark the sequences that occur in these pairs, shape=(rows,), bool."""
+def pair_batches() -> Iterator[pa.RecordBatch]:
+    """Read the columns of artifacts/dataset/pairs.parquet that scaling needs, some pairs at a time."""
+    columns = ["row1", "row2", "label", "split"]
+    with open_parquet(paths.PAIRS) as file:
+        yield from file.iter_batches(columns=columns)
+
+
+def rows_used(split: str, rows: int) -> np.ndarray:
+    """Mark the sequences that occur in the pairs of a split, shape=(rows,), bool."""
     used = np.zeros(rows, bool)
-    for column in ("row1", "row2"):
-        numbers = pairs[column].to_numpy()
-        if numbers.size and numbers.max() >= rows:
-            raise DnapairError(
-                f"{paths.PAIRS} names sequence {numbers.max()}, but {paths.EMBEDDINGS} holds {rows} only: "
-                "they are from different data. Run the whole pipeline: dvc repro"
-            )
-        used[numbers] = True
+    for batch in pair_batches():
+        inside = batch.filter(pc.equal(batch["split"], split))
+        for column in ("row1", "row2"):
+            numbers = inside[column].to_numpy()
+            if numbers.size and numbers.max() >= rows:
+                raise DnapairError(
+                    f"{paths.PAIRS} names sequence {numbers.max()}, but {paths.EMBEDDINGS} holds {rows} "
+                    "only: they are from different data. Run the whole pipeline: dvc repro"
+                )
+            used[numbers] = True
     return used
 
 
@@ -79,15 +89,20 @@ def shown(store: EmbeddingStore, task: str) -> Shards:
     return shards
 
 
-def write_splits(pairs: pa.Table, folder: Path) -> None:
+def write_splits(folder: Path) -> None:
     """Write the pair's row, the two sequences' rows and the label of each split's pairs."""
-    table = pa.table(
-        {
-            "row": pa.array(np.arange(len(pairs))),
-            "seq1": pairs["row1"],
-            "seq2": pairs["row2"],
-            "label": pairs["label"],
-        }
+    schema = pa.schema(
+        [("row", pa.int64()), ("seq1", pa.int64()), ("seq2", pa.int64()), ("label", pa.int8())]
     )
-    for split in ("train", "val", "test"):
-        pq.write_table(table.filter(pc.equal(pairs["split"], split)), folder / paths.split_file(split).name)
+    with ExitStack() as stack:
+        writers = {
+            split: stack.enter_context(pq.ParquetWriter(folder / paths.split_file(split).name, schema))
+            for split in ("train", "val", "test")
+        }
+        first = 0
+        for batch in pair_batches():
+            row = pa.array(np.arange(first, first + batch.num_rows))
+            pairs = pa.table([row, batch["row1"], batch["row2"], batch["label"]], schema=schema)
+            for split, writer in writers.items():
+                writer.write_table(pairs.filter(pc.equal(batch["split"], split)))
+            first += batch.num_rows

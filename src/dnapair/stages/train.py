@@ -12,6 +12,7 @@ from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
 from dnapair.files import atomic_file, atomic_folder, write_json
+from dnapair.matrix import MatrixFile
 from dnapair.model_logging import log_network
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import save_weights
@@ -32,7 +33,7 @@ def run(framework: str) -> None:
     settings = params.train.model_copy(update=best["train"])
     logged = flatten(settings, "train") | {f"network.{key}": value for key, value in best["network"].items()}
     with tracking.stage_run(f"train@{framework}", logged, paths.IDENTITIES) as run:
-        matrix = np.load(paths.SCALED, mmap_mode="r")
+        matrix = MatrixFile(paths.SCALED)
         train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
         spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **best["network"]})
         weight = positive_weight(settings.positive_weight, train.labels)
@@ -82,7 +83,7 @@ def run(framework: str) -> None:
         run.log_parent_metrics({f"{framework}.val_pr_auc": result.best.val_pr_auc})
         run.log_file(paths.model_folder(framework), "model_folder")
         rows = np.stack([val.rows1, val.rows2], axis=1)[:EXAMPLE_PAIRS]
-        log_network(framework, spec, result.weights, matrix[rows])
+        log_network(framework, spec, result.weights, matrix[rows].astype(np.float32))
 
 
 def log_epoch(run: tracking.StageRun, epoch: Epoch) -> None:

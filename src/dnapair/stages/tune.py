@@ -8,11 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.files import sha256, write_json
+from dnapair.matrix import MatrixFile
 from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
@@ -138,7 +137,7 @@ def make_objective(params: Params, study: str, find_run: Callable[[], tracking.S
     """Return what runs a trial, as an MLflow run under the one that is found."""
     from dnapair.tuning import train_trial
 
-    matrix = np.load(paths.SCALED, mmap_mode="r")
+    matrix = MatrixFile(paths.SCALED)
     train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
     spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **params.network.model_dump()})
     weight = positive_weight(params.train.positive_weight, train.labels)

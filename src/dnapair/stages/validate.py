@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dnapair import tracking
@@ -11,6 +10,9 @@ from dnapair.checks import REACHES_ENDS, RULES, check
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_file, write_json
+from dnapair.matrix import MatrixFile
+from dnapair.memory import return_freed_arrays
+from dnapair.numbers import read_numbers
 from dnapair.params import Split, flatten, load_params
 from dnapair.scaling import Scaler
 from dnapair.stages import paths
@@ -30,16 +32,20 @@ PAGE = paths.VALIDATION_REPORT.with_suffix(".html")
 
 def run() -> None:
     """Check artifacts/normalized against artifacts/dataset, and write reports/validation.{json,html}."""
+    return_freed_arrays()
     params = load_params()
     logged = flatten(params.checks, "checks") | flatten(params.split, "split")
     with tracking.stage_run("validate", logged, paths.IDENTITIES) as run:
-        matrix = load_matrix()
-        pairs = pq.read_table(paths.PAIRS)
-        row1, row2, label, split = (pairs[name].to_numpy() for name in ("row1", "row2", "label", "split"))
-        files = {name: SplitRows(*read_split(name)) for name in ("train", "val", "test")}
+        matrix = MatrixFile(paths.SCALED)
+        row1, row2, label = read_numbers(paths.PAIRS, ["row1", "row2", "label"])
+        names, codes = read_text("split")
+        files = {
+            split: SplitRows(*read_numbers(paths.split_file(split), SplitRows._fields))
+            for split in ("train", "val", "test")
+        }
         training = np.zeros(len(matrix), bool)
-        used = np.concatenate([files["train"].seq1, files["train"].seq2])
-        training[used[(used >= 0) & (used < len(matrix))]] = True
+        for used in (files["train"].seq1, files["train"].seq2):
+            training[used[(used >= 0) & (used < len(matrix))]] = True
         summary = summarize(matrix, training)
         by_dimension = Scaler.load(paths.SCALER).mode == "dimension"
         scaling = json.loads(paths.SCALING_REPORT.read_text(encoding="utf-8"))
@@ -49,10 +55,10 @@ def run() -> None:
                 EmbeddingStore.open(paths.EMBEDDINGS).rows,
                 len(matrix),
             ),
-            *pair_facts(row1, row2, label, split, files, len(matrix)),
+            *pair_facts(row1, row2, label, names[codes], files, len(matrix)),
             clipped_fact(scaling["clipped_share"], params.checks.max_clipped_share),
             *([] if by_dimension else end_facts(summary)),
-            *disjoint_facts(params.split, pairs, files),
+            *disjoint_facts(params.split, files),
         ]
         outcome = check(summary, [*RULES, *(REACHES_ENDS if by_dimension else ())], facts)
         write_json(
@@ -71,34 +77,39 @@ def run() -> None:
             )
 
 
-def load_matrix() -> np.ndarray:
-    """Map the scaled matrix into memory, shape=(rows, d)."""
-    try:
-        matrix: np.ndarray = np.load(paths.SCALED, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError):
-        raise DnapairError(
-            f"{paths.SCALED} is missing or truncated. Make it again: dvc repro -f scale"
-        ) from None
-    return matrix
+def read_text(column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read a text column of artifacts/dataset/pairs.parquet.
+
+    Parameters
+    ----------
+    column
+        Its name.
+
+    Returns
+    -------
+    names : np.ndarray, shape=(names,)
+        The different values, each one string: one for every pair would take more than all else.
+    codes : np.ndarray, shape=(pairs,)
+        Each pair's place in ``names``.
+    """
+    table = pq.read_table(paths.PAIRS, columns=[column], read_dictionary=[column])
+    values = table[column].combine_chunks()
+    return values.dictionary.to_numpy(zero_copy_only=False), values.indices.to_numpy()
 
 
-def read_split(split: str) -> list[np.ndarray]:
-    """Read a split file's columns row, seq1, seq2 and label."""
-    table = pq.read_table(paths.split_file(split), columns=list(SplitRows._fields))
-    return [column.to_numpy() for column in table.columns]
-
-
-def disjoint_facts(settings: Split, pairs: pa.Table, files: dict[str, SplitRows]) -> list[Fact]:
+def disjoint_facts(settings: Split, files: dict[str, SplitRows]) -> list[Fact]:
     """Check what the way of splitting promises: `grouped` shares no group and no sequence."""
     if settings.method != "grouped":
         return []
     facts = []
     if settings.groups:
-        names = pairs.select(settings.groups).to_pandas().to_numpy()
-        facts.append(
-            disjoint_fact("group", {split: _inside(rows.row, names).ravel() for split, rows in files.items()})
-        )
-    sequences = {split: np.concatenate([rows.seq1, rows.seq2]) for split, rows in files.items()}
+        groups: dict[str, list[np.ndarray]] = {split: [] for split in files}
+        for column in settings.groups:
+            names, codes = read_text(column)
+            for split, rows in files.items():
+                groups[split].append(names[np.unique(_inside(rows.row, codes))])
+        facts.append(disjoint_fact("group", {split: np.concatenate(own) for split, own in groups.items()}))
+    sequences = {split: np.unique([rows.seq1, rows.seq2]) for split, rows in files.items()}
     return [*facts, disjoint_fact("sequence", sequences)]
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
 import numpy as np
-import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
+from dnapair.matrix import Matrix
 from dnapair.networks.weights import Weights
+from dnapair.numbers import read_numbers
 from dnapair.training.learner import Learner
 
 PREDICTION_BATCH = 4096
@@ -117,8 +118,7 @@ class FitResult(NamedTuple):
 
 def read_pairs(path: Path) -> Pairs:
     """Read one split of artifacts/normalized: a Parquet file with seq1, seq2 and label."""
-    table = pq.read_table(path, columns=["seq1", "seq2", "label"])
-    rows1, rows2, labels = (table[name].to_numpy() for name in table.column_names)
+    rows1, rows2, labels = read_numbers(path, ["seq1", "seq2", "label"])
     return Pairs(rows1, rows2, labels.astype(np.float32))
 
 
@@ -149,7 +149,7 @@ def positive_weight(setting: Literal["balanced"] | float, labels: np.ndarray) ->
 
 def fit(
     learner: Learner,
-    matrix: np.ndarray,
+    matrix: Matrix,
     train: Pairs,
     val: Pairs,
     settings: LoopSettings,
@@ -165,9 +165,9 @@ def fit(
     ----------
     learner
         Holds the result's weights afterwards.
-    matrix : np.ndarray, shape=(rows, d)
-        float32 or float16 embeddings, best memory-mapped: only the rows of the next batches are read, while
-        the learner is at work on the last ones. A learner gets them as float32.
+    matrix : array or MatrixFile, shape=(rows, d)
+        Embeddings of any float type: only the rows of the next batches are read, while the learner is at
+        work on the last ones. A learner gets them as float32.
     train, val
         Pairs of rows.
     settings
@@ -222,7 +222,7 @@ def fit(
 
 
 def predict(
-    learner: Learner, matrix: np.ndarray, rows1: np.ndarray, rows2: np.ndarray, batch: int = PREDICTION_BATCH
+    learner: Learner, matrix: Matrix, rows1: np.ndarray, rows2: np.ndarray, batch: int = PREDICTION_BATCH
 ) -> np.ndarray:
     """Score pairs in batches.
 
@@ -230,8 +230,8 @@ def predict(
     ----------
     learner
         The network.
-    matrix : np.ndarray, shape=(rows, d)
-        float32 or float16 embeddings.
+    matrix : array or MatrixFile, shape=(rows, d)
+        Embeddings of any float type.
     rows1, rows2 : np.ndarray, shape=(n,)
         Rows of the two sequences of each pair.
     batch
@@ -255,7 +255,7 @@ def _bar(epochs: int, description: str | None) -> "tqdm[NoReturn]":
 
 
 def _train_epoch(
-    learner: Learner, matrix: np.ndarray, train: Pairs, batch_size: int, rng: np.random.Generator
+    learner: Learner, matrix: Matrix, train: Pairs, batch_size: int, rng: np.random.Generator
 ) -> float:
     total = 0.0
     for e1, e2, labels in _read_ahead(matrix, train, _blocks(rng.permutation(train.labels.size), batch_size)):
@@ -277,7 +277,7 @@ def _blocks(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
 
 
 def _read_ahead(
-    matrix: np.ndarray, train: Pairs, blocks: Iterator[np.ndarray]
+    matrix: Matrix, train: Pairs, blocks: Iterator[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Read the embeddings and labels of each block, the next one in the background."""
 
@@ -293,9 +293,8 @@ def _read_ahead(
         yield ahead.result()
 
 
-def _gather(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    gathered: np.ndarray = matrix[rows].astype(np.float32, copy=False)
-    return gathered
+def _gather(matrix: Matrix, rows: np.ndarray) -> np.ndarray:
+    return matrix[rows].astype(np.float32, copy=False)
 
 
 def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

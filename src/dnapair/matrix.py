@@ -1,0 +1,97 @@
+"""A matrix on disk of which only the rows that are asked for are read."""
+
+import os
+import weakref
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnapair.errors import DnapairError
+
+
+class Matrix(Protocol):
+    """What an array and a :class:`MatrixFile` have in common."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def __getitem__(self, rows: Any, /) -> NDArray[Any]:
+        """Return the rows that a slice or an array of row numbers names."""
+
+
+class MatrixFile:
+    """The matrix of an .npy file.
+
+    Rows are read, not mapped: mapped pages would stay in memory until all of the file is there.
+
+    Parameters
+    ----------
+    path
+        Two dimensions, C order.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    dtype : np.dtype
+        Of the values.
+
+    Raises
+    ------
+    DnapairError
+        If the file is missing or truncated.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (FileNotFoundError, ValueError):
+            raise DnapairError(f"{path} is missing or truncated. Make it again: dvc repro -f scale") from None
+        self.shape: tuple[int, ...] = mapped.shape
+        self.dtype: np.dtype[Any] = mapped.dtype
+        self._start: int = mapped.offset
+        self._row_bytes = self.shape[1] * self.dtype.itemsize
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Read rows.
+
+        Parameters
+        ----------
+        rows : slice or np.ndarray
+            Neighbouring rows, or row numbers in any shape.
+
+        Returns
+        -------
+        np.ndarray, shape=(n, columns) or (*rows.shape, columns)
+            Read-only.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        """
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            content = self._read(start, max(stop - start, 0))
+            shape: tuple[int, ...] = (-1,)
+        else:
+            if rows.size and not (rows.min() >= 0 and rows.max() < len(self)):
+                raise IndexError(f"rows {rows.min()} to {rows.max()} of a matrix of {len(self)}")
+            content = b"".join(self._read(row, 1) for row in rows.ravel().tolist())
+            shape = rows.shape
+        return np.frombuffer(content, self.dtype).reshape(*shape, self.shape[1])
+
+    def _read(self, row: int, count: int) -> bytes:
+        return os.pread(self._file, count * self._row_bytes, self._start + row * self._row_bytes)
