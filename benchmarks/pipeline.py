@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 import yaml
 
-from dnapair.embedding.store import write_store
+from dnapair.embedding.store import Shard, Values, write_store
 from dnapair.files import write_json
 from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
@@ -189,10 +189,12 @@ def memory(process: psutil.Process) -> int:
     return total
 
 
-def draw(start: int, stop: int) -> np.ndarray:
-    """Return random embeddings of sequences ``start`` to ``stop``."""
-    values = np.random.default_rng(start).normal(0, 0.1, (stop - start, STAND_IN_DIMENSIONS))
-    return values.astype(np.float32)
+def draw(shards: Sequence[Shard]) -> Values:
+    """Yield random embeddings of each shard."""
+    for shard in shards:
+        rng = np.random.default_rng(shard.number)
+        values = rng.normal(0, 0.1, (shard.stop - shard.start, STAND_IN_DIMENSIONS))
+        yield shard.number, values.astype(np.float32)
 
 
 def stand_in(project: Path) -> None:

@@ -68,10 +68,11 @@ def test_prepare_reads_what_was_made(fasta: Path, tmp_path: Path):
         "kept": 300,
     }
     assert dataset.counts["sequences"]["unused"] == 0
-    assert list(dataset.extras) == ["genome1", "genome2", "kind", "split"]
-    assert (labels == (dataset.extras["genome1"] == dataset.extras["genome2"])).all()
+    assert dataset.extras == ["genome1", "genome2", "kind", "split"]
+    extras = dataset.extra_columns(dataset.extras, "a test", "").astype(str)
+    assert (labels == (extras["genome1"] == extras["genome2"])).all()
     assert labels.sum() == 105
-    split = predefined_split(dataset.extras["split"], labels, 0.1, 1, dataset.places).split
+    split = predefined_split(extras["split"], labels, 0.1, 1, dataset.places).split
     assert [int(np.sum(split == name)) for name in ("train", "val", "test")] == [180, 60, 60]
     assert all(shared.none == 1 for shared in sharing(dataset.rows, split).values())
 

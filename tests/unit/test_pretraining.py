@@ -159,7 +159,7 @@ def test_embedding_in_pretraining_is_the_one_that_the_pipeline_computes(tmp_path
     write_encoder(tmp_path, network.bert, VOCABULARY, facts())
     encoder = load_encoder(str(tmp_path), None, allow_pytorch_bin=False)
     sequences = ["".join("ATCG"[base] for base in row) for row in fragments.bases]
-    found = Embedder(encoder, "mean", "forward", False, 4096).embed(sequences)
+    found = Embedder(encoder, "mean", "forward", False, "float32").embed(sequences)
     np.testing.assert_allclose(found, expected, atol=0.01)  # it is stored in fp16
 
 

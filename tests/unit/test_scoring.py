@@ -21,13 +21,15 @@ def test_a_served_model_gives_what_the_pipeline_gives(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     sequences = ["".join(rng.choice(list("ACGT"), length)) for length in rng.integers(20, 90, 30)]
     encoder = build_untrained(k=4, layers=1, hidden=16, heads=2, seed=1)
-    embedder = Embedder(encoder, "mean", "both", normalize=True, batch_tokens=512, device="cpu")
+    embedder = Embedder(
+        encoder, "mean", "both", normalize=True, precision="float32", device="cpu", batch_tokens=512
+    )
     store = write_store(
         tmp_path / "store",
         {"encoder": "untrained", "trained": False},
         len(sequences),
         len(sequences),
-        lambda start, stop: embedder.embed(sequences[start:stop]),
+        lambda shards: ((0, embedder.embed(sequences)) for _ in shards),
     )
     training = np.arange(len(sequences)) < 20
     fitted = fit(store.shards, store.dimensions, training, "dimension")
@@ -42,7 +44,7 @@ def test_a_served_model_gives_what_the_pipeline_gives(tmp_path: Path) -> None:
     save_weights(network / "weights.safetensors", initial_weights(spec, 1))
     bundle = tmp_path / "bundle"
     bundle.mkdir()
-    settings = Settings("mean", "both", True, 512, "error", 0.5)
+    settings = Settings("mean", "both", True, "float32", "error", 0.5)
     write_bundle(bundle, encoder, tmp_path / "scaler.safetensors", network, settings)
     # in the order of the rows, so that both embed the same batches
     rows1, rows2 = np.arange(30).reshape(2, 15)

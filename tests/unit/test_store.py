@@ -2,7 +2,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,6 +36,10 @@ class Engine:
                 yield shard.number, VALUES[shard.start : shard.stop]
         finally:
             self.closed = True
+
+
+def cut(values: np.ndarray) -> Callable[[Sequence[Shard]], Values]:
+    return lambda shards: ((shard.number, values[shard.start : shard.stop]) for shard in shards)
 
 
 def made_by(**other) -> dict:
@@ -231,7 +235,7 @@ def test_manifest_says_all_that_made_the_values(folder: Path):
 
 def test_values_are_kept_as_float16_and_read_as_float32(folder: Path):
     values = np.random.default_rng(0).normal(size=(ROWS, DIMENSIONS)).astype(np.float32)
-    store = write_store(folder, made_by(), ROWS, SHARD_ROWS, lambda start, stop: values[start:stop])
+    store = write_store(folder, made_by(), ROWS, SHARD_ROWS, cut(values))
     assert np.load(folder / "shard-00000.npy").dtype == np.float16
     assert store.manifest["dtype"] == "float16"
     assert whole(store).dtype == np.float32
@@ -242,12 +246,12 @@ def test_a_value_beyond_float16_is_refused_with_its_sequence(folder: Path):
     values = VALUES.copy()
     values[4, 2] = -65520
     with pytest.raises(DnapairError, match=r"shard-00001\.npy, sequence 2 of .*dimension 2 .* is -65520"):
-        write_store(folder, made_by(), ROWS, SHARD_ROWS, lambda start, stop: values[start:stop])
+        write_store(folder, made_by(), ROWS, SHARD_ROWS, cut(values))
     assert not (folder / "shard-00001.npy").exists()
 
 
 def test_values_that_are_not_finite_are_left_to_the_checks(folder: Path):
     values = VALUES.copy()
     values[0] = [np.inf, -np.inf, np.nan, 65504]
-    store = write_store(folder, made_by(), ROWS, SHARD_ROWS, lambda start, stop: values[start:stop])
+    store = write_store(folder, made_by(), ROWS, SHARD_ROWS, cut(values))
     np.testing.assert_array_equal(whole(store), values)
