@@ -64,6 +64,7 @@ SHAPES = {
     ),
 }
 BATCH = 32
+LENGTHS = (50, 100, 200, 300, 500, 1000)
 ROUNDS = 5
 
 Variant = Callable[[list[str]], NDArray[np.float32]]
@@ -103,7 +104,29 @@ def measure(name: str, shape: Shape, rounds: int) -> dict[str, float]:
         figures: dict[str, float] = {}
         for workload, sequences in workloads.items():
             figures |= compare(f"{name}.{workload}", shape, encoder, variants, sequences, rounds)
-    return figures
+    return figures | by_length(name, shape, variants["ours"], rounds)
+
+
+def by_length(name: str, shape: Shape, run: Variant, rounds: int) -> dict[str, float]:
+    """Measure how many sequences of one length become embeddings in a second, print the table."""
+    rng = np.random.default_rng(2)
+    print(f"\n## {shape.title}; sequences/s by length, one strand\n")
+    print("| bp | " + " | ".join(map(str, LENGTHS)) + " |\n|---|" + "---|" * len(LENGTHS))
+    rates = []
+    for length in LENGTHS:
+        sequences = draw(rng, np.full(max(8, shape.full * 512 // length), length))
+        run(sequences)
+        times = []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            run(sequences)
+            times.append(time.perf_counter() - started)
+        rates.append(len(sequences) / statistics.median(times))
+    print("| sequences/s | " + " | ".join(f"{rate:,.1f}" for rate in rates) + " |")
+    return {
+        f"{name}.length_{length}.sequences_s": round(rate, 1)
+        for length, rate in zip(LENGTHS, rates, strict=True)
+    }
 
 
 def draw(rng: np.random.Generator, lengths: NDArray[np.int64]) -> list[str]:
