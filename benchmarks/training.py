@@ -38,11 +38,11 @@ from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import initial_weights
 from dnapair.params import Params, load_params
+from dnapair.processor import has_bfloat16
 from dnapair.training.learner import (
     ADAM_EPSILON,
     LearnerSettings,
     Precision,
-    cpu_multiplies_bfloat16,
 )
 from dnapair.training.learners import make_learner
 from dnapair.training.loop import BLOCK_BATCHES, LoopSettings, Pairs, fit
@@ -78,7 +78,7 @@ def main() -> None:
         "",
         f"On {figures['train.machine']}, {arguments.threads} thread(s), {arguments.rounds} rounds of "
         f"{arguments.pairs} pairs, batches of {params.train.batch_size}. `train.precision: auto` means "
-        f"{'bfloat16' if cpu_multiplies_bfloat16() else 'float32'} here. Made by:",
+        f"{'bfloat16' if has_bfloat16() else 'float32'} here. Made by:",
         "",
         "```bash",
         f"python benchmarks/training.py --threads {arguments.threads}",

@@ -86,6 +86,14 @@ def test_sequence_of_100_000_bases_is_embedded(encoder: Encoder):
     assert np.isfinite(embed([sequence], batch_tokens=8192)).all()
 
 
+def test_a_list_that_is_cut_for_memory_gives_the_same(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(4)
+    sequences = ["".join(rng.choice(list("ACGT"), length)) for length in (30, 9, 120, 5, 5, 40)]
+    whole = embed(sequences, strand="both")
+    monkeypatch.setattr("dnapair.embedding.embedder.PART_LETTERS", 50)
+    np.testing.assert_allclose(embed(sequences, strand="both"), whole, atol=TOLERANCE)
+
+
 def test_both_strands_are_one(encoder: Encoder):
     sequence = "ACGTTGCATTAC"
     both = embed([sequence, reverse_complement(sequence)], strand="both")

@@ -79,11 +79,6 @@ class CpuBert:
         self._results[number] = request.get_output_tensor(0).data.copy()
 
 
-def has_bfloat16() -> bool:
-    """Tell whether this processor has units for bfloat16 (AVX512-BF16, AMX, or Arm's)."""
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def _cores() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

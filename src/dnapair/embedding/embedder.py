@@ -1,7 +1,7 @@
 """Sequences in, embeddings out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -9,14 +9,17 @@ import torch
 from numpy.typing import NDArray
 
 from dnapair.embedding.batching import batches
-from dnapair.embedding.cpu import CpuBert, has_bfloat16
+from dnapair.embedding.cpu import CpuBert
 from dnapair.embedding.encoder import Encoder
 from dnapair.embedding.pooling import Pooling, join_windows
 from dnapair.errors import DnapairError
+from dnapair.processor import has_bfloat16
 from dnapair.sequences import reverse_complement
 
 BATCH_TOKENS = 4096
 """Of a batch on a CPU: more does not pay."""
+PART_LETTERS = 2**22
+"""Bases that are tokens at a time, as a rule."""
 
 Strand = Literal["forward", "both"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -108,19 +111,21 @@ class Embedder:
         np.ndarray, shape=(len(sequences), dimensions)
             float32.
         """
-        if not sequences:
-            return np.empty((0, self.encoder.dimensions), np.float32)
+        none = np.empty((0, self.encoder.dimensions), np.float32)
+        return np.concatenate([none, *map(self._embed_part, _parts(sequences))])
+
+    def _embed_part(self, sequences: Sequence[str]) -> NDArray[np.float32]:
         if self.strand == "both":
-            strands = self._embed([*sequences, *map(reverse_complement, sequences)])
+            strands = self._embed_strands([*sequences, *map(reverse_complement, sequences)])
             values: NDArray[np.float32] = strands.reshape(2, len(sequences), -1).mean(axis=0)
         else:
-            values = self._embed(sequences)
+            values = self._embed_strands(sequences)
         if self.normalize:
             lengths = np.linalg.norm(values, axis=1, keepdims=True)
             values /= np.where(lengths > 0, lengths, np.float32(1))
         return values
 
-    def _embed(self, sequences: Sequence[str]) -> NDArray[np.float32]:
+    def _embed_strands(self, sequences: Sequence[str]) -> NDArray[np.float32]:
         vocabulary = self.encoder.vocabulary
         cut = list(batches(sequences, vocabulary, self.encoder.window, self._batch_tokens))
         real = [self._is_kmer[batch.ids] for batch in cut]
@@ -128,6 +133,18 @@ class Embedder:
         counts = [mask.sum(axis=1) for mask in real]
         owners = [batch.owners for batch in cut]
         return join_windows(len(sequences), self.pooling, zip(values, owners, counts, strict=True))
+
+
+def _parts(sequences: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut a list where the letters would be too many for memory: tokens take up some 30 bytes a letter."""
+    start = letters = 0
+    for place, sequence in enumerate(sequences):
+        letters += len(sequence)
+        if letters > PART_LETTERS and place > start:
+            yield sequences[start:place]
+            start, letters = place, len(sequence)
+    if start < len(sequences):
+        yield sequences[start:]
 
 
 def check_embeddable(sequences: Sequence[str], names: Sequence[str], k: int) -> None:

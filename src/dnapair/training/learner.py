@@ -1,7 +1,6 @@
 """What the training loop asks of a framework."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -11,9 +10,6 @@ from dnapair.networks.weights import Weights
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 """Of AdamW: the frameworks' own defaults differ."""
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-"""What Linux calls the instructions for products of bfloat16 matrices, on x86 and on ARM."""
-
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -77,11 +73,3 @@ class Learner(Protocol):
 
     def set_learning_rate(self, value: float) -> None:
         """Use another learning rate from the next step on."""
-
-
-def cpu_multiplies_bfloat16() -> bool:
-    """Say whether this CPU has instructions for products of bfloat16 matrices; only Linux tells."""
-    described = Path("/proc/cpuinfo")
-    return described.is_file() and not BFLOAT16_FLAGS.isdisjoint(
-        described.read_text(encoding="utf-8").split()
-    )

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, initial_weights
-from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings, cpu_multiplies_bfloat16
+from dnapair.processor import has_bfloat16
+from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings
 
 AMPERE = (8, 0)
 """The first compute capability of NVIDIA's with products of bfloat16 matrices."""
@@ -131,4 +132,4 @@ def _multiplies_bfloat16() -> bool:
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
         return bool(details.get("compute_capability", (0, 0)) >= AMPERE)
-    return cpu_multiplies_bfloat16()
+    return has_bfloat16()

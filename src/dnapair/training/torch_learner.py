@@ -11,7 +11,8 @@ from torch.nn import functional
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import Weights, initial_weights
-from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings, cpu_multiplies_bfloat16
+from dnapair.processor import has_bfloat16
+from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings
 
 
 class TorchLearner:
@@ -99,4 +100,4 @@ class TorchLearner:
 def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return cpu_multiplies_bfloat16()
+    return has_bfloat16()
