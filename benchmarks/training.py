@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from dnapair.features import interaction
 from dnapair.files import write_json
+from dnapair.matrix import Matrix, MatrixFile
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import initial_weights
@@ -106,7 +107,7 @@ def main() -> None:
     lines += [
         "",
         f"A shuffled pass over {MANY_PAIRS:,} pairs of {MANY_SEQUENCES:,} sequences, PyTorch, the matrix "
-        "memory-mapped and in the page cache. Reading is the gathering of all rows, with no training beside "
+        "read by rows from the page cache. Reading is the gathering of all rows, with no training beside "
         f"it; training is {TRAINED_SHARE:.0%} of the pass, scaled to the whole, with its reading in the "
         "background.",
         "",
@@ -153,7 +154,7 @@ def measure(
 
 
 def own(
-    framework: str, spec: NetworkSpec, params: Params, matrix: np.ndarray, train: Pairs, precision: Precision
+    framework: str, spec: NetworkSpec, params: Params, matrix: Matrix, train: Pairs, precision: Precision
 ) -> Epoch:
     """Return an epoch of dnapair's, with a few validation pairs."""
     fields = params.train.model_dump() | {"positive_weight": POSITIVE_WEIGHT, "precision": precision}
@@ -227,7 +228,7 @@ def long_pass(dimensions: int, dtype: type, params: Params) -> tuple[float, floa
         for start in range(0, MANY_SEQUENCES, 10_000):
             written[start : start + 10_000] = rng.uniform(-1, 1, (10_000, dimensions))
         del written
-        matrix = np.load(path, mmap_mode="r")
+        matrix = MatrixFile(path)
         epoch = own("torch", spec, params, matrix, some, "auto")
         order = rng.permutation(MANY_PAIRS)
         started = time.perf_counter()

@@ -175,24 +175,29 @@ def check_embeddable(sequences: Sequence[str], names: Sequence[str], k: int) -> 
 
 
 def choose_precision(precision: Precision, device: str) -> Literal["float32", "bfloat16"]:
-    """Return the precision that ``auto`` stands for: bfloat16 where this machine has units for it.
+    """Settle the precision: ``auto`` is bfloat16 where this machine has units for it.
 
     Parameters
     ----------
     precision
-        ``auto``, or the answer.
+        ``auto``, ``float32`` or ``bfloat16``.
     device
         ``auto``, ``cpu`` or ``cuda``.
 
     Raises
     ------
     DnapairError
-        If it asks for a GPU and there is none.
+        If it asks for a GPU, or for bfloat16, and there is none.
     """
-    if precision != "auto":
+    if precision == "float32":
         return precision
-    on_gpu = choose_device(device, "embed.device").type == "cuda"
-    return "bfloat16" if on_gpu or has_bfloat16() else "float32"
+    able = choose_device(device, "embed.device").type == "cuda" or has_bfloat16()
+    if precision == "bfloat16" and not able:
+        raise DnapairError(
+            "embed.precision: bfloat16, but this processor has no units for it, so it would be slow. "
+            "Set it to auto or float32."
+        )
+    return "bfloat16" if able else "float32"
 
 
 def choose_device(name: str, setting: str) -> torch.device:
