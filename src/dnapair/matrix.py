@@ -75,7 +75,7 @@ class MatrixFile:
         Returns
         -------
         np.ndarray, shape=(n, columns) or (*rows.shape, columns)
-            Read-only.
+            A copy.
 
         Raises
         ------
@@ -84,14 +84,17 @@ class MatrixFile:
         """
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(len(self))
-            content = self._read(start, max(stop - start, 0))
-            shape: tuple[int, ...] = (-1,)
-        else:
-            if rows.size and not (rows.min() >= 0 and rows.max() < len(self)):
-                raise IndexError(f"rows {rows.min()} to {rows.max()} of a matrix of {len(self)}")
-            content = b"".join(self._read(row, 1) for row in rows.ravel().tolist())
-            shape = rows.shape
-        return np.frombuffer(content, self.dtype).reshape(*shape, self.shape[1])
+            count = max(stop - start, 0)
+            values = bytearray(os.pread(self._file, count * self._row_bytes, self._offset(start)))
+            return np.frombuffer(values, self.dtype).reshape(-1, self.shape[1])
+        if rows.size and not (rows.min() >= 0 and rows.max() < len(self)):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of a matrix of {len(self)}")
+        values = bytearray(rows.size * self._row_bytes)
+        room = memoryview(values)
+        for place, row in enumerate(rows.ravel().tolist()):
+            part = room[place * self._row_bytes : (place + 1) * self._row_bytes]
+            os.preadv(self._file, [part], self._offset(row))
+        return np.frombuffer(values, self.dtype).reshape(*rows.shape, self.shape[1])
 
-    def _read(self, row: int, count: int) -> bytes:
-        return os.pread(self._file, count * self._row_bytes, self._start + row * self._row_bytes)
+    def _offset(self, row: int) -> int:
+        return self._start + row * self._row_bytes
