@@ -56,7 +56,7 @@ class MatrixFile:
         self.shape: tuple[int, ...] = mapped.shape
         self.dtype: np.dtype[Any] = mapped.dtype
         self._start: int = mapped.offset
-        self._row_bytes = self.shape[1] * self.dtype.itemsize
+        self._row_bytes: int = self.shape[1] * self.dtype.itemsize
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
