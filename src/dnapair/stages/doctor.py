@@ -138,8 +138,10 @@ def _memory() -> Iterator[str]:
 def _accelerator() -> Iterator[str]:
     import torch
 
-    yield (
-        f"GPU: {torch.cuda.get_device_name()}"
-        if torch.cuda.is_available()
-        else "GPU: none, the CPU does the work"
-    )
+    from dnapair.processor import has_bfloat16
+
+    if torch.cuda.is_available():
+        yield f"GPU: {torch.cuda.get_device_name()}"
+    else:
+        units = "which multiplies bfloat16" if has_bfloat16() else "in float32: it has no units for bfloat16"
+        yield f"GPU: none, the CPU does the work, {units}"
