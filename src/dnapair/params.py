@@ -94,8 +94,8 @@ class Ray(Section):
 
     address: Annotated[str, Field(min_length=1)] | None
     actors: Positive | tuple[Positive, Positive]
-    num_cpus: Annotated[float, Field(gt=0)]
-    num_gpus: Annotated[float, Field(ge=0)]
+    num_cpus: Annotated[int | float, Field(gt=0)]
+    num_gpus: Annotated[int | float, Field(ge=0)]
 
     @model_validator(mode="after")
     def _as_ray_takes_it(self) -> "Ray":

@@ -38,8 +38,8 @@ class SequenceFile(Sequence[str]):
         self._ends = np.cumsum(sizes, dtype=np.int64)
 
     def __reduce__(self) -> tuple[type["SequenceFile"], tuple[Path, str]]:
-        # an open file can't be sent to another process, its name can
-        return type(self), (self._path, self._column)
+        # an open file can't be sent to another process, its name can: one that holds in any folder
+        return type(self), (self._path.absolute(), self._column)
 
     def __len__(self) -> int:
         """Return the number of rows."""

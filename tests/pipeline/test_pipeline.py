@@ -190,7 +190,8 @@ def test_failing_stage_is_one_message(finished: Project):
 
 def test_killed_embedding_goes_on(tmp_path: Path):
     project = copy_project(tmp_path / "project")
-    project.set({"encoder.untrained.layers": 4, "encoder.untrained.hidden": 128, "embed.shard_rows": 16})
+    # slow enough to be killed in time
+    project.set({"encoder.untrained.layers": 24, "encoder.untrained.hidden": 256, "embed.shard_rows": 16})
     write_small_data(project.root / "data")
     project.run("dnapair", "prepare")
     journal = project.root / "artifacts/embeddings/journal.jsonl"

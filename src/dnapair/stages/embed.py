@@ -21,8 +21,7 @@ def run() -> None:
     logged = flatten(params.encoder, "encoder") | flatten(params.embed, "embed")
     with tracking.stage_run("embed", logged, paths.IDENTITIES) as run:
         encoder = open_encoder(params.encoder)
-        # a path that Ray's workers find too
-        sequences = SequenceFile(paths.SEQUENCES.absolute())
+        sequences = SequenceFile(paths.SEQUENCES)
         check_embeddable(sequences, SequenceFile(paths.SEQUENCES, "id"), encoder.vocabulary.k)
         precision = _precision(params.embed)
         make_embedder = partial(
