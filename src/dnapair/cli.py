@@ -97,8 +97,32 @@ def train(framework: Framework) -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+def score(framework: Framework) -> None:
+    """Score the validation and test pairs with a trained network."""
+    from dnapair.stages import score as stage
+
+    stage.run(framework.value)
+
+
+@app.command(rich_help_panel=STAGES)
+def baselines() -> None:
+    """Fit what needs no network on the same train pairs, and score the same pairs."""
+    from dnapair.stages import baselines as stage
+
+    stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
+def crossvalidate() -> None:
+    """Train and test anew for each fold over the groups (evaluate.folds)."""
+    from dnapair.stages import crossvalidate as stage
+
+    stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
 def evaluate(framework: Framework) -> None:
-    """Score the test pairs: metrics, intervals, baselines, plots."""
+    """Say how good, how sure, better than what, and where it fails: reports/FRAMEWORK/report.html."""
     from dnapair.stages import evaluate as stage
 
     stage.run(framework.value)

@@ -50,6 +50,7 @@ class Split(Section):
     method: Literal["predefined", "random", "grouped"]
     column: str | None
     groups: list[str]
+    cross_pairs: Literal["together", "drop"]
     validation: Share
     test: Share
     seed: Seed
@@ -132,6 +133,27 @@ class Checks(Section):
     """Limits that the scaled data is held to."""
 
     max_clipped_share: Annotated[float, Field(ge=0, le=1)]
+    max_unknown_share: Annotated[float, Field(ge=0, le=1)]
+
+
+class Finding(Section):
+    """How grave a finding of the audit is, and from where on it is one."""
+
+    level: Literal["info", "warn", "fail"]
+    above: Annotated[float, Field(ge=0, le=1)]
+
+
+class Audit(Section):
+    """What validate looks for between the splits."""
+
+    repeated_pairs: Finding
+    repeated_sequences: Finding
+    reverse_complements: Finding
+    near_repeats: Finding
+    groups: Finding
+    single_side: Finding
+    k: Annotated[int, Field(ge=8, le=31)]
+    containment: Annotated[float, Field(gt=0, le=1)]
 
 
 class Network(Section):
@@ -158,6 +180,8 @@ class Train(Section):
     plateau_factor: Annotated[float, Field(gt=0, lt=1)]
     stop_patience: Positive
     precision: Literal["auto", "float32", "bfloat16"]
+    calibration: Literal["temperature", "none"]
+    repeats: Positive
     seed: Seed
 
 
@@ -210,7 +234,10 @@ class Tune(Section):
 class Evaluate(Section):
     """How the test metrics are made."""
 
-    bootstrap: Annotated[int, Field(ge=100)]
+    bootstrap: Annotated[int, Field(ge=1000)]
+    groups: list[str] | None
+    slices: list[str] | None
+    folds: Annotated[int, Field(ge=0)]
     map_pairs: Annotated[int, Field(ge=10)]
     seed: Seed
 
@@ -220,6 +247,8 @@ class Register(Section):
 
     name: Annotated[str, Field(min_length=1)]
     alias: Annotated[str, Field(min_length=1)]
+    margin: Annotated[float, Field(ge=0, le=1)]
+    baseline: Literal["estimate", "certain", "ignore"]
 
 
 class WarmStart(Section):
@@ -314,6 +343,7 @@ class Params(Section):
     embed: Embed
     scale: Scale
     checks: Checks
+    audit: Audit
     network: Network
     train: Train
     tune: Tune

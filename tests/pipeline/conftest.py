@@ -29,7 +29,7 @@ SMALL = {
     "tune.space.widths": [[32, 16], [16]],
     "tune.space.batch_size": [32],
     "tune.space.learning_rate": {"low": 0.003, "high": 0.03},
-    "evaluate.bootstrap": 100,
+    "evaluate.bootstrap": 1000,
     "evaluate.map_pairs": 40,
 }
 

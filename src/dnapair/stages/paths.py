@@ -10,10 +10,15 @@ NORMALIZED = Path("artifacts/normalized")
 SCALED = NORMALIZED / "embeddings.npy"
 SCALER = NORMALIZED / "scaler.safetensors"
 MODELS = Path("artifacts/models")
+SCORES = Path("artifacts/scores")
+BASELINES = Path("artifacts/baselines")
 REPORTS = Path("reports")
 DATASET_REPORT = REPORTS / "dataset.json"
 SCALING_REPORT = REPORTS / "scaling.json"
 VALIDATION_REPORT = REPORTS / "validation.json"
+AUDIT_REPORT = REPORTS / "audit.json"
+TOKENS_REPORT = REPORTS / "tokens.json"
+FOLDS_REPORT = REPORTS / "folds.json"
 BEST_HYPERPARAMETERS = REPORTS / "best_hyperparameters.json"
 REGISTRATION = REPORTS / "registration.json"
 
@@ -26,6 +31,11 @@ def split_file(split: str) -> Path:
 def model_folder(framework: str) -> Path:
     """Return where a framework's trained network lies."""
     return MODELS / framework
+
+
+def score_folder(framework: str) -> Path:
+    """Return where a framework's scores of the validation and test pairs lie."""
+    return SCORES / framework
 
 
 def report_folder(framework: str) -> Path:
@@ -41,6 +51,10 @@ IDENTITIES = {
     "tune": BEST_HYPERPARAMETERS,
     "train@torch": model_folder("torch") / "weights.safetensors",
     "train@tensorflow": model_folder("tensorflow") / "weights.safetensors",
+    "score@torch": score_folder("torch") / "test.parquet",
+    "score@tensorflow": score_folder("tensorflow") / "test.parquet",
+    "baselines": BASELINES / "test.parquet",
+    "crossvalidate": FOLDS_REPORT,
     "evaluate@torch": report_folder("torch") / "metrics.json",
     "evaluate@tensorflow": report_folder("tensorflow") / "metrics.json",
     "register": REGISTRATION,
