@@ -1,17 +1,20 @@
-"""Metrics of predicted probabilities, the threshold, bootstrap intervals, and the points of each curve."""
+"""Metrics of predicted probabilities, the threshold, and the points of each curve."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dnapair.errors import DnapairError
 
-METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "mcc", "log_loss", "brier")
-CONFIDENCE = 0.95
-BLOCK_VALUES = 2_000_000
-"""Weights held at once while resampling: bounds the memory whatever the number of pairs."""
+RANKING = ("roc_auc", "pr_auc")
+"""Metrics that need an order of the pairs and nothing else."""
+DECISIONS = ("accuracy", "precision", "recall", "f1", "mcc")
+"""Metrics of the labels that a threshold gives."""
+PROBABILITIES = ("log_loss", "brier", "ece")
+"""Metrics that ask whether a probability is one."""
+METRICS = ("accuracy", "precision", "recall", "f1", *RANKING, "mcc", *PROBABILITIES)
+BINS = 10
+"""Of the probabilities, equally wide."""
 
 
 class Curve(NamedTuple):
@@ -45,52 +48,18 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, threshold: float) ->
     -------
     dict
         ``roc_auc`` as the trapezoid under the curve (a tie counts half), ``pr_auc`` as average
-        precision, ``precision`` and ``mcc`` 0 where they are undefined, ``log_loss`` in nats.
+        precision, ``precision`` and ``mcc`` 0 where they are undefined, ``log_loss`` in nats, ``ece`` the
+        expected calibration error over :data:`BINS` bins of equal width.
+        Source of the last: Guo et al. 2017, "On calibration of modern neural networks".
 
     Raises
     ------
     DnapairError
         If the labels hold one class alone, or a probability is no number in [0, 1].
     """
-    _check(labels, probabilities)
-    values = _Resampler(labels, probabilities, threshold).measure(np.ones((1, labels.size)))
+    check(labels, probabilities)
+    values = WeightedMetrics(labels, probabilities, threshold).measure(np.ones((1, labels.size)))
     return {name: float(column[0]) for name, column in values.items()}
-
-
-def intervals(
-    labels: np.ndarray, probabilities: np.ndarray, threshold: float, draws: int, seed: int
-) -> dict[str, tuple[float, float]]:
-    """Bootstrap a 95 % percentile interval for every metric, over pairs.
-
-    Pairs are drawn with replacement as if they were independent; where pairs share sequences the true
-    uncertainty is somewhat larger. A resample that holds one class alone is drawn again.
-    Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
-
-    Parameters
-    ----------
-    labels, probabilities, threshold
-        As in :func:`evaluate`.
-    draws
-        Number of resamples.
-    seed
-        Same seed, same intervals.
-
-    Returns
-    -------
-    dict
-        Lower and upper end by metric.
-
-    Raises
-    ------
-    DnapairError
-        As in :func:`evaluate`.
-    """
-    _check(labels, probabilities)
-    resampler = _Resampler(labels, probabilities, threshold)
-    measured = [resampler.measure(weights) for weights in _resamples(labels, draws, seed)]
-    tails = [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]
-    ends = {name: np.percentile(np.concatenate([m[name] for m in measured]), tails) for name in METRICS}
-    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -143,7 +112,7 @@ def thin(curve: Curve, points: int = 500) -> Curve:
     return Curve(curve.x[kept], curve.y[kept])
 
 
-def calibration(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> Calibration:
+def calibration(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> Calibration:
     """Compare predicted probabilities with observed shares of 1, in bins of equal width.
 
     Parameters
@@ -160,7 +129,7 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -
     Calibration
         Mean probability, share of 1 and number of pairs of each bin that holds any.
     """
-    places = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    places = _bin(probabilities, bins)
     pairs = np.bincount(places, minlength=bins)
     filled = pairs > 0
     predicted = np.bincount(places, weights=probabilities, minlength=bins)[filled] / pairs[filled]
@@ -176,7 +145,14 @@ def _check_labels(labels: np.ndarray) -> None:
         )
 
 
-def _check(labels: np.ndarray, probabilities: np.ndarray) -> None:
+def check(labels: np.ndarray, probabilities: np.ndarray) -> None:
+    """Refuse what can't be measured.
+
+    Raises
+    ------
+    DnapairError
+        If the labels hold one class alone, or a probability is no number in [0, 1].
+    """
     _check_labels(labels)
     bad = int(np.count_nonzero(~((probabilities >= 0) & (probabilities <= 1))))
     if bad:
@@ -198,25 +174,20 @@ def _tie_ends(sorted_scores: np.ndarray) -> np.ndarray:
     return np.append(np.flatnonzero(np.diff(sorted_scores)), sorted_scores.size - 1)
 
 
-def _resamples(labels: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield blocks of how often each pair was drawn, shape=(block, n), both classes in every row."""
-    rng = np.random.default_rng(seed)
-    n = labels.size
-    with tqdm(total=draws, desc="bootstrap", unit="draw", dynamic_ncols=True, disable=None) as bar:
-        left = draws
-        while left:
-            block = min(left, max(1, BLOCK_VALUES // n))
-            drawn = rng.integers(0, n, (block, n)) + n * np.arange(block)[:, None]
-            weights = np.bincount(drawn.ravel(), minlength=block * n).reshape(block, n).astype(np.float64)
-            positives = weights @ labels
-            weights = weights[(positives > 0) & (positives < n)]
-            left -= len(weights)
-            bar.update(len(weights))
-            yield weights
+def _bin(probabilities: np.ndarray, bins: int) -> np.ndarray:
+    return np.minimum((probabilities * bins).astype(np.int64), bins - 1)
 
 
-class _Resampler:
-    """Measures many resamples of one set of predictions at once; sorts them a single time."""
+class WeightedMetrics:
+    """Every metric of one set of predictions, for many weightings of its pairs at once.
+
+    The predictions are sorted a single time.
+
+    Parameters
+    ----------
+    labels, probabilities, threshold
+        As in :func:`evaluate`.
+    """
 
     def __init__(self, labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> None:
         self._order = np.argsort(-probabilities, kind="stable")
@@ -234,23 +205,38 @@ class _Resampler:
             (probabilities - labels) ** 2,
         ]
         self._sums = np.stack(columns, axis=1).astype(np.float64)
+        bins = np.eye(BINS)[_bin(probabilities, BINS)]
+        self._excess = bins * (probabilities - labels)[:, None]
 
     def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Return every metric for each row of weights, shape=(resamples, n)."""
+        """Measure each weighting.
+
+        Parameters
+        ----------
+        weights : np.ndarray, shape=(weightings, n)
+            float64, at least 0: how often each pair counts.
+
+        Returns
+        -------
+        dict
+            Every metric of :data:`METRICS`, shape=(weightings,). An area is NaN where one class weighs 0,
+            every metric where both do.
+        """
         tp, fp, fn, tn, log_loss, brier = (weights @ self._sums).T
         n = tp + fp + fn + tn
         roc_auc, pr_auc = self._areas(weights)
         product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
         values = (
-            (tp + tn) / n,
+            _share(tp + tn, n),
             _ratio(tp, tp + fp),
             _ratio(tp, tp + fn),
             _ratio(2 * tp, 2 * tp + fp + fn),
             roc_auc,
             pr_auc,
             _ratio(tp * tn - fp * fn, np.sqrt(product)),
-            log_loss / n,
-            brier / n,
+            _share(log_loss, n),
+            _share(brier, n),
+            _share(np.abs(weights @ self._excess).sum(axis=1), n),
         )
         return dict(zip(METRICS, values, strict=True))
 
@@ -263,11 +249,17 @@ class _Resampler:
         positives, negatives = true_positives[:, -1], false_positives[:, -1]
         passed = np.diff(false_positives, prepend=0)
         beaten = (passed * (true_positives - gained / 2)).sum(axis=1)
-        average_precision = (gained * _ratio(true_positives, drawn)).sum(axis=1) / positives
-        return beaten / (positives * negatives), average_precision
+        average_precision = (gained * _ratio(true_positives, drawn)).sum(axis=1)
+        return _share(beaten, positives * negatives), _share(average_precision, positives * (negatives > 0))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Divide, with 0 where the whole is 0."""
     quotient: np.ndarray = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return quotient
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divide, with NaN where the whole is 0."""
+    quotient: np.ndarray = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
     return quotient

@@ -1,0 +1,226 @@
+"""All that is measured on the test pairs: the network, what it is compared with, and its slices."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit, logit
+
+from dnapair.evaluation import metrics
+from dnapair.evaluation.metrics import WeightedMetrics
+from dnapair.evaluation.resampling import Difference, Measure, Units, difference, interval, resample
+from dnapair.evaluation.slices import Slice, SliceMetrics
+
+MAIN = "pr_auc"
+"""The metric by which the best baseline is the best."""
+COMPARED = (*metrics.RANKING, "accuracy", "f1")
+"""Metrics whose differences are given."""
+Intervals = dict[str, tuple[float, float]]
+
+
+class Prediction(NamedTuple):
+    """What something says of the test pairs.
+
+    Attributes
+    ----------
+    scores : np.ndarray, shape=(n,)
+        Greater means more likely related; for a network the probability.
+    threshold
+        The score from which a pair is called related, chosen on validation.
+    about
+        What it is, in a sentence.
+    """
+
+    scores: np.ndarray
+    threshold: float
+    about: str
+
+
+class Rival(NamedTuple):
+    """Something that the network is compared with on the same test pairs.
+
+    Attributes
+    ----------
+    about
+        What it is, in a sentence.
+    metrics, intervals
+        Its own; of a baseline without ``log_loss``, ``brier`` and ``ece``, as its scores are no probabilities.
+    gains
+        By how much the network's metric is greater.
+    """
+
+    about: str
+    metrics: dict[str, float]
+    intervals: Intervals
+    gains: dict[str, Difference]
+
+
+class SliceOutcome(NamedTuple):
+    """A slice of the test pairs, measured.
+
+    Attributes
+    ----------
+    by, value
+        As in :class:`~dnapair.evaluation.slices.Slice`.
+    pairs, related
+        How many it holds.
+    mixed
+        False where it holds one class alone: its ROC-AUC is against all test pairs of the other class.
+    metrics, intervals
+        ``roc_auc`` and ``accuracy``.
+    """
+
+    by: str
+    value: str
+    pairs: int
+    related: int
+    mixed: bool
+    metrics: dict[str, float]
+    intervals: Intervals
+
+
+class Outcome(NamedTuple):
+    """What an evaluation found.
+
+    Attributes
+    ----------
+    metrics, intervals
+        Of the network: every metric of :data:`~dnapair.evaluation.metrics.METRICS`.
+    uncalibrated
+        Its ``log_loss``, ``brier`` and ``ece`` without the temperature.
+    baselines
+        By name.
+    other
+        The network of the other framework.
+    seeds
+        Metrics of each repeat of the training, the model first.
+    slices
+        In the order given.
+    """
+
+    metrics: dict[str, float]
+    intervals: Intervals
+    uncalibrated: dict[str, float]
+    baselines: dict[str, Rival]
+    other: Rival
+    seeds: list[dict[str, float]]
+    slices: list[SliceOutcome]
+
+    @property
+    def best_baseline(self) -> str:
+        """The name of the baseline with the greatest :data:`MAIN`."""
+        return max(self.baselines, key=lambda name: self.baselines[name].metrics[MAIN])
+
+
+def measure(
+    labels: np.ndarray,
+    network: Prediction,
+    temperature: float,
+    other: Prediction,
+    repeats: Sequence[np.ndarray],
+    baselines: Mapping[str, Prediction],
+    slices: Sequence[Slice],
+    units: Units,
+    draws: int,
+    seed: int,
+) -> Outcome:
+    """Measure everything on all test pairs, and on the same bootstrap samples of them.
+
+    Parameters
+    ----------
+    labels : np.ndarray, shape=(n,)
+        1 for related, 0 for unrelated.
+    network
+        The network in question.
+    temperature
+        What its logits were divided by.
+    other
+        The network of the other framework.
+    repeats
+        Probabilities of the same network from other seeds, each of shape=(n,).
+    baselines
+        By name.
+    slices
+        None of them empty.
+    units, draws, seed
+        As for :func:`~dnapair.evaluation.resampling.resample`.
+
+    Returns
+    -------
+    Outcome
+        With every metric, interval and difference.
+
+    Raises
+    ------
+    DnapairError
+        If the labels hold one class alone, or a network's probability is no number in [0, 1].
+    """
+    for scores in (network.scores, other.scores, *repeats):
+        metrics.check(labels, scores)
+    own = WeightedMetrics(labels, network.scores, network.threshold)
+    rivals = {name: _of_scores(labels, prediction) for name, prediction in baselines.items()}
+    twin = WeightedMetrics(labels, other.scores, other.threshold)
+    parts = [SliceMetrics(labels, network.scores, network.threshold, part.inside) for part in slices]
+    measures: dict[str, Measure] = {
+        "network": own,
+        "other": twin,
+        **{f"baseline {name}": rival for name, rival in rivals.items()},
+        **{f"slice {place}": part for place, part in enumerate(parts)},
+    }
+    drawn = resample(labels, units, measures, draws, seed)
+    whole = {name: _first(one.measure(np.ones((1, labels.size)))) for name, one in measures.items()}
+    before = metrics.evaluate(labels, expit(logit(network.scores) * temperature), network.threshold)
+
+    def compare(name: str, prediction: Prediction, known: Sequence[str]) -> Rival:
+        return Rival(
+            prediction.about,
+            {metric: whole[name][metric] for metric in known},
+            {metric: interval(drawn[name][metric]) for metric in known},
+            {
+                metric: difference(
+                    whole["network"][metric] - whole[name][metric],
+                    drawn["network"][metric],
+                    drawn[name][metric],
+                )
+                for metric in COMPARED
+            },
+        )
+
+    return Outcome(
+        metrics=whole["network"],
+        intervals={metric: interval(drawn["network"][metric]) for metric in metrics.METRICS},
+        uncalibrated={metric: before[metric] for metric in metrics.PROBABILITIES},
+        baselines={
+            name: compare(f"baseline {name}", prediction, (*metrics.RANKING, *metrics.DECISIONS))
+            for name, prediction in baselines.items()
+        },
+        other=compare("other", other, metrics.METRICS),
+        seeds=[
+            whole["network"],
+            *(metrics.evaluate(labels, scores, network.threshold) for scores in repeats),
+        ],
+        slices=[
+            SliceOutcome(
+                part.by,
+                part.value,
+                int(part.inside.sum()),
+                int(labels[part.inside].sum()),
+                measured.mixed,
+                whole[f"slice {place}"],
+                {metric: interval(values) for metric, values in drawn[f"slice {place}"].items()},
+            )
+            for place, (part, measured) in enumerate(zip(slices, parts, strict=True))
+        ],
+    )
+
+
+def _of_scores(labels: np.ndarray, prediction: Prediction) -> WeightedMetrics:
+    # scores that are no probabilities are squeezed into [0, 1], which moves no pair past another
+    ends = np.append(prediction.scores, prediction.threshold)
+    low, high = min(float(ends.min()), 0.0), max(float(ends.max()), 1.0)
+    scores = (prediction.scores.astype(np.float64) - low) / (high - low)
+    return WeightedMetrics(labels, scores, (prediction.threshold - low) / (high - low))
+
+
+def _first(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    return {name: float(column[0]) for name, column in values.items()}

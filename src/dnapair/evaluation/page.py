@@ -1,0 +1,179 @@
+"""The report of an evaluation: one HTML page without scripts that needs no network, and a card in Markdown."""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import Environment
+from markupsafe import Markup
+
+from dnapair.evaluation.metrics import METRICS
+from dnapair.evaluation.outcome import COMPARED, Outcome
+from dnapair.evaluation.page_template import PAGE
+from dnapair.evaluation.verdict import NAMES, Verdict, signed, spell, spell_gain
+
+FIGURES = {
+    "roc": "ROC curve",
+    "pr": "Precision and recall",
+    "calibration": "Reliability of the probabilities",
+    "probabilities": "Probabilities of both classes",
+    "confusion": "Confusion matrix",
+    "history": "Training",
+    "map": "Map of the test pairs",
+}
+CARD_LIMIT = 4500
+"""Characters: registries on a database server keep 5,000 of a version's description."""
+
+
+class Subject(NamedTuple):
+    """What a report is about.
+
+    Attributes
+    ----------
+    title
+        Framework and encoder.
+    framework, other
+        ``PyTorch`` and ``TensorFlow``, in the order of this report.
+    pairs, related
+        Test pairs, and those that are related.
+    threshold, temperature
+        Of the network.
+    units
+        What the bootstrap drew, in words.
+    draws
+        How often.
+    dataset, findings, tokens, folds
+        The contents of reports/dataset.json, of ``findings`` in reports/audit.json, of reports/tokens.json
+        and of reports/folds.json.
+    settings
+        By section of params.yaml.
+    hashes
+        SHA-256 by what it is of.
+    """
+
+    title: str
+    framework: str
+    other: str
+    pairs: int
+    related: int
+    threshold: float
+    temperature: float
+    units: str
+    draws: int
+    dataset: Mapping[str, Any]
+    findings: Sequence[Mapping[str, Any]]
+    tokens: Mapping[str, Mapping[str, Any]]
+    folds: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    hashes: Mapping[str, str]
+
+
+def render_page(subject: Subject, outcome: Outcome, verdict: Verdict, figures: Path) -> str:
+    """Render the page.
+
+    Parameters
+    ----------
+    subject, outcome, verdict
+        What it says.
+    figures
+        Folder with a PNG for each name in :data:`FIGURES`; they become part of the page.
+
+    Returns
+    -------
+    str
+        HTML; text from the data is escaped.
+    """
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "signed": signed, "spell": spell, "gain": spell_gain}
+    return environment.from_string(PAGE).render(
+        subject=subject,
+        outcome=outcome,
+        verdict=verdict,
+        names=NAMES,
+        metrics=METRICS,
+        compared=COMPARED,
+        bar=_bar,
+        seeds=spread(outcome.seeds),
+        settings=yaml.safe_dump(dict(subject.settings), sort_keys=False, allow_unicode=True, width=100),
+        figures=[
+            (words, base64.b64encode((figures / f"{name}.png").read_bytes()).decode())
+            for name, words in FIGURES.items()
+        ],
+    )
+
+
+def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
+    """Write the same as a model card in Markdown, of at most :data:`CARD_LIMIT` characters."""
+    rows = [
+        f"| {NAMES[name]} | {outcome.metrics[name]:.3f} ({spell(outcome.intervals[name])}) |" for name in METRICS
+    ]
+    rivals = [
+        f"| {name} | {rival.metrics['roc_auc']:.3f} | {rival.metrics['pr_auc']:.3f} | "
+        f"{spell_gain(rival.gains['pr_auc'])} |"
+        for name, rival in (*outcome.baselines.items(), (f"the same network in {subject.other}", outcome.other))
+    ]
+    slices = [
+        f"| {part.by}: {part.value} | {part.pairs:,} | {part.metrics['roc_auc']:.3f} "
+        f"({spell(part.intervals['roc_auc'])}) | {part.metrics['accuracy']:.3f} |"
+        for part in outcome.slices
+    ]
+    lines = [
+        f"**{verdict.headline}**",
+        "",
+        *(f"- {words}" for words in verdict.details),
+        "",
+        f"{subject.title}. Takes raw DNA in `seq1` and `seq2`; gives `probability` and `label` (1 from "
+        f"{subject.threshold:.3f} on, chosen on validation). Intervals: 95 %, {subject.units}.",
+        "",
+        "| test | value |",
+        "|---|---|",
+        *rows,
+        "",
+        "| compared with | ROC-AUC | PR-AUC | the network's PR-AUC is greater by |",
+        "|---|---|---|---|",
+        *rivals,
+        "",
+        "| slice | pairs | ROC-AUC | accuracy |",
+        "|---|---|---|---|",
+        *slices,
+    ]
+    card = ""
+    for line in lines:
+        if len(card) + len(line) > CARD_LIMIT:
+            return card + "\nThe rest stands in report.html.\n"
+        card += line + "\n"
+    return card
+
+
+def spread(seeds: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+    """Return mean and sample standard deviation of each metric over seeds; none for a single one."""
+    if len(seeds) < 2:
+        return {}
+    found = {}
+    for name in METRICS:
+        values = [one[name] for one in seeds]
+        mean = math.fsum(values) / len(values)
+        found[name] = (mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)))
+    return found
+
+
+def _number(value: float) -> str:
+    return "\u2013" if math.isnan(value) else f"{value:.3f}"
+
+
+def _bar(value: float, ends: tuple[float, float], low: float, high: float, mark: float) -> Markup:
+    """Draw an interval as a line with a dot on the range from ``low`` to ``high``, with a mark across."""
+
+    def place(x: float) -> float:
+        return round(4 + 132 * min(max((x - low) / (high - low), 0), 1), 1)
+
+    if not all(map(math.isfinite, (value, *ends))):
+        return Markup("")  # nothing to draw
+    return Markup(
+        '<svg class="bar" viewBox="0 0 140 14" role="img" aria-hidden="true">'
+        '<line class="mark" x1="{m}" x2="{m}" y1="0" y2="14"/><line x1="{a}" x2="{b}" y1="7" y2="7"/>'
+        '<circle cx="{v}" cy="7" r="4"/></svg>'
+    ).format(m=place(mark), a=place(ends[0]), b=place(ends[1]), v=place(value))
