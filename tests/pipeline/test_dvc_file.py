@@ -53,13 +53,13 @@ def test_stage_depends_on_exactly_the_files_it_imports(imports: grimp.ImportGrap
 def test_stage_names_exactly_the_settings_it_reads(stage: str):
     source = (ROOT / "src/dnapair/stages" / f"{stage}.py").read_text()
     read = {SECTION_NAMES.get(name, name) for name in re.findall(r"\bparams\.(?!yaml)(\w+)", source)}
-    assert read == {key.split(".")[0] for key in STAGES[stage]["params"]}
+    assert read == {key.split(".")[0] for key in STAGES[stage].get("params", [])}
 
 
 def test_every_setting_is_read_by_some_stage():
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
     stages = [*STAGES.values(), PRETRAINING["pretrain"]]
-    read = {key for stage in stages for key in stage["params"]}
+    read = {key for stage in stages for key in stage.get("params", [])}
     assert set(sections) == {key for key in read if "." not in key}
 
 
@@ -71,7 +71,19 @@ def test_pretraining_depends_on_exactly_the_files_it_imports(imports: grimp.Impo
 
 
 def test_stages_have_the_promised_names():
-    assert list(STAGES) == ["prepare", "embed", "scale", "validate", "tune", "train", "evaluate", "register"]
+    assert list(STAGES) == [
+        "prepare",
+        "embed",
+        "scale",
+        "validate",
+        "tune",
+        "train",
+        "score",
+        "baselines",
+        "crossvalidate",
+        "evaluate",
+        "register",
+    ]
 
 
 def test_no_stage_writes_into_the_raw_data():
@@ -106,6 +118,9 @@ def test_entry_points_of_the_mlflow_project():
         "pretrain",
         "tune",
         "train",
+        "score",
+        "baselines",
+        "crossvalidate",
         "evaluate",
         "register",
     }

@@ -20,7 +20,9 @@ STAGES = {
     "scale",
     "validate",
     "tune",
-    *(f"{stage}@{framework}" for stage in ("train", "evaluate") for framework in FRAMEWORKS),
+    *(f"{stage}@{framework}" for stage in ("train", "score", "evaluate") for framework in FRAMEWORKS),
+    "baselines",
+    "crossvalidate",
     "register",
 }
 

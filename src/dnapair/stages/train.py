@@ -1,9 +1,10 @@
-"""Stage `train`: the residual network, in one framework."""
+"""Stage `train`: the residual network, in one framework, with as many seeds as are asked for."""
 
 import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit
@@ -12,18 +13,27 @@ from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
 from dnapair.files import atomic_file, atomic_folder, write_json
-from dnapair.matrix import MatrixFile
+from dnapair.matrix import Matrix, MatrixFile
 from dnapair.model_logging import log_network
 from dnapair.networks.spec import NetworkSpec
-from dnapair.networks.weights import save_weights
-from dnapair.params import flatten, load_params
+from dnapair.networks.weights import Weights, save_weights
+from dnapair.params import Train, flatten, load_params
 from dnapair.stages import paths
+from dnapair.training.calibration import Calibrated, calibrate
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.learners import make_learner
-from dnapair.training.loop import Epoch, LoopSettings, fit, positive_weight, read_pairs
+from dnapair.training.loop import Epoch, LoopSettings, Pairs, cross_entropy, fit, positive_weight, read_pairs
 
 EXAMPLE_PAIRS = 4
 VALIDATION_METRICS = ("pr_auc", "roc_auc", "f1", "accuracy")
+
+
+class Trained(NamedTuple):
+    """A network and what training.json says of it."""
+
+    weights: Weights
+    history: list[Epoch]
+    report: dict[str, Any]
 
 
 def run(framework: str) -> None:
@@ -37,53 +47,101 @@ def run(framework: str) -> None:
         train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
         spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **best["network"]})
         weight = positive_weight(settings.positive_weight, train.labels)
-        fields = settings.model_dump() | {"positive_weight": weight}
-        learner = LearnerSettings(**{key: fields[key] for key in LearnerSettings._fields})
-        loop = LoopSettings(**{key: fields[key] for key in LoopSettings._fields})
-        result = fit(
-            make_learner(framework, spec, learner),
-            matrix,
-            train,
-            val,
-            loop,
-            on_epoch=lambda epoch: log_epoch(run, epoch),
-            description=f"train {framework}",
-        )
-        if result.collapsed:
-            raise DnapairError(
-                f"The {framework} network gives all {val.labels.size} validation pairs the same score: its "
-                "training collapsed. Try a lower train.learning_rate or network.dropout. Whether the "
-                "embeddings differ at all stands in reports/validation.html."
-            )
-        probabilities = expit(result.val_logits.astype(np.float64))
-        threshold = metrics.best_threshold(val.labels, probabilities)
-        measured = metrics.evaluate(val.labels, probabilities, threshold)
+
+        def train_seed(seed: int, run: tracking.StageRun) -> Trained:
+            given = settings.model_copy(update={"positive_weight": weight, "seed": seed})
+            return train_network(framework, spec, given, matrix, train, val, run)
+
+        model = train_seed(settings.seed, run)
+        repeats = []
+        for number in range(2, settings.repeats + 1):
+            seed = settings.seed + number - 1
+            with tracking.trial_run(run, run.run_id, number, {"train.seed": seed}, "repeat") as nested:
+                repeats.append(train_seed(seed, nested))
         report = {
             "framework": framework,
             "positive_weight": weight,
-            "best_epoch": result.best.epoch,
-            "epochs": len(result.history),
-            "val_pr_auc": result.best.val_pr_auc,
-            "threshold": threshold,
-            "val": {name: measured[name] for name in VALIDATION_METRICS},
+            **model.report,
+            "repeats": [repeat.report for repeat in repeats],
         }
         with atomic_folder(paths.model_folder(framework)) as folder:
-            save_weights(folder / "weights.safetensors", result.weights)
+            save_weights(folder / "weights.safetensors", model.weights)
             write_json(folder / "network.json", spec.to_json())
             write_json(folder / "training.json", report)
-            write_history(folder / "history.csv", result.history)
+            write_history(folder / "history.csv", model.history)
+            for repeat in repeats:
+                path = folder / "repeats" / f"seed_{repeat.report['seed']}.safetensors"
+                save_weights(path, repeat.weights)
         run.log_params({"positive_weight": weight})
-        run.log_metrics(
-            {
-                "best_epoch": result.best.epoch,
-                "threshold": threshold,
-                **{f"best_val_{name}": measured[name] for name in VALIDATION_METRICS},
-            }
-        )
-        run.log_parent_metrics({f"{framework}.val_pr_auc": result.best.val_pr_auc})
+        run.log_parent_metrics({f"{framework}.val_pr_auc": model.report["val_pr_auc"]})
+        scores = [trained.report["val_pr_auc"] for trained in (model, *repeats)]
+        if repeats:
+            run.log_metrics({"val_pr_auc_mean": np.mean(scores), "val_pr_auc_std": np.std(scores, ddof=1)})
         run.log_file(paths.model_folder(framework), "model_folder")
         rows = np.stack([val.rows1, val.rows2], axis=1)[:EXAMPLE_PAIRS]
-        log_network(framework, spec, result.weights, matrix[rows].astype(np.float32))
+        log_network(framework, spec, model.weights, matrix[rows].astype(np.float32))
+
+
+def train_network(
+    framework: str,
+    spec: NetworkSpec,
+    settings: Train,
+    matrix: Matrix,
+    train: Pairs,
+    val: Pairs,
+    run: tracking.StageRun,
+) -> Trained:
+    """Train with the settings' seed and calibrate; log the epochs and what became of it."""
+    fields = settings.model_dump()
+    result = fit(
+        make_learner(
+            framework, spec, LearnerSettings(**{key: fields[key] for key in LearnerSettings._fields})
+        ),
+        matrix,
+        train,
+        val,
+        LoopSettings(**{key: fields[key] for key in LoopSettings._fields}),
+        on_epoch=lambda epoch: log_epoch(run, epoch),
+        description=f"train {framework}, seed {settings.seed}",
+    )
+    if result.collapsed:
+        raise DnapairError(
+            f"The {framework} network gives all {val.labels.size} validation pairs the same score: its "
+            f"training with seed {settings.seed} collapsed. Try a lower train.learning_rate or "
+            "network.dropout. Whether the embeddings differ at all stands in reports/validation.html."
+        )
+    network = (
+        calibrate(result, val.labels)
+        if settings.calibration == "temperature"
+        else Calibrated(1.0, result.weights, result.val_logits)
+    )
+    probabilities = expit(network.val_logits.astype(np.float64))
+    threshold = metrics.best_threshold(val.labels, probabilities)
+    measured = metrics.evaluate(val.labels, probabilities, threshold)
+    losses = {
+        "uncalibrated": cross_entropy(result.val_logits, val.labels),
+        "calibrated": cross_entropy(network.val_logits, val.labels),
+    }
+    report = {
+        "seed": settings.seed,
+        "best_epoch": result.best.epoch,
+        "epochs": len(result.history),
+        "val_pr_auc": result.best.val_pr_auc,
+        "temperature": network.temperature,
+        "val_log_loss": losses,
+        "threshold": threshold,
+        "val": {name: measured[name] for name in VALIDATION_METRICS},
+    }
+    run.log_metrics(
+        {
+            "best_epoch": result.best.epoch,
+            "temperature": network.temperature,
+            "threshold": threshold,
+            **{f"best_val_{name}": measured[name] for name in VALIDATION_METRICS},
+            **{f"val_log_loss_{name}": value for name, value in losses.items()},
+        }
+    )
+    return Trained(network.weights, result.history, report)
 
 
 def log_epoch(run: tracking.StageRun, epoch: Epoch) -> None:

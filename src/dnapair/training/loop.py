@@ -205,7 +205,7 @@ def fit(
                     "chose it, tune.space.learning_rate.high."
                 )
             pr_auc = float(average_precision_score(val.labels, logits))
-            val_loss = _cross_entropy(logits, val.labels)
+            val_loss = cross_entropy(logits, val.labels)
             history.append(Epoch(number, train_loss, val_loss, pr_auc, schedule.learning_rate))
             if schedule.observe(pr_auc):
                 weights, val_logits = learner.get_weights(), logits
@@ -297,7 +297,8 @@ def _gather(matrix: Matrix, rows: np.ndarray) -> np.ndarray:
     return matrix[rows].astype(np.float32, copy=False)
 
 
-def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean log loss in nats of logits, shape=(n,), for labels 0 or 1, shape=(n,)."""
     exact = logits.astype(np.float64)
     return float(np.mean(np.logaddexp(0, exact) - labels * exact))
 

@@ -1,0 +1,46 @@
+"""Stage `score`: what the trained networks of one framework say of the validation and test pairs."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.special import expit
+
+from dnapair import tracking
+from dnapair.files import atomic_folder
+from dnapair.matrix import MatrixFile
+from dnapair.networks.spec import NetworkSpec
+from dnapair.networks.weights import load_weights
+from dnapair.numbers import read_numbers
+from dnapair.stages import paths
+from dnapair.training.learner import LearnerSettings
+from dnapair.training.learners import make_learner
+from dnapair.training.loop import predict, read_pairs
+
+SPLITS = ("val", "test")
+
+
+def run(framework: str) -> None:
+    """Score with artifacts/models/FRAMEWORK and its repeats, and write artifacts/scores/FRAMEWORK."""
+    with tracking.stage_run(f"score@{framework}", {}, paths.IDENTITIES) as run:
+        model = paths.model_folder(framework)
+        training = json.loads((model / "training.json").read_text(encoding="utf-8"))
+        spec = NetworkSpec.from_json(json.loads((model / "network.json").read_text(encoding="utf-8")))
+        seeds = [f"seed_{repeat['seed']}" for repeat in training["repeats"]]
+        weights = {"probability": model / "weights.safetensors"}
+        weights |= {seed: model / "repeats" / f"{seed}.safetensors" for seed in seeds}
+        matrix = MatrixFile(paths.SCALED)
+        # no step is taken, so how steps would be taken does not matter
+        learner = make_learner(framework, spec, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))
+        with atomic_folder(paths.score_folder(framework)) as folder:
+            for split in SPLITS:
+                pairs = read_pairs(paths.split_file(split))
+                (rows,) = read_numbers(paths.split_file(split), ["row"])
+                columns = {"row": rows}
+                for name, file in weights.items():
+                    learner.set_weights(load_weights(file, spec))
+                    logits = predict(learner, matrix, pairs.rows1, pairs.rows2)
+                    columns[name] = expit(logits.astype(np.float64))
+                pq.write_table(pa.table(columns), folder / f"{split}.parquet")
+        run.log_file(paths.score_folder(framework), "scores")
