@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.encoder import Encoder, build_untrained, load_encoder
-from dnapair.evaluation.baselines import cosines, fit_kmers
+from dnapair.evaluation.baselines import cosines, count_kmers, fit_kmers
 from dnapair.files import write_json
 from dnapair.kmers import complement_codes, kmer_codes
 from dnapair.networks.spec import NetworkSpec
@@ -224,7 +224,7 @@ def measure(
 def kmer_rows(data_name: str) -> list[Row]:
     """Measure logistic regressions on absolute differences of 4-mer and of 6-mer shares."""
     data = DATA[data_name]
-    four = fit_kmers(lambda rows: [data.sequences[row] for row in rows], data.train, seed=1)(data.val)
+    four = fit_kmers(count_kmers(data.sequences), data.train, seed=1)(data.val)
     six = six_mers(data.sequences)
     model = make_pipeline(MaxAbsScaler(), LogisticRegression(max_iter=300))
     model.fit(np.abs(six[data.train.rows1] - six[data.train.rows2]), data.train.labels)

@@ -3,10 +3,10 @@
 import os
 import weakref
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from dnapair.errors import DnapairError
 
@@ -98,3 +98,13 @@ class MatrixFile:
 
     def _offset(self, row: int) -> int:
         return self._start + row * self._row_bytes
+
+
+def write_header(file: BinaryIO, shape: tuple[int, int], dtype: DTypeLike) -> None:
+    """Begin an .npy file in C order, to which the values are then written a part at a time."""
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    np.lib.format.write_array_header_1_0(file, header)

@@ -238,6 +238,7 @@ class Evaluate(Section):
     groups: list[str] | None
     slices: list[str] | None
     folds: Annotated[int, Field(ge=0)]
+    original_recipe: bool
     map_pairs: Annotated[int, Field(ge=10)]
     seed: Seed
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from dnapair.errors import DnapairError
+from dnapair.matrix import write_header
 
 Histogram = tuple[np.ndarray, np.ndarray]
 """Counts, shape=(bins,), and edges, shape=(bins + 1,), as numpy.histogram gives them."""
@@ -213,7 +214,7 @@ def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path, 
     before, after = _Counter(fitted.low, fitted.high, bins), _Counter(-1, 1, bins)
     clipped = clippable = 0
     with path.open("wb") as file:
-        _write_header(file, (training.size, scaler.minimum.size))
+        write_header(file, (training.size, scaler.minimum.size), np.float16)
         for first, values in shards():
             scaled = scaler.transform(values)
             # written, not mapped: a full disk is an error that can be told, not a crash
@@ -224,15 +225,6 @@ def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path, 
             before.add(values)
             after.add(scaled)
     return Scaled(clipped, clippable, before.histogram(), after.histogram())
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
-    header = {
-        "descr": np.lib.format.dtype_to_descr(np.dtype(np.float16)),
-        "fortran_order": False,
-        "shape": shape,
-    }
-    np.lib.format.write_array_header_1_0(file, header)
 
 
 class _Counter:

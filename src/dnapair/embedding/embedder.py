@@ -85,17 +85,8 @@ class Embedder:
         vocabulary = encoder.vocabulary
         self._is_kmer = np.ones(vocabulary.size, bool)
         self._is_kmer[[vocabulary.pad, vocabulary.unk, vocabulary.cls, vocabulary.sep]] = False
-        self._bert: Bert
         self.precision = choose_precision(precision, device)
-        weights = encoder.model.state_dict()
-        if choose_device(device, "embed.device").type == "cuda":
-            # the CPU's way does without what compiles for a GPU
-            from dnapair.embedding.gpu import GpuBert
-
-            self._bert = GpuBert(weights, encoder.shape, pooling, self.precision, batch_tokens)
-        else:
-            arrays = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
-            self._bert = CpuBert(arrays, encoder.shape, pooling, self.precision)
+        self._bert = open_bert(encoder, pooling, self.precision, device, batch_tokens)
 
     def embed(self, sequences: Sequence[str]) -> NDArray[np.float32]:
         """Embed sequences.
@@ -145,6 +136,37 @@ def _parts(sequences: Sequence[str]) -> Iterator[Sequence[str]]:
             start, letters = place, len(sequence)
     if start < len(sequences):
         yield sequences[start:]
+
+
+def open_bert(
+    encoder: Encoder,
+    pooling: Pooling,
+    precision: Literal["float32", "bfloat16"],
+    device: str = "auto",
+    batch_tokens: int | None = None,
+) -> Bert:
+    """Lay an encoder's BERT out for a device.
+
+    Parameters
+    ----------
+    encoder, pooling, device, batch_tokens
+        As for :class:`Embedder`.
+    precision
+        As :func:`choose_precision` settles it.
+
+    Raises
+    ------
+    DnapairError
+        If a GPU is asked for and there is none.
+    """
+    weights = encoder.model.state_dict()
+    if choose_device(device, "embed.device").type == "cuda":
+        # the CPU's way does without what compiles for a GPU
+        from dnapair.embedding.gpu import GpuBert
+
+        return GpuBert(weights, encoder.shape, pooling, precision, batch_tokens)
+    arrays = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
+    return CpuBert(arrays, encoder.shape, pooling, precision)
 
 
 def check_embeddable(sequences: Sequence[str], names: Sequence[str], k: int) -> None:

@@ -1,126 +1,229 @@
-"""What needs no network: the majority class, the cosine of the embeddings, and 4-mer frequencies."""
+"""What needs no network: majority, one side alone, GC and length, k-mers, embeddings' cosine, neighbours."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from dnapair.evaluation.metrics import best_threshold, evaluate
-from dnapair.kmers import BASES, kmer_codes
+from dnapair.evaluation.metrics import best_threshold
+from dnapair.features import interaction
+from dnapair.kmers import complement_codes, kmer_codes
 from dnapair.matrix import Matrix
 from dnapair.training.loop import Pairs
 
 K = 4
+SHORT = 4**K
+"""Bases: a sequence of fewer has less than one of each 4-mer to expect, so shorter ones are counted too."""
 FITTED_PAIRS = 50_000
-"""Pairs that the logistic regression is fitted on at most: its 136 weights gain nothing from more."""
+"""Train pairs that a baseline is fitted on at most, drawn where there are more."""
+BOOSTING_ROUNDS = 70
+"""Trees of a gradient boosting: with as many it agrees with the cards of the data sets it was tried on."""
 BLOCK = 8192
 """Pairs whose features are held at once."""
+NEAREST_BLOCK = 512
+"""Pairs compared with all fitted ones at once."""
 
-Read = Callable[[np.ndarray], Sequence[str]]
-"""Gives the sequences of rows, in the order of the rows."""
+Kind = Literal["data", "sequence", "embedding", "recipe"]
+Score = Callable[[Pairs], np.ndarray]
+"""Pairs to scores, shape=(n,), float64; greater means more likely related."""
 
 
 class Baseline(NamedTuple):
-    """A baseline's result.
+    """A baseline, fitted.
 
     Attributes
     ----------
-    scores : np.ndarray, shape=(n,)
-        Of the test pairs; greater means more likely related.
-    metrics : dict
-        ``roc_auc``, ``pr_auc``, ``accuracy`` and ``f1`` on test, and the ``threshold`` behind them.
+    about
+        One sentence: what it sees, and what it does with it.
+    kind
+        What it is made of: the labels alone, the sequences, the embeddings; or another recipe.
+    scores : dict of np.ndarray, each of shape=(n,)
+        Of the pairs of ``val`` and ``test``, float64; greater means more likely related.
+    threshold
+        A pair at or above it counts as related.
     """
 
-    scores: np.ndarray
-    metrics: dict[str, float]
+    about: str
+    kind: Kind
+    scores: dict[str, np.ndarray]
+    threshold: float
 
 
-def baselines(matrix: Matrix, read: Read, splits: Mapping[str, Pairs], seed: int) -> dict[str, Baseline]:
-    """Fit every baseline on train, choose its threshold on validation, and measure it on test.
+def fit_baselines(
+    matrix: Matrix, sequences: Sequence[str], splits: Mapping[str, Pairs], both_strands: bool, seed: int
+) -> dict[str, Baseline]:
+    """Fit every baseline on train, choose its threshold on validation, and score validation and test.
 
     Parameters
     ----------
     matrix : array or MatrixFile, shape=(rows, d)
         Scaled embeddings.
-    read
-        Reads the sequences, such as :meth:`dnapair.sequence_file.SequenceFile.take`.
+    sequences
+        The sequence of each row, upper-case; read from the first to the last, two times.
     splits
         Pairs of ``train``, ``val`` and ``test``.
+    both_strands
+        Whether a k-mer and its reverse complement are one.
     seed
         Draws the pairs to fit on where there are more than :data:`FITTED_PAIRS`.
 
     Returns
     -------
     dict
-        By name: ``majority class``, ``embedding cosine``, ``4-mer logistic regression``.
+        By name.
+
+    Raises
+    ------
+    DnapairError
+        If validation holds one class alone.
     """
-    val, test = splits["val"], splits["test"]
+    train = draw(splits["train"], FITTED_PAIRS, seed)
+    compositions = measure_compositions(sequences)
+    short = bool(np.median(compositions[:, 1]) < SHORT)
+    shares = count_kmers(sequences, range(1, K + 1) if short else (K,), both_strands)
+    kmers = f"{f'1- to {K}' if short else K}-mers ({'both strands' if both_strands else 'forward strand'})"
     majority = float(splits["train"].labels.mean() >= 0.5)
-    found = {"majority class": _measure(test.labels, np.full(test.labels.size, majority), 0.5)}
-    scorers: dict[str, Callable[[Pairs], np.ndarray]] = {
-        "embedding cosine": lambda pairs: cosines(matrix, pairs),
-        "4-mer logistic regression": fit_kmers(read, splits["train"], seed),
+
+    def boost(features: Callable[[Pairs], np.ndarray]) -> Callable[[], Score]:
+        model = HistGradientBoostingClassifier(
+            max_iter=BOOSTING_ROUNDS, early_stopping=False, random_state=seed
+        )
+        return lambda: _fit(model, features, train)
+
+    recipes: dict[str, tuple[Kind, str, Callable[[], Score]]] = {
+        "majority class": (
+            "data",
+            "Every pair gets the label that most train pairs have.",
+            lambda: lambda pairs: np.full(pairs.labels.size, majority),
+        ),
+        "first sequence alone": (
+            "sequence",
+            f"Gradient boosting on the {kmers} of the first sequence: the second is not looked at.",
+            boost(lambda pairs: shares[pairs.rows1]),
+        ),
+        "second sequence alone": (
+            "sequence",
+            f"Gradient boosting on the {kmers} of the second sequence: the first is not looked at.",
+            boost(lambda pairs: shares[pairs.rows2]),
+        ),
+        "GC and length": (
+            "sequence",
+            "Gradient boosting on the GC content and the length of both sequences, and their differences.",
+            boost(lambda pairs: _sides_and_distance(compositions, pairs)),
+        ),
+        "4-mer logistic regression": (
+            "sequence",
+            f"Logistic regression on how far the two sequences' {kmers} differ.",
+            lambda: fit_kmers(shares, train, seed),
+        ),
+        "4-mer gradient boosting": (
+            "sequence",
+            f"Gradient boosting on the {kmers} of both sequences, their differences and products.",
+            boost(lambda pairs: _interactions(shares, pairs)),
+        ),
+        "embedding cosine": (
+            "embedding",
+            "The cosine of the two scaled embeddings, without a network.",
+            lambda: lambda pairs: cosines(matrix, pairs),
+        ),
+        "nearest training pair": (
+            "sequence",
+            f"The label of the train pair with the most similar {kmers}, the surer the more similar.",
+            lambda: fit_nearest(shares, train),
+        ),
     }
-    for name, score in scorers.items():
-        threshold = best_threshold(val.labels, score(val))
-        found[name] = _measure(test.labels, score(test), threshold)
+    found = {}
+    for name, (kind, about, fit) in tqdm(
+        recipes.items(), desc="baselines", unit="baseline", dynamic_ncols=True, disable=None
+    ):
+        score = fit()
+        scores = {split: score(splits[split]) for split in ("val", "test")}
+        # the majority's scores are all the same: they leave nothing to choose
+        threshold = 0.5 if kind == "data" else best_threshold(splits["val"].labels, scores["val"])
+        found[name] = Baseline(about, kind, scores, threshold)
     return found
+
+
+def draw(pairs: Pairs, most: int, seed: int) -> Pairs:
+    """Draw ``most`` pairs, in their order, where there are more; else return all of them."""
+    if pairs.labels.size <= most:
+        return pairs
+    chosen = np.sort(np.random.default_rng(seed).choice(pairs.labels.size, most, replace=False))
+    return Pairs(*(part[chosen] for part in pairs))
 
 
 def cosines(matrix: Matrix, pairs: Pairs) -> np.ndarray:
     """Return the cosine of each pair's two rows, shape=(n,); 0 where a row is all zeros."""
-    parts = []
-    for block in _blocks(pairs):
+
+    def cosine(block: Pairs) -> np.ndarray:
         first, second = (matrix[rows].astype(np.float64) for rows in (block.rows1, block.rows2))
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-        parts.append((first * second).sum(axis=1) / np.where(norms > 0, norms, 1))
-    return np.concatenate(parts)
+        quotient: np.ndarray = (first * second).sum(axis=1) / np.where(norms > 0, norms, 1)
+        return quotient
+
+    return _in_blocks(cosine, pairs)
 
 
-def count_kmers(sequences: Sequence[str]) -> np.ndarray:
-    """Return how often each 4-mer occurs in each sequence, on either strand.
+def measure_compositions(sequences: Sequence[str]) -> np.ndarray:
+    """Return the GC content and the length of each sequence, shape=(len(sequences), 2), float32."""
+    found = np.empty((len(sequences), 2), np.float32)
+    for row, sequence in enumerate(sequences):
+        found[row] = (sequence.count("G") + sequence.count("C")) / len(sequence), len(sequence)
+    return found
+
+
+def count_kmers(
+    sequences: Sequence[str], lengths: Sequence[int] = (K,), both_strands: bool = True
+) -> np.ndarray:
+    """Return how often each k-mer occurs in each sequence, per base.
 
     Parameters
     ----------
     sequences
-        Upper-case letters; a 4-mer that touches a letter outside ACGT is passed over.
+        Upper-case letters; a k-mer that touches a letter outside ACGT is passed over.
+    lengths
+        Each k to count.
+    both_strands
+        Whether a k-mer and its reverse complement are one column.
 
     Returns
     -------
-    np.ndarray, shape=(len(sequences), 136)
-        float32 shares that sum to 1; a 4-mer and its reverse complement are one column. A sequence
-        without any 4-mer has zeros.
+    np.ndarray, shape=(len(sequences), columns)
+        float32; 136 columns for 4-mers of both strands. A sequence without any k-mer has zeros.
     """
-    columns = _columns()
-    shares = np.zeros((len(sequences), columns.max() + 1), np.float32)
-    for row, sequence in enumerate(sequences):
-        codes = kmer_codes(sequence, K)
-        counts = np.bincount(columns[codes[codes >= 0]], minlength=shares.shape[1])
-        shares[row] = counts / max(int(counts.sum()), 1)
+    columns = [_columns(k, both_strands) for k in lengths]
+    widths = [int(numbers.max()) + 1 for numbers in columns]
+    shares = np.zeros((len(sequences), sum(widths)), np.float32)
+    rows = tqdm(sequences, desc="count k-mers", unit="sequence", dynamic_ncols=True, disable=None)
+    for row, sequence in enumerate(rows):
+        counts = []
+        for k, numbers, width in zip(lengths, columns, widths, strict=True):
+            codes = kmer_codes(sequence, k)
+            counts.append(np.bincount(numbers[codes[codes >= 0]], minlength=width))
+        shares[row] = np.concatenate(counts) / len(sequence)
     return shares
 
 
-def _columns() -> np.ndarray:
-    """Map each 4-mer's code to a column that it shares with its reverse complement."""
-    complement = str.maketrans("ATCG", "TAGC")
-    kmers = ["".join(letters) for letters in product(BASES, repeat=K)]
-    either = [min(kmer, kmer.translate(complement)[::-1]) for kmer in kmers]
-    columns: np.ndarray = np.unique(either, return_inverse=True)[1]
-    return columns
+def _columns(k: int, both_strands: bool) -> np.ndarray:
+    """Map each k-mer's code to a column, which its reverse complement may share."""
+    codes = np.arange(4**k)
+    if both_strands:
+        codes = np.unique(np.minimum(codes, complement_codes(k)), return_inverse=True)[1]
+    return codes
 
 
-def fit_kmers(read: Read, train: Pairs, seed: int) -> Callable[[Pairs], np.ndarray]:
-    """Fit a logistic regression on the absolute differences of 4-mer shares.
+def fit_kmers(shares: np.ndarray, train: Pairs, seed: int) -> Score:
+    """Fit a logistic regression on the absolute differences of k-mer shares.
 
     Parameters
     ----------
-    read
-        Reads the sequences; those of one block of pairs are held at once.
+    shares : np.ndarray, shape=(rows, columns)
+        As :func:`count_kmers` gives them.
     train
         Pairs of train; at most :data:`FITTED_PAIRS` of them, drawn by ``seed``, are used.
     seed
@@ -131,35 +234,68 @@ def fit_kmers(read: Read, train: Pairs, seed: int) -> Callable[[Pairs], np.ndarr
     callable
         Pairs to the probability that each is related, shape=(n,).
     """
-    chosen = np.arange(train.labels.size)
-    if chosen.size > FITTED_PAIRS:
-        chosen = np.sort(np.random.default_rng(seed).choice(chosen, FITTED_PAIRS, replace=False))
-    sample = Pairs(*(part[chosen] for part in train))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    model.fit(np.concatenate(list(_differences(read, sample))), sample.labels)
+    return _fit(
+        model,
+        lambda pairs: np.abs(shares[pairs.rows1] - shares[pairs.rows2]),
+        draw(train, FITTED_PAIRS, seed),
+    )
+
+
+def fit_nearest(shares: np.ndarray, train: Pairs) -> Score:
+    """Look up the most similar train pair.
+
+    Two pairs are as similar as the mean of their sides' cosines, in the order of sides that gives more.
+    So a copy of a train pair is found in either order, and where strands are one also reverse-complemented.
+
+    Parameters
+    ----------
+    shares : np.ndarray, shape=(rows, columns)
+        As :func:`count_kmers` gives them.
+    train
+        Pairs to be found, each held in memory.
+
+    Returns
+    -------
+    callable
+        Pairs to scores: the similarity, 1 at most, for a related neighbour; less than 0 by as much for an
+        unrelated one.
+    """
+    norms = np.linalg.norm(shares, axis=1, keepdims=True)
+    directions = shares / np.where(norms > 0, norms, 1)
+    known = np.concatenate([directions[train.rows1], directions[train.rows2]], axis=1).T
+    signs = np.where(train.labels == 1, 1.0, -1.0)
 
     def score(pairs: Pairs) -> np.ndarray:
-        return np.concatenate([model.predict_proba(block)[:, 1] for block in _differences(read, pairs)])
+        first, second = directions[pairs.rows1], directions[pairs.rows2]
+        similarities = np.concatenate([first, second], axis=1) @ known
+        np.maximum(similarities, np.concatenate([second, first], axis=1) @ known, out=similarities)
+        nearest = similarities.argmax(axis=1)
+        return similarities[np.arange(nearest.size), nearest].astype(np.float64) / 2 * signs[nearest]
 
-    return score
-
-
-def _differences(read: Read, pairs: Pairs) -> Iterator[np.ndarray]:
-    """Yield the absolute differences of 4-mer shares, block by block of pairs."""
-    for block in tqdm(_blocks(pairs), desc="count 4-mers", unit="block", dynamic_ncols=True, disable=None):
-        rows, places = np.unique([block.rows1, block.rows2], return_inverse=True)
-        first, second = count_kmers(read(rows))[places.reshape(2, -1)]
-        yield np.abs(first - second)
+    return lambda pairs: _in_blocks(score, pairs, NEAREST_BLOCK)
 
 
-def _blocks(pairs: Pairs) -> list[Pairs]:
-    starts = range(0, pairs.labels.size, BLOCK)
-    return [Pairs(*(part[start : start + BLOCK] for part in pairs)) for start in starts]
+def _sides_and_distance(values: np.ndarray, pairs: Pairs) -> np.ndarray:
+    first, second = values[pairs.rows1], values[pairs.rows2]
+    return np.concatenate([first, second, np.abs(first - second)], axis=1)
 
 
-def _measure(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Baseline:
-    # a score that is no probability is squeezed into [0, 1], which changes none of the four metrics
-    low, high = min(scores.min(), 0.0), max(scores.max(), 1.0)
-    measured = evaluate(labels, (scores - low) / (high - low), (threshold - low) / (high - low))
-    metrics = {name: measured[name] for name in ("roc_auc", "pr_auc", "accuracy", "f1")}
-    return Baseline(scores, metrics | {"threshold": threshold})
+def _interactions(shares: np.ndarray, pairs: Pairs) -> np.ndarray:
+    return np.concatenate(interaction(shares[pairs.rows1], shares[pairs.rows2], symmetric=False), axis=1)
+
+
+def _fit(model: Any, features: Callable[[Pairs], np.ndarray], train: Pairs) -> Score:
+    model.fit(features(train), train.labels)
+
+    def score(block: Pairs) -> np.ndarray:
+        probabilities: np.ndarray = model.predict_proba(features(block))[:, 1].astype(np.float64)
+        return probabilities
+
+    return lambda pairs: _in_blocks(score, pairs)
+
+
+def _in_blocks(score: Score, pairs: Pairs, size: int | None = None) -> np.ndarray:
+    size = size or BLOCK
+    starts = range(0, pairs.labels.size, size)
+    return np.concatenate([score(Pairs(*(part[start : start + size] for part in pairs))) for start in starts])

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from dnapair import tracking
 from dnapair.embedding.embedder import choose_device
 from dnapair.errors import DnapairError
-from dnapair.evaluation.baselines import fit_kmers
+from dnapair.evaluation.baselines import count_kmers, fit_kmers
 from dnapair.files import atomic_folder, sha256
 from dnapair.kmers import KmerVocabulary
 from dnapair.params import Pretrain, flatten, load_params
@@ -206,12 +206,12 @@ def allowed_genomes(columns: list[str]) -> set[str]:
 def _probe(seed: int) -> tuple[Probe, dict[str, float]]:
     """Build the probe on the validation pairs, and give the figures of 4-mers on the same pairs."""
     table = pq.read_table(_prepared(paths.PAIRS), columns=["row1", "row2", "label", "split"]).to_pandas()
-    read = SequenceFile(paths.SEQUENCES).take
+    sequences = SequenceFile(paths.SEQUENCES)
     train, val = (_pairs(table[table["split"] == split]) for split in ("train", "val"))
-    scores = fit_kmers(read, train, seed)(val)
+    scores = fit_kmers(count_kmers(sequences), train, seed)(val)
     rows, places = np.unique(np.concatenate([val.rows1, val.rows2]), return_inverse=True)
     first, second = np.split(places, 2)
-    probe = Probe(read(rows), Pairs(first, second, val.labels))
+    probe = Probe(sequences.take(rows), Pairs(first, second, val.labels))
     return probe, probe.figures(scores)
 
 

@@ -98,9 +98,10 @@ class FitResult(NamedTuple):
     history
         Every epoch in order.
     best
-        The epoch with the greatest validation PR-AUC, whose weights were kept; the first of equals.
+        The epoch whose weights were kept: the one with the greatest validation PR-AUC, the first of
+        equals; or the last epoch, where that was asked for.
     weights
-        Of the best epoch, on the data's own class ratio.
+        Of that epoch, on the data's own class ratio.
     val_logits : np.ndarray, shape=(n,)
         What these weights give the validation pairs, float32.
     """
@@ -155,6 +156,7 @@ def fit(
     settings: LoopSettings,
     on_epoch: Callable[[Epoch], None] | None = None,
     description: str | None = None,
+    keep: Literal["best", "last"] = "best",
 ) -> FitResult:
     """Train until the validation PR-AUC stops growing, and keep the best epoch's weights.
 
@@ -176,11 +178,13 @@ def fit(
         Called after every epoch.
     description
         What to call the progress bar over the epochs; None for no bar.
+    keep
+        ``last``: keep the last epoch's weights, whatever validation said of them.
 
     Returns
     -------
     FitResult
-        The best weights and the history.
+        The weights that were kept and the history.
 
     Raises
     ------
@@ -207,7 +211,7 @@ def fit(
             pr_auc = float(average_precision_score(val.labels, logits))
             val_loss = cross_entropy(logits, val.labels)
             history.append(Epoch(number, train_loss, val_loss, pr_auc, schedule.learning_rate))
-            if schedule.observe(pr_auc):
+            if schedule.observe(pr_auc) or keep == "last":
                 weights, val_logits = learner.get_weights(), logits
             if on_epoch is not None:
                 on_epoch(history[-1])
@@ -218,7 +222,8 @@ def fit(
             learner.set_learning_rate(schedule.learning_rate)
     weights["head.bias"] = weights["head.bias"] - shift
     learner.set_weights(weights)
-    return FitResult(history, max(history, key=lambda epoch: epoch.val_pr_auc), weights, val_logits)
+    kept = history[-1] if keep == "last" else max(history, key=lambda epoch: epoch.val_pr_auc)
+    return FitResult(history, kept, weights, val_logits)
 
 
 def predict(

@@ -1,0 +1,60 @@
+"""Stage `baselines`: what needs no network of ours, fitted and scored on the same pairs; once for both."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dnapair import tracking
+from dnapair.embedding.embedder import choose_precision, open_bert
+from dnapair.evaluation.baselines import Baseline, fit_baselines
+from dnapair.evaluation.recipe import NAME, follow_recipe
+from dnapair.files import atomic_folder, write_json
+from dnapair.matrix import MatrixFile
+from dnapair.params import Params, flatten, load_params
+from dnapair.sequence_file import SequenceFile
+from dnapair.stages import paths
+from dnapair.stages.encoders import open_encoder
+from dnapair.training.loop import Pairs, read_pairs
+
+
+def run() -> None:
+    """Fit the baselines on the train pairs, and write artifacts/baselines."""
+    params = load_params()
+    logged = flatten(params.encoder, "encoder") | {
+        f"evaluate.{key}": getattr(params.evaluate, key) for key in ("original_recipe", "seed")
+    }
+    with tracking.stage_run("baselines", logged, paths.IDENTITIES) as run:
+        splits = {name: read_pairs(paths.split_file(name)) for name in ("train", "val", "test")}
+        found = fit_baselines(
+            MatrixFile(paths.SCALED),
+            SequenceFile(paths.SEQUENCES),
+            splits,
+            both_strands=params.encoder.strand == "both",
+            seed=params.evaluate.seed,
+        )
+        if params.evaluate.original_recipe:
+            found[NAME] = original_recipe(params, splits)
+        with atomic_folder(paths.BASELINES) as folder:
+            for split in ("val", "test"):
+                columns = {name: baseline.scores[split] for name, baseline in found.items()}
+                pq.write_table(pa.table(columns), folder / f"{split}.parquet")
+            facts = {
+                name: {"about": baseline.about, "threshold": baseline.threshold, "kind": baseline.kind}
+                for name, baseline in found.items()
+            }
+            write_json(folder / "baselines.json", facts)
+        run.log_metrics({f"threshold.{name}": baseline.threshold for name, baseline in found.items()})
+        run.log_file(paths.BASELINES, "baselines")
+
+
+def original_recipe(params: Params, splits: dict[str, Pairs]) -> Baseline:
+    """Follow the original recipe with the encoder of params.yaml."""
+    encoder = open_encoder(params.encoder)
+    device = params.embed.device
+    bert = open_bert(encoder, "mean", choose_precision(params.embed.precision, device), device)
+    # beside the outputs: embeddings of many sequences may be too large for the system's own place
+    with TemporaryDirectory(dir=paths.BASELINES.parent, prefix=".recipe-") as folder:
+        sequences = SequenceFile(paths.SEQUENCES)
+        return follow_recipe(bert, encoder, sequences, splits, Path(folder), params.evaluate.seed)
