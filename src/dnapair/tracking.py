@@ -6,6 +6,7 @@ carries a tag with the run of every stage whose output lies in the workspace.
 """
 
 import os
+import re
 import socket
 import subprocess
 import warnings
@@ -280,6 +281,11 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
         source = resolve_dataset_source(origin)
     dataset = MetaDataset(source, name=Path(origin).name, digest=out["md5"][:36])  # type: ignore[abstract]  # it has a default at run time
     mlflow.log_input(dataset, context="pipeline")
+
+
+def metric_name(words: str) -> str:
+    """Turn words into a name that MLflow takes: letters outside its alphabet become ``_``."""
+    return re.sub(r"[^\w./: -]+", "_", words, flags=re.ASCII).replace(" ", "_")
 
 
 def check_store() -> None:

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML page without scripts that needs no network, and a card in Markdown."""
+"""The report of an evaluation: one HTML page that needs no script and no network, and a card in Markdown."""
 
 import base64
 import math
@@ -108,12 +108,14 @@ def render_page(subject: Subject, outcome: Outcome, verdict: Verdict, figures: P
 def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
     """Write the same as a model card in Markdown, of at most :data:`CARD_LIMIT` characters."""
     rows = [
-        f"| {NAMES[name]} | {outcome.metrics[name]:.3f} ({spell(outcome.intervals[name])}) |" for name in METRICS
+        f"| {NAMES[name]} | {outcome.metrics[name]:.3f} ({spell(outcome.intervals[name])}) |"
+        for name in METRICS
     ]
+    compared = outcome.baselines | {f"the same network in {subject.other}": outcome.other}
     rivals = [
         f"| {name} | {rival.metrics['roc_auc']:.3f} | {rival.metrics['pr_auc']:.3f} | "
         f"{spell_gain(rival.gains['pr_auc'])} |"
-        for name, rival in (*outcome.baselines.items(), (f"the same network in {subject.other}", outcome.other))
+        for name, rival in compared.items()
     ]
     slices = [
         f"| {part.by}: {part.value} | {part.pairs:,} | {part.metrics['roc_auc']:.3f} "
