@@ -1,6 +1,7 @@
 """The report of an evaluation: one HTML page that needs no script and no network, and a card in Markdown."""
 
 import base64
+import html
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -118,14 +119,14 @@ def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
         for name, rival in compared.items()
     ]
     slices = [
-        f"| {part.by}: {part.value} | {part.pairs:,} | {part.metrics['roc_auc']:.3f} "
+        f"| {_plain(part.by)}: {_plain(part.value)} | {part.pairs:,} | {part.metrics['roc_auc']:.3f} "
         f"({spell(part.intervals['roc_auc'])}) | {part.metrics['accuracy']:.3f} |"
         for part in outcome.slices
     ]
     lines = [
         f"**{verdict.headline}**",
         "",
-        *(f"- {words}" for words in verdict.details),
+        *(f"- {_plain(words)}" for words in verdict.details),
         "",
         f"{subject.title}. Takes raw DNA in `seq1` and `seq2`; gives `probability` and `label` (1 from "
         f"{subject.threshold:.3f} on, chosen on validation). Intervals: 95 %, {subject.units}.",
@@ -160,6 +161,11 @@ def spread(seeds: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float
         mean = math.fsum(values) / len(values)
         found[name] = (mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)))
     return found
+
+
+def _plain(words: str) -> str:
+    """Make text from the data inert in a Markdown table."""
+    return html.escape(words, quote=False).replace("|", "\\|")
 
 
 def _number(value: float) -> str:

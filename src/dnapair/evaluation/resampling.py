@@ -75,7 +75,7 @@ def find_units(groups: np.ndarray) -> Units:
     """
     numbers, flat = np.unique(groups, return_inverse=True)
     codes = flat.reshape(groups.shape)
-    first = np.repeat(codes[:, 0], codes.shape[1])
+    first = np.repeat(codes[:, 0], groups.shape[1])
     edges = coo_array((np.ones(first.size, bool), (first, codes.ravel())), shape=(numbers.size, numbers.size))
     count, component = connected_components(edges, directed=False)
     sets = component[codes[:, :1]]

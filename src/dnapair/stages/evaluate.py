@@ -1,5 +1,6 @@
 """Stage `evaluate`: a network on the test pairs: how good, how sure, better than what, and where it fails."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -338,8 +339,10 @@ def log(run: tracking.StageRun, framework: str, subject: Subject, outcome: Outco
         logged |= {f"{prefix}.{metric}": value for metric, value in part.metrics.items()}
         logged |= _ends(f"{prefix}.", part.intervals)
     run.log_metrics({name: value for name, value in logged.items() if np.isfinite(value)})
+    tested = "".join(sha256(path) for path in (paths.PAIRS, paths.SEQUENCES, paths.split_file("test")))
     run.set_tags(
         {
+            tracking.TESTED_TAG: hashlib.sha256(tested.encode()).hexdigest(),
             "dnapair.verdict": verdict.headline,
             "mlflow.note.content": (paths.report_folder(framework) / "card.md").read_text(encoding="utf-8"),
         }
