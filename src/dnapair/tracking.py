@@ -123,8 +123,10 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
 
 
 @contextmanager
-def trial_run(stage: StageRun, study: str, number: int, params: Mapping[str, Any]) -> Iterator[StageRun]:
-    """Open the run of a tuning trial, under its stage's run.
+def trial_run(
+    stage: StageRun, study: str, number: int, params: Mapping[str, Any], kind: str = "trial"
+) -> Iterator[StageRun]:
+    """Open the run of a tuning trial, or of another part of a stage, under its stage's run.
 
     Parameters
     ----------
@@ -136,6 +138,8 @@ def trial_run(stage: StageRun, study: str, number: int, params: Mapping[str, Any
         The trial's number in the search, from 1.
     params
         What it tries.
+    kind
+        What its name begins with.
 
     Yields
     ------
@@ -149,7 +153,7 @@ def trial_run(stage: StageRun, study: str, number: int, params: Mapping[str, Any
     for found in client.search_runs([experiment], left_open):
         client.set_terminated(found.info.run_id, RunStatus.to_string(RunStatus.KILLED))
     with mlflow.start_run(
-        run_name=f"trial {number}",
+        run_name=f"{kind} {number}",
         nested=True,
         parent_run_id=stage.run_id,
         tags={TRIAL_TAG: trial, PROCESS_TAG: _process()},
