@@ -97,6 +97,7 @@ def render_page(subject: Subject, outcome: Outcome, verdict: Verdict, figures: P
         metrics=METRICS,
         compared=COMPARED,
         bar=_bar,
+        chance={"roc_auc": 0.5, "pr_auc": subject.related / subject.pairs},
         seeds=spread(outcome.seeds),
         settings=yaml.safe_dump(dict(subject.settings), sort_keys=False, allow_unicode=True, width=100),
         figures=[
@@ -172,16 +173,19 @@ def _number(value: float) -> str:
     return "\u2013" if math.isnan(value) else f"{value:.3f}"
 
 
-def _bar(value: float, ends: tuple[float, float], low: float, high: float, mark: float) -> Markup:
+def _bar(
+    value: float, ends: tuple[float, float], low: float, high: float, mark: float | None = None
+) -> Markup:
     """Draw an interval as a line with a dot on the range from ``low`` to ``high``, with a mark across."""
 
     def place(x: float) -> float:
         return round(4 + 132 * min(max((x - low) / (high - low), 0), 1), 1)
 
     if not all(map(math.isfinite, (value, *ends))):
-        return Markup("")  # nothing to draw
+        return Markup("")
+    line = Markup('<line class="mark" x1="{x}" x2="{x}" y1="0" y2="14"/>')
+    across = "" if mark is None else line.format(x=place(mark))
     return Markup(
-        '<svg class="bar" viewBox="0 0 140 14" role="img" aria-hidden="true">'
-        '<line class="mark" x1="{m}" x2="{m}" y1="0" y2="14"/><line x1="{a}" x2="{b}" y1="7" y2="7"/>'
-        '<circle cx="{v}" cy="7" r="4"/></svg>'
-    ).format(m=place(mark), a=place(ends[0]), b=place(ends[1]), v=place(value))
+        '<svg class="bar" viewBox="0 0 140 14" aria-hidden="true">{across}'
+        '<line x1="{a}" x2="{b}" y1="7" y2="7"/><circle cx="{v}" cy="7" r="4"/></svg>'
+    ).format(across=across, a=place(ends[0]), b=place(ends[1]), v=place(value))
