@@ -162,19 +162,9 @@ def subject(tmp_path: Path) -> Subject:
             "folds": 1,
             "groups": ["genome1"],
             "dropped_pairs": 7,
-            "each": [
-                {
-                    "fold": 1,
-                    "pairs": 5,
-                    "related": 2,
-                    "roc_auc": 0.91,
-                    "pr_auc": 0.8,
-                    "accuracy": 0.7,
-                    "f1": 0.6,
-                }
-            ],
-            "mean": {"roc_auc": 0.91, "pr_auc": 0.8, "accuracy": 0.7, "f1": 0.6},
-            "std": {"roc_auc": 0.01, "pr_auc": 0.1, "accuracy": 0.1, "f1": 0.1},
+            "each": [{"fold": 1, "pairs": 5, "related": 2, **fold}],
+            "mean": fold,
+            "std": fold,
         },
         {"train": {"epochs": 20}},
         {"weights": "abc123"},
