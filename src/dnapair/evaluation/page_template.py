@@ -25,6 +25,7 @@ p { margin: .3rem 0; }
 table { border-collapse: collapse; width: 100%; margin-top: .6rem; font-size: .94rem; }
 th { text-align: left; font-size: .8rem; color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); }
+td:first-child { min-width: 8.5rem; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.best td { background: #f2f8fc; }
 .tag { display: inline-block; min-width: 3.2rem; text-align: center; border-radius: 6px; padding: 0 .5rem;
