@@ -130,7 +130,7 @@ def evaluate(framework: Framework) -> None:
 
 @app.command(rich_help_panel=STAGES)
 def register() -> None:
-    """Register the better model; it becomes champion if it beats the present one."""
+    """Register the better model; it becomes champion if the gate lets it through."""
     from dnapair.stages import register as stage
 
     stage.run()
@@ -165,6 +165,17 @@ def predict(
     from dnapair import predict as tool
 
     tool.predict_file(file, output, model, chunk)
+
+
+@app.command(rich_help_panel=TOOLS)
+def compare(
+    first: Annotated[str, typer.Argument(help="A run: its id, the first letters of it, or its name.")],
+    second: Annotated[str, typer.Argument(help="The run to hold against it.")],
+) -> None:
+    """Print what the second run has gained on the first, pair by pair, with intervals."""
+    from dnapair.stages import compare as tool
+
+    tool.run(first, second)
 
 
 @app.command(rich_help_panel=TOOLS)

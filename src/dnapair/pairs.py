@@ -191,6 +191,34 @@ class Dataset(NamedTuple):
             index=self.pairs.index,
         )
 
+    def select(self, kept: NDArray[np.bool_]) -> "Dataset":
+        """Leave out pairs, and the sequences that only these use.
+
+        Parameters
+        ----------
+        kept : np.ndarray, shape=(n,)
+            True for the pairs that stay, at least one.
+
+        Returns
+        -------
+        Dataset
+            Its sequences are numbered anew by first use; its counts say what was kept.
+        """
+        pairs = self.pairs[kept]
+        row1, row2, used = _number_by_first_use(*(pairs[name].to_numpy() for name in ("row1", "row2")))
+        counted = self.counts["sequences"]
+        left_out = len(self.sequences) - used.size
+        counts = {
+            "pairs": self.counts["pairs"] | {"kept": len(pairs)},
+            "sequences": counted | {"unused": counted["unused"] + left_out, "kept": used.size},
+        }
+        return self._replace(
+            ids=_Selection(self.ids, used),
+            sequences=_Selection(self.sequences, used),
+            pairs=pairs.assign(row1=row1, row2=row2),
+            counts=self.counts | counts,
+        )
+
     def places(self, positions: Iterable[int]) -> list[str]:
         """Name file and line of pairs that are given by their position in the frame."""
         return self.sources.places(self.pairs.index[list(positions)])
@@ -238,7 +266,7 @@ class Dataset(NamedTuple):
 class _Selection(Sequence[str]):
     """Some of the strings on disk, in an order of their own."""
 
-    def __init__(self, texts: Texts, rows: NDArray[np.int64]) -> None:
+    def __init__(self, texts: Sequence[str], rows: NDArray[np.int64]) -> None:
         self._texts = texts
         self._rows = rows
 
@@ -628,7 +656,7 @@ def _contradictory_error(
 
 
 def _number_by_first_use(
-    row1: NDArray[np.int32], row2: NDArray[np.int32]
+    row1: NDArray[np.integer], row2: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Renumber the sequences by first use; return the pairs' rows, and the old row of each new one."""
     uses = np.column_stack([row1, row2]).ravel()

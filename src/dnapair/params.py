@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dnapair.errors import DnapairError
 
@@ -59,6 +59,15 @@ class Split(Section):
     def _leave_some_for_training(self) -> "Split":
         if self.validation + self.test >= 1:
             raise ValueError(f"validation + test = {self.validation + self.test:g} leaves nothing for train")
+        return self
+
+    @model_validator(mode="after")
+    def _has_groups_to_draw(self) -> "Split":
+        if self.method == "grouped" and self.cross_pairs == "drop" and not self.groups:
+            raise ValueError(
+                "cross_pairs: drop draws groups, and groups names none. Name columns of the pair table, or "
+                "seq1 or seq2 for that side's sequences"
+            )
         return self
 
 
@@ -241,6 +250,13 @@ class Evaluate(Section):
     original_recipe: bool
     map_pairs: Annotated[int, Field(ge=10)]
     seed: Seed
+
+    @field_validator("folds")
+    @classmethod
+    def _at_least_two(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold would leave nothing to train on. Use 0 for none, or 2 and more")
+        return folds
 
 
 class Register(Section):

@@ -114,7 +114,13 @@ def promote(registered: Registered, alias: str, reason: str) -> None:
     """Move the alias to a version and write down why."""
     client = mlflow.MlflowClient()
     client.set_registered_model_alias(registered.name, alias, registered.version)
-    client.set_model_version_tag(registered.name, registered.version, f"dnapair.{alias}", reason)
+    client.set_model_version_tag(registered.name, registered.version, f"dnapair.{alias}", f"yes: {reason}")
+
+
+def refuse(registered: Registered, alias: str, reason: str) -> None:
+    """Write down why a version does not get the alias."""
+    client = mlflow.MlflowClient()
+    client.set_model_version_tag(registered.name, registered.version, f"dnapair.{alias}", f"no: {reason}")
 
 
 def load_scorer(uri: str) -> PairScorer:

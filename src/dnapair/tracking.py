@@ -6,6 +6,7 @@ carries a tag with the run of every stage whose output lies in the workspace.
 """
 
 import os
+import re
 import socket
 import subprocess
 import warnings
@@ -35,6 +36,8 @@ STUDY_TAG = "dnapair.study"
 PIPELINE_TAG = "dnapair.pipeline"
 LINK_PREFIX = "dnapair.run."
 PROCESS_TAG = "dnapair.process"
+TESTED_TAG = "dnapair.test_pairs_sha256"
+"""On evaluations: runs that agree in it were tested on the same pairs."""
 
 
 class StageRun:
@@ -280,6 +283,65 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
         source = resolve_dataset_source(origin)
     dataset = MetaDataset(source, name=Path(origin).name, digest=out["md5"][:36])  # type: ignore[abstract]  # it has a default at run time
     mlflow.log_input(dataset, context="pipeline")
+
+
+def find_run(words: str) -> Run:
+    """Find a run by its id, the first letters of its id, or its name; of equal names the newest.
+
+    Raises
+    ------
+    DnapairError
+        If there is none, or the letters begin several ids.
+    """
+    client = mlflow.MlflowClient()
+    experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
+    order = ["attributes.start_time DESC"]
+    plain = words.replace("'", "")
+    for condition, several in (
+        (f"attributes.run_id LIKE '{plain}%'", True),
+        (f"attributes.run_name = '{plain}'", False),
+    ):
+        found = client.search_runs(experiments, condition, order_by=order, max_results=2)
+        if len(found) > 1 and several:
+            raise DnapairError(f"{words!r} begins the ids of several runs: give more of it.")
+        if found:
+            return found[0]
+    raise DnapairError(
+        f"The tracking store {mlflow.get_tracking_uri()} has no run with the id or name {words!r}. "
+        "`mlflow ui` lists those there are."
+    )
+
+
+def linked_runs(parent: Run, prefix: str) -> dict[str, Run]:
+    """Return the runs that a pipeline's run is linked with whose stages begin with ``prefix``."""
+    client = mlflow.MlflowClient()
+    links = {
+        key.removeprefix(LINK_PREFIX): run
+        for key, run in parent.data.tags.items()
+        if key.startswith(LINK_PREFIX + prefix)
+    }
+    return {stage: client.get_run(run) for stage, run in links.items()}
+
+
+def download(run: Run, path: str) -> Path:
+    """Fetch an artifact of a run; return where it lies.
+
+    Raises
+    ------
+    DnapairError
+        If the run has no such artifact.
+    """
+    try:
+        return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=path))
+    except (MlflowException, OSError) as error:
+        raise DnapairError(
+            f"The run {run.info.run_name} ({run.info.run_id}) has no {path}: {str(error).splitlines()[0]}"
+        ) from None
+
+
+def metric_name(words: str) -> str:
+    """Turn words into a name that MLflow takes: letters outside its alphabet become ``_``."""
+    return re.sub(r"[^\w./: -]+", "_", words, flags=re.ASCII).replace(" ", "_")
 
 
 def check_store() -> None:

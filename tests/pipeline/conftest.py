@@ -31,6 +31,9 @@ SMALL = {
     "tune.space.learning_rate": {"low": 0.003, "high": 0.03},
     "evaluate.bootstrap": 1000,
     "evaluate.map_pairs": 40,
+    "train.repeats": 2,
+    # an untrained encoder may be no better than 4-mers
+    "register.baseline": "ignore",
 }
 
 

@@ -27,7 +27,17 @@ def by_sklearn(labels: np.ndarray, probabilities: np.ndarray, threshold: float) 
         "mcc": sk.matthews_corrcoef(labels, predicted),
         "log_loss": sk.log_loss(labels, probabilities),
         "brier": sk.brier_score_loss(labels, probabilities),
+        "ece": calibration_error(labels, probabilities),
     }
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    bins = [min(int(p * 10), 9) for p in probabilities]
+    gaps = [
+        abs(sum(p - y for p, y, b in zip(probabilities, labels, bins, strict=True) if b == which))
+        for which in range(10)
+    ]
+    return float(sum(gaps) / labels.size)
 
 
 @settings(max_examples=40, deadline=None)
@@ -76,7 +86,7 @@ def test_one_class_alone_is_refused_in_plain_words(labels: np.ndarray) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -0.1, 1.5])
 def test_what_is_no_probability_is_refused(bad: float) -> None:
     with pytest.raises(DnapairError, match="1 of 3 predicted probabilities"):
-        metrics.intervals(np.array([0, 1, 1]), np.array([0.1, bad, 0.3]), 0.5, 100, 1)
+        metrics.evaluate(np.array([0, 1, 1]), np.array([0.1, bad, 0.3]), 0.5)
 
 
 @given(seed=st.integers(0, 50))
@@ -93,34 +103,17 @@ def test_the_threshold_of_tied_scores_keeps_ties_together() -> None:
     assert metrics.best_threshold(np.array([1, 0, 1, 0]), np.array([0.8, 0.2, 0.8, 0.8])) == 0.5
 
 
-def test_intervals_are_those_of_a_plain_bootstrap() -> None:
-    labels, probabilities = predictions()
-    found = metrics.intervals(labels, probabilities, 0.4, 1000, 7)
-    rng = np.random.default_rng(3)
-    drawn = [rng.integers(0, 400, 400) for _ in range(150)]
-    plain = [by_sklearn(labels[rows], probabilities[rows], 0.4) for rows in drawn]
-    for name, (low, high) in found.items():
-        values = [one[name] for one in plain]
-        width = high - low
-        assert low == pytest.approx(np.percentile(values, 2.5), abs=0.25 * width)
-        assert high == pytest.approx(np.percentile(values, 97.5), abs=0.25 * width)
-
-
-def test_intervals_hold_the_estimate_and_depend_on_nothing_but_the_seed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    labels, probabilities = predictions()
-    found = metrics.intervals(labels, probabilities, 0.4, 200, 7)
-    for name, value in metrics.evaluate(labels, probabilities, 0.4).items():
-        assert found[name][0] < value < found[name][1]
-    assert found == metrics.intervals(labels, probabilities, 0.4, 200, 7)
-    assert found != metrics.intervals(labels, probabilities, 0.4, 200, 8)
-
-
-def test_resamples_of_one_class_are_drawn_again() -> None:
-    labels = np.array([1, 0, 0])
-    found = metrics.intervals(labels, np.array([0.9, 0.1, 0.2]), 0.5, 100, 1)
-    assert found["roc_auc"] == (1, 1)
+def test_weights_count_as_repeated_pairs_and_missing_classes_have_no_area() -> None:
+    labels, probabilities = predictions(30)
+    weights = np.random.default_rng(1).integers(0, 3, (4, 30)).astype(float)
+    weights[3] = labels
+    found = metrics.WeightedMetrics(labels, probabilities, 0.4).measure(weights)
+    for row in range(3):
+        repeated = np.repeat(np.arange(30), weights[row].astype(int))
+        expected = metrics.evaluate(labels[repeated], probabilities[repeated], 0.4)
+        assert {name: values[row] for name, values in found.items()} == pytest.approx(expected)
+    assert np.isnan([found["roc_auc"][3], found["pr_auc"][3]]).all()
+    assert found["accuracy"][3] == pytest.approx((probabilities[labels == 1] >= 0.4).mean())
 
 
 def test_curves_are_scikit_learns() -> None:

@@ -232,6 +232,27 @@ def test_a_pair_that_is_there_twice_is_kept_once(tmp_path):
     assert dataset.counts["pairs"]["dropped_duplicate"] == 1
 
 
+def test_pairs_and_the_sequences_of_them_alone_can_be_left_out(tmp_path):
+    text = "seq1,seq2,label,genome\nAAA,CCC,1,x\nGGG,AAA,0,y\nTTT,CCC,0,z\nTTT,GGG,1,u\n"
+    left = read(tmp_path, **{"pairs.csv": text}).select(np.array([False, True, False, True]))
+    assert list(left.sequences) == ["GGG", "AAA", "TTT"]
+    assert list(left.ids) == ["sequence3", "sequence1", "sequence4"]
+    assert left.rows.tolist() == [[0, 1], [2, 0]]
+    assert extra(left, "genome") == ["y", "u"]
+    assert left.places([1]) == [f"{tmp_path / 'pairs.csv'}, line 5"]
+    written = pa.Table.from_batches(left.pair_batches(np.array(["train", "test"], object)))
+    assert written["row1"].to_pylist() == [0, 2]
+    assert written["genome"].to_pylist() == ["y", "u"]
+    assert left.counts["pairs"]["kept"] == 2
+    assert left.counts["sequences"] | {"read": 8} == {
+        "read": 8,
+        "identical_to_another": 4,
+        "unused": 1,
+        "kept": 3,
+        "ambiguous": 0,
+    }
+
+
 def test_two_ids_with_one_sequence_share_a_row(tmp_path):
     fasta = ">a\nACGT\n>b\nGGGG\n>also_a\nacgu\n>also_unused\nacgu\n"
     dataset = read(tmp_path, s__fa=fasta, pairs__csv="id1,id2,label\nalso_a,b,1\na,b,1\nb,a,0\n")

@@ -44,6 +44,7 @@ def test_the_projects_own_settings_are_read_whole():
         ("network.widths", [], r"network\.widths: .*at least 1"),
         ("network.activation", "rleu", r"network\.activation: .*'relu'"),
         ("split.test", 0.95, r"split: validation \+ test = 1\.05 leaves nothing for train"),
+        ("evaluate.folds", 1, r"evaluate\.folds: one fold would leave nothing to train on.*\(given: 1\)"),
         ("split.seed", 0, r"split\.seed: .*greater than or equal to 1"),
         (
             "encoder.untrained.heads",
@@ -108,3 +109,12 @@ def test_yaml_that_would_run_code_is_refused(tmp_path: Path):
     (tmp_path / "params.yaml").write_text("data: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(DnapairError, match="not valid YAML"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_groups_that_are_drawn_must_be_named(tmp_path: Path):
+    content = yaml.safe_load(PARAMS.read_text())
+    content["split"] |= {"method": "grouped", "cross_pairs": "drop", "groups": []}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(DnapairError, match=r"split: cross_pairs: drop draws groups.*seq1 or seq2"):
+        load_params(path)

@@ -25,7 +25,10 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "pr": lambda path: plots.plot_precision_recall(PR, {}, 0.35, SUBJECT, path),
     "confusion": lambda path: plots.plot_confusion(np.array([[90, 10], [0, 0]]), 0.4, SUBJECT, path),
     "calibration": lambda path: plots.plot_calibration(
-        metrics.calibration(LABELS, PROBABILITIES), SUBJECT, path
+        metrics.calibration(LABELS, PROBABILITIES),
+        metrics.calibration(LABELS, PROBABILITIES**2),
+        SUBJECT,
+        path,
     ),
     "probabilities": lambda path: plots.plot_probabilities(LABELS, PROBABILITIES, 0.4, SUBJECT, path),
     "history": lambda path: plots.plot_history(HISTORY, 2, SUBJECT, path),

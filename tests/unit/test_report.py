@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from dnapair.evaluation import metrics, report
-from dnapair.evaluation.baselines import Baseline
 
 RNG = np.random.default_rng(0)
 LABELS = (RNG.random(1500) < 0.35).astype(np.int64)
@@ -15,7 +14,7 @@ PROBABILITIES = 1 / (1 + np.exp(-RNG.normal(LABELS * 1.5 - 1)))
 def test_curves_are_written_for_dvc_thinned_with_both_ends(tmp_path: Path) -> None:
     measured = metrics.evaluate(LABELS, PROBABILITIES, 0.4) | {"prevalence": LABELS.mean()}
     areas = {"roc_auc": 0.5, "pr_auc": 0.35}
-    beside = {"constant": Baseline(np.ones(1500), areas), "noise": Baseline(RNG.random(1500), areas)}
+    beside = {"constant": (np.ones(1500), areas), "noise": (RNG.random(1500), areas)}
     report.draw_curves(tmp_path, LABELS, PROBABILITIES, measured, beside, "PyTorch")
     assert {path.name for path in tmp_path.iterdir()} == {"roc.csv", "roc.png", "pr.csv", "pr.png"}
     roc, pr = pd.read_csv(tmp_path / "roc.csv"), pd.read_csv(tmp_path / "pr.csv")
@@ -26,7 +25,7 @@ def test_curves_are_written_for_dvc_thinned_with_both_ends(tmp_path: Path) -> No
 
 
 def test_confusion_holds_every_pair_and_calibration_every_bin(tmp_path: Path) -> None:
-    report.draw_decisions(tmp_path, LABELS, PROBABILITIES, 0.4, "PyTorch")
+    report.draw_decisions(tmp_path, LABELS, PROBABILITIES, 0.4, 1.3, "PyTorch")
     table = pd.crosstab(*pd.read_csv(tmp_path / "confusion.csv").to_numpy().T)
     assert table.loc["related", "related"] == ((LABELS == 1) & (PROBABILITIES >= 0.4)).sum()
     assert table.loc["unrelated", "related"] == ((LABELS == 0) & (PROBABILITIES >= 0.4)).sum()
@@ -39,5 +38,10 @@ def test_confusion_holds_every_pair_and_calibration_every_bin(tmp_path: Path) ->
 
 
 def test_numbers_are_rounded_wherever_they_are() -> None:
-    given = {"a": 0.12345678, "n": 3, "both": (0.1, 2 / 3), "deep": {"b": 1e-9}}
-    assert report.rounded(given) == {"a": 0.123457, "n": 3, "both": [0.1, 0.666667], "deep": {"b": 0.0}}
+    given = {"a": 0.12345678, "n": 3, "both": (0.1, 2 / 3), "deep": {"b": 1e-9, "none": np.nan}}
+    assert report.rounded(given) == {
+        "a": 0.123457,
+        "n": 3,
+        "both": [0.1, 0.666667],
+        "deep": {"b": 0.0, "none": None},
+    }

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnapair.embedding.store import EmbeddingStore, Shard, Values, write_store
@@ -78,6 +78,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@settings(deadline=None)
 @given(order=st.permutations(range(4)))
 def test_store_is_the_same_in_whatever_order_its_shards_arrive(order: list[int]):
     with TemporaryDirectory() as folder:

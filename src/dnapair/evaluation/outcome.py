@@ -44,7 +44,7 @@ class Rival(NamedTuple):
     about
         What it is, in a sentence.
     metrics, intervals
-        Its own; of a baseline without ``log_loss``, ``brier`` and ``ece``, as its scores are no probabilities.
+        Its own. A baseline has no ``log_loss``, ``brier`` and ``ece``: its scores are no probabilities.
     gains
         By how much the network's metric is greater.
     """

@@ -1,6 +1,7 @@
-"""The report of an evaluation: one HTML page without scripts that needs no network, and a card in Markdown."""
+"""The report of an evaluation: one HTML page that needs no script and no network, and a card in Markdown."""
 
 import base64
+import html
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -96,6 +97,7 @@ def render_page(subject: Subject, outcome: Outcome, verdict: Verdict, figures: P
         metrics=METRICS,
         compared=COMPARED,
         bar=_bar,
+        chance={"roc_auc": 0.5, "pr_auc": subject.related / subject.pairs},
         seeds=spread(outcome.seeds),
         settings=yaml.safe_dump(dict(subject.settings), sort_keys=False, allow_unicode=True, width=100),
         figures=[
@@ -108,22 +110,24 @@ def render_page(subject: Subject, outcome: Outcome, verdict: Verdict, figures: P
 def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
     """Write the same as a model card in Markdown, of at most :data:`CARD_LIMIT` characters."""
     rows = [
-        f"| {NAMES[name]} | {outcome.metrics[name]:.3f} ({spell(outcome.intervals[name])}) |" for name in METRICS
+        f"| {NAMES[name]} | {outcome.metrics[name]:.3f} ({spell(outcome.intervals[name])}) |"
+        for name in METRICS
     ]
+    compared = outcome.baselines | {f"the same network in {subject.other}": outcome.other}
     rivals = [
         f"| {name} | {rival.metrics['roc_auc']:.3f} | {rival.metrics['pr_auc']:.3f} | "
         f"{spell_gain(rival.gains['pr_auc'])} |"
-        for name, rival in (*outcome.baselines.items(), (f"the same network in {subject.other}", outcome.other))
+        for name, rival in compared.items()
     ]
     slices = [
-        f"| {part.by}: {part.value} | {part.pairs:,} | {part.metrics['roc_auc']:.3f} "
+        f"| {_plain(part.by)}: {_plain(part.value)} | {part.pairs:,} | {part.metrics['roc_auc']:.3f} "
         f"({spell(part.intervals['roc_auc'])}) | {part.metrics['accuracy']:.3f} |"
         for part in outcome.slices
     ]
     lines = [
         f"**{verdict.headline}**",
         "",
-        *(f"- {words}" for words in verdict.details),
+        *(f"- {_plain(words)}" for words in verdict.details),
         "",
         f"{subject.title}. Takes raw DNA in `seq1` and `seq2`; gives `probability` and `label` (1 from "
         f"{subject.threshold:.3f} on, chosen on validation). Intervals: 95 %, {subject.units}.",
@@ -160,20 +164,28 @@ def spread(seeds: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float
     return found
 
 
+def _plain(words: str) -> str:
+    """Make text from the data inert in a Markdown table."""
+    return html.escape(words, quote=False).replace("|", "\\|")
+
+
 def _number(value: float) -> str:
     return "\u2013" if math.isnan(value) else f"{value:.3f}"
 
 
-def _bar(value: float, ends: tuple[float, float], low: float, high: float, mark: float) -> Markup:
+def _bar(
+    value: float, ends: tuple[float, float], low: float, high: float, mark: float | None = None
+) -> Markup:
     """Draw an interval as a line with a dot on the range from ``low`` to ``high``, with a mark across."""
 
     def place(x: float) -> float:
         return round(4 + 132 * min(max((x - low) / (high - low), 0), 1), 1)
 
     if not all(map(math.isfinite, (value, *ends))):
-        return Markup("")  # nothing to draw
+        return Markup("")
+    line = Markup('<line class="mark" x1="{x}" x2="{x}" y1="0" y2="14"/>')
+    across = "" if mark is None else line.format(x=place(mark))
     return Markup(
-        '<svg class="bar" viewBox="0 0 140 14" role="img" aria-hidden="true">'
-        '<line class="mark" x1="{m}" x2="{m}" y1="0" y2="14"/><line x1="{a}" x2="{b}" y1="7" y2="7"/>'
-        '<circle cx="{v}" cy="7" r="4"/></svg>'
-    ).format(m=place(mark), a=place(ends[0]), b=place(ends[1]), v=place(value))
+        '<svg class="bar" viewBox="0 0 140 14" aria-hidden="true">{across}'
+        '<line x1="{a}" x2="{b}" y1="7" y2="7"/><circle cx="{v}" cy="7" r="4"/></svg>'
+    ).format(across=across, a=place(ends[0]), b=place(ends[1]), v=place(value))

@@ -25,6 +25,7 @@ p { margin: .3rem 0; }
 table { border-collapse: collapse; width: 100%; margin-top: .6rem; font-size: .94rem; }
 th { text-align: left; font-size: .8rem; color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); }
+td:first-child { min-width: 8.5rem; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.best td { background: #f2f8fc; }
 .tag { display: inline-block; min-width: 3.2rem; text-align: center; border-radius: 6px; padding: 0 .5rem;
@@ -63,11 +64,11 @@ summary { cursor: pointer; font-weight: 600; }
 {% for name in metrics %}
 <tr><td>{{ names[name] }}</td><td class="n">{{ outcome.metrics[name] | number }}</td>
 <td class="n">{{ outcome.intervals[name] | spell }}</td>
-<td>{{ bar(outcome.metrics[name], outcome.intervals[name], 0, 1, 0.5) }}</td>
+<td>{{ bar(outcome.metrics[name], outcome.intervals[name], 0, 1, chance.get(name)) }}</td>
 {% if seeds %}<td class="n">{{ seeds[name][0] | number }} &plusmn; {{ "%.4f" | format(seeds[name][1]) }}</td>{% endif %}</tr>
 {% endfor %}
 </table></div>
-<p class="soft">A pair is called related from {{ "%.3f" | format(subject.threshold) }} on, the threshold with the best F1 on
+<p class="soft">Dashed: chance. A pair is called related from {{ "%.3f" | format(subject.threshold) }} on, the threshold with the best F1 on
 validation; it was computed again from the validation pairs for this report. {% if subject.temperature != 1 %}Probabilities are calibrated
 by a temperature of {{ "%.3f" | format(subject.temperature) }}, fitted on validation; without it the calibration error (ECE) is
 {{ outcome.uncalibrated.ece | number }} and the log loss {{ outcome.uncalibrated.log_loss | number }}.{% endif %} They are those of the data's own share of related

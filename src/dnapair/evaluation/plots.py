@@ -96,19 +96,30 @@ def plot_confusion(confusion: np.ndarray, threshold: float, subject: str, path: 
         title(axes, "Confusion matrix of the test pairs", subject)
 
 
-def plot_calibration(calibration: Calibration, subject: str, path: Path) -> None:
-    """Draw observed shares of related pairs against predicted probabilities.
+def plot_calibration(calibration: Calibration, before: Calibration | None, subject: str, path: Path) -> None:
+    """Draw observed shares of related pairs against predicted probabilities: a reliability plot.
 
     Parameters
     ----------
     calibration
         Bins; a dot's area is the bin's number of pairs.
+    before
+        The bins without the temperature; None where there is none.
     subject, path
         As for :func:`plot_roc`.
     """
     predicted, observed, pairs = calibration
     with drawing(path) as (axes,):
         axes.plot([0, 1], [0, 1], color=GREYS[2], linewidth=1, linestyle=":", label="perfect")
+        if before is not None:
+            axes.plot(
+                before.predicted,
+                before.observed,
+                color=GREYS[1],
+                linewidth=1.2,
+                linestyle="--",
+                label="without temperature",
+            )
         axes.plot(predicted, observed, color=BLUE, linewidth=1.2, alpha=0.6)
         area = 260 * pairs / pairs.max() + 12
         axes.scatter(predicted, observed, area, color=BLUE, label="pairs in a bin", zorder=3, clip_on=False)

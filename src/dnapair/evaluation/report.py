@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from dnapair.evaluation import metrics, plots
-from dnapair.evaluation.baselines import Baseline
 from dnapair.files import atomic_file
 
 DECIMALS = 6
+DRAWN_BASELINES = 3
+"""Baselines beside the network's curve: the best ones."""
 
 
 def draw_curves(
@@ -19,7 +21,7 @@ def draw_curves(
     labels: np.ndarray,
     probabilities: np.ndarray,
     report: Mapping[str, float],
-    beside: Mapping[str, Baseline],
+    beside: Mapping[str, tuple[np.ndarray, Mapping[str, float]]],
     subject: str,
 ) -> None:
     """Draw ROC and precision-recall curves, the baselines' beside the network's, and write their points.
@@ -33,21 +35,21 @@ def draw_curves(
     report
         The network's ``roc_auc``, ``pr_auc`` and ``prevalence``.
     beside
-        The baselines, by name.
+        The baselines by name: scores, shape=(n,), and metrics. The best :data:`DRAWN_BASELINES` are drawn.
     subject
         Framework and encoder.
     """
-    # the majority class gives every pair one score: its curve is chance
-    ranking = {name: found for name, found in beside.items() if np.ptp(found.scores) > 0}
     for name, area, curve, axes in (
         ("roc", "roc_auc", metrics.roc_curve, ("fpr", "tpr")),
         ("pr", "pr_auc", metrics.precision_recall_curve, ("recall", "precision")),
     ):
         points = metrics.thin(curve(labels, probabilities))
         network = plots.Line(points, report[area])
+        # worst first: the last is the darkest
+        best = sorted(beside, key=lambda other: beside[other][1][area])[-DRAWN_BASELINES:]
         others = {
-            other: plots.Line(metrics.thin(curve(labels, found.scores)), found.metrics[area])
-            for other, found in ranking.items()
+            other: plots.Line(metrics.thin(curve(labels, beside[other][0])), beside[other][1][area])
+            for other in best
         }
         if name == "roc":
             plots.plot_roc(network, others, subject, folder / "roc.png")
@@ -57,7 +59,12 @@ def draw_curves(
 
 
 def draw_decisions(
-    folder: Path, labels: np.ndarray, probabilities: np.ndarray, threshold: float, subject: str
+    folder: Path,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    threshold: float,
+    temperature: float,
+    subject: str,
 ) -> None:
     """Draw confusion matrix, calibration and probabilities by class, and write what DVC draws.
 
@@ -69,6 +76,8 @@ def draw_decisions(
         Of the test pairs.
     threshold
         A pair at or above it is predicted related.
+    temperature
+        What the network's logits were divided by; where it is not 1, calibration is drawn without it too.
     subject
         Framework and encoder.
     """
@@ -79,7 +88,10 @@ def draw_decisions(
     plots.plot_confusion(confusion, threshold, subject, folder / "confusion.png")
     calibration = metrics.calibration(labels, probabilities)
     write_csv(folder / "calibration.csv", calibration._asdict())
-    plots.plot_calibration(calibration, subject, folder / "calibration.png")
+    before = (
+        metrics.calibration(labels, expit(logit(probabilities) * temperature)) if temperature != 1 else None
+    )
+    plots.plot_calibration(calibration, before, subject, folder / "calibration.png")
     plots.plot_probabilities(labels, probabilities, threshold, subject, folder / "probabilities.png")
 
 
@@ -89,7 +101,8 @@ def rounded(value: Any) -> Any:
         return {key: rounded(content) for key, content in value.items()}
     if isinstance(value, tuple):
         return [rounded(content) for content in value]
-    return round(value, DECIMALS)
+    # JSON has no word for what is no number
+    return round(value, DECIMALS) if np.isfinite(value) else None
 
 
 def write_csv(path: Path, columns: Mapping[str, np.ndarray] | pd.DataFrame) -> None:

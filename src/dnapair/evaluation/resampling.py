@@ -1,4 +1,4 @@
-"""How sure a metric is: a bootstrap over what pairs have in common, the same draws for all that is compared."""
+"""How sure a metric is: a bootstrap over what pairs have in common, the same samples for all compared."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
@@ -29,7 +29,7 @@ class Units(NamedTuple):
     ----------
     codes : np.ndarray, shape=(n, columns)
         The units of each pair, numbered from 0.
-    count : int
+    total : int
         How many there are.
     connected : bool
         True where a unit is a set of pairs that share groups directly or through others, so that the sets
@@ -37,7 +37,7 @@ class Units(NamedTuple):
     """
 
     codes: np.ndarray
-    count: int
+    total: int
     connected: bool
 
 
@@ -75,8 +75,8 @@ def find_units(groups: np.ndarray) -> Units:
     """
     numbers, flat = np.unique(groups, return_inverse=True)
     codes = flat.reshape(groups.shape)
-    first = np.repeat(codes[:, 0], codes.shape[1])
-    edges = coo_array((np.ones(first.size, bool), (first, codes.ravel())), shape=(numbers.size,) * 2)
+    first = np.repeat(codes[:, 0], groups.shape[1])
+    edges = coo_array((np.ones(first.size, bool), (first, codes.ravel())), shape=(numbers.size, numbers.size))
     count, component = connected_components(edges, directed=False)
     sets = component[codes[:, :1]]
     if np.bincount(sets[:, 0]).max() <= LARGEST_SET * len(sets):
@@ -153,13 +153,13 @@ def _samples(labels: np.ndarray, units: Units, draws: int, seed: int) -> Iterato
     codes = np.sort(units.codes, axis=1)
     # a unit that a pair has twice was drawn once for it
     repeated = np.diff(codes, axis=1, prepend=-1) == 0
-    even = np.full(units.count, 1 / units.count)
+    even = np.full(units.total, 1 / units.total)
     positive = labels.astype(np.float64)
     with tqdm(total=draws, desc="bootstrap", unit="draw", dynamic_ncols=True, disable=None) as bar:
         left = draws
         while left:
-            block = min(left, max(1, BLOCK_VALUES // max(len(codes), units.count)))
-            drawn = rng.multinomial(units.count, even, size=block).astype(np.float64)
+            block = min(left, max(1, BLOCK_VALUES // max(len(codes), units.total)))
+            drawn = rng.multinomial(units.total, even, size=block).astype(np.float64)
             weights = drawn[:, codes[:, 0]]
             for column in range(1, codes.shape[1]):
                 weights *= np.where(repeated[:, column], 1.0, drawn[:, codes[:, column]])

@@ -82,7 +82,9 @@ def slices_of_seen(rows: np.ndarray, in_train: np.ndarray) -> list[Slice]:
     """
     seen = in_train[rows].sum(axis=1)
     return [
-        Slice("sequences", words, seen == number) for number, words in enumerate(SEEN) if (seen == number).any()
+        Slice("sequences", words, seen == number)
+        for number, words in enumerate(SEEN)
+        if (seen == number).any()
     ]
 
 

@@ -59,20 +59,20 @@ def judge(outcome: Outcome, pairs: int, related: int, findings: list[Mapping[str
         Better means a greater PR-AUC on the same test pairs.
     """
     level = _level(outcome)
-    best = outcome.best_baseline
+    best, others = outcome.best_baseline, len(outcome.baselines)
     headline = {
         "chance": "The network is not better than chance.",
         "behind": f"The network is better than chance, but not than its best baseline, {best}.",
-        "ahead": f"The network is ahead of all {len(outcome.baselines)} baselines, but not certainly of {best}.",
-        "certain": f"The network is better than all {len(outcome.baselines)} baselines, with 95 % certainty.",
+        "ahead": f"The network is ahead of all {others} baselines, but not certainly of {best}.",
+        "certain": f"The network is better than all {others} baselines, with 95 % certainty.",
     }[level]
     areas = " and ".join(
         f"{NAMES[name]} {outcome.metrics[name]:.3f} ({spell(outcome.intervals[name])})"
         for name in ("roc_auc", "pr_auc")
     )
     details = [
-        f"{areas} on {pairs:,} test pairs, {related / pairs:.1%} of them related. Chance is a ROC-AUC of 0.5 and "
-        f"a PR-AUC of {related / pairs:.3f}.",
+        f"{areas} on {pairs:,} test pairs, {related / pairs:.1%} of them related. Chance is a ROC-AUC of 0.5 "
+        f"and a PR-AUC of {related / pairs:.3f}.",
         _gain(best, outcome.baselines[best]),
         _certain_over(outcome),
         _audit(findings),

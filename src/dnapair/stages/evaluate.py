@@ -1,125 +1,375 @@
-"""Stage `evaluate`: a trained network on the test pairs, once: metrics, intervals, baselines, plots."""
+"""Stage `evaluate`: a network on the test pairs: how good, how sure, better than what, and where it fails."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+import pyarrow.parquet as pq
 
 from dnapair import tracking
+from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics, plots
-from dnapair.evaluation.baselines import Baseline, baselines
+from dnapair.evaluation.outcome import Outcome, Prediction, measure
+from dnapair.evaluation.page import Subject, render_page, spread, write_card
 from dnapair.evaluation.projection import project
 from dnapair.evaluation.report import draw_curves, draw_decisions, rounded, write_csv
+from dnapair.evaluation.resampling import Units, find_units
+from dnapair.evaluation.slices import (
+    Slice,
+    slices_of_column,
+    slices_of_number,
+    slices_of_seen,
+    slicing_columns,
+)
+from dnapair.evaluation.verdict import Verdict, judge
 from dnapair.features import interaction
 from dnapair.figures import describe_encoder
-from dnapair.files import atomic_folder, write_json
-from dnapair.matrix import Matrix, MatrixFile
+from dnapair.files import atomic_file, atomic_folder, sha256, write_json
+from dnapair.groups import group_columns, read_groups
+from dnapair.matrix import MatrixFile
 from dnapair.networks.spec import NetworkSpec
-from dnapair.networks.weights import load_weights
 from dnapair.numbers import read_numbers
 from dnapair.params import Evaluate, flatten, load_params
 from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
-from dnapair.training.learner import LearnerSettings
-from dnapair.training.learners import make_learner
-from dnapair.training.loop import Pairs, predict, read_pairs
 
 TITLES = {"torch": "PyTorch", "tensorflow": "TensorFlow"}
+ROUNDING = 1e-4
+"""How far a threshold may be from the one computed again: scores differ a little between machines."""
+OWN_COLUMNS = ("row1", "row2", "label", "split")
+_BLOCK = 8192
+
+
+class Scored(NamedTuple):
+    """A framework's network on the test pairs: the prediction, its repeats, and how it was trained."""
+
+    prediction: Prediction
+    repeats: list[np.ndarray]
+    training: dict[str, Any]
 
 
 def run(framework: str) -> None:
-    """Score the test pairs with artifacts/models/FRAMEWORK, and write reports/FRAMEWORK."""
+    """Measure artifacts/scores/FRAMEWORK against everything else, and write reports/FRAMEWORK."""
     params = load_params()
     settings = params.evaluate
+    shown = {
+        "data": params.data,
+        "split": params.split,
+        "encoder": params.encoder,
+        "embed": params.embed,
+        "scale": params.scale,
+        "checks": params.checks,
+        "audit": params.audit,
+        "network": params.network,
+        "train": params.train,
+        "tune": params.tune,
+        "evaluate": settings,
+    }
+    other = next(name for name in TITLES if name != framework)
     stage = f"evaluate@{framework}"
     with tracking.stage_run(stage, flatten(settings, "evaluate"), paths.IDENTITIES) as run:
-        model = paths.model_folder(framework)
-        training = read_json(model / "training.json")
-        spec = NetworkSpec.from_json(read_json(model / "network.json"))
-        matrix = MatrixFile(paths.SCALED)
-        splits = {name: read_pairs(paths.split_file(name)) for name in ("train", "val", "test")}
-        test, threshold = splits["test"], float(training["threshold"])
-        labels = test.labels.astype(np.int64)
-        (rows,) = read_numbers(paths.split_file("test"), ["row"])
-        probabilities = score(framework, spec, model / "weights.safetensors", matrix, test)
-        measured = metrics.evaluate(labels, probabilities, threshold)
-        ends = metrics.intervals(labels, probabilities, threshold, settings.bootstrap, settings.seed)
-        beside = baselines(matrix, SequenceFile(paths.SEQUENCES).take, splits, settings.seed)
-        report = measured | {
-            "threshold": threshold,
-            "n": test.labels.size,
-            "prevalence": float(test.labels.mean()),
-        }
+        row, seq1, seq2, label = read_numbers(paths.split_file("test"), ["row", "seq1", "seq2", "label"])
+        labels = label.astype(np.int64)
+        network, twin = read_scores(framework), read_scores(other)
+        columns = group_columns(settings.groups, params.split.groups, pair_columns())
+        units = find_units(read_groups(paths.PAIRS, columns)[row])
+        temperature = float(network.training["temperature"])
+        outcome = measure(
+            labels,
+            network.prediction,
+            temperature,
+            twin.prediction,
+            network.repeats,
+            read_baselines(),
+            find_slices(settings, row, np.stack([seq1, seq2], axis=1)),
+            units,
+            settings.bootstrap,
+            settings.seed,
+        )
+        findings = read_json(paths.AUDIT_REPORT)["findings"]
+        verdict = judge(outcome, labels.size, int(labels.sum()), findings)
+        scaling = read_json(paths.SCALING_REPORT)
+        title = f"{TITLES[framework]}, {describe_encoder(scaling['encoder'], scaling['trained'])}"
+        subject = Subject(
+            title,
+            TITLES[framework],
+            TITLES[other],
+            labels.size,
+            int(labels.sum()),
+            network.prediction.threshold,
+            temperature,
+            describe_units(units, columns),
+            settings.bootstrap,
+            read_json(paths.DATASET_REPORT),
+            findings,
+            read_json(paths.TOKENS_REPORT),
+            read_json(paths.FOLDS_REPORT),
+            {name: section.model_dump(mode="json") for name, section in shown.items()},
+            hashes(framework, scaling),
+        )
         with atomic_folder(paths.report_folder(framework)) as folder:
-            write_json(folder / "metrics.json", rounded(report))
-            write_json(folder / "intervals.json", rounded(ends))
-            write_json(
-                folder / "baselines.json", rounded({name: found.metrics for name, found in beside.items()})
-            )
-            write_csv(
-                folder / "predictions.csv",
-                {"row": rows, "label": labels, "probability": probabilities},
-            )
-            history = pd.read_csv(model / "history.csv")
-            write_csv(folder / "history.csv", history)
-            scaling = read_json(paths.SCALING_REPORT)
-            subject = f"{TITLES[framework]}, {describe_encoder(scaling['encoder'], scaling['trained'])}"
-            draw_curves(folder, labels, probabilities, report, beside, subject)
-            draw_decisions(folder, labels, probabilities, threshold, subject)
-            epochs = {str(name): history[name].to_numpy() for name in history}
-            plots.plot_history(epochs, int(training["best_epoch"]), subject, folder / "history.png")
-            draw_map(folder / "map.png", matrix, test, spec, settings, subject)
-        log(run, framework, report, ends, beside)
+            write_numbers(folder, subject, outcome, verdict)
+            predictions = {"row": row, "label": labels, "probability": network.prediction.scores}
+            drawn = {f"unit{place}": codes for place, codes in enumerate(units.codes.T, start=1)}
+            write_csv(folder / "predictions.csv", predictions | drawn)
+            draw(folder, framework, subject, outcome, labels, network, settings)
+            write_text(folder / "report.html", render_page(subject, outcome, verdict, folder))
+            write_text(folder / "card.md", write_card(subject, outcome, verdict))
+        log(run, framework, subject, outcome, verdict)
+        print(f"evaluate {framework}: {verdict.headline} {paths.report_folder(framework) / 'report.html'}")
 
 
-def score(framework: str, spec: NetworkSpec, weights: Path, matrix: Matrix, pairs: Pairs) -> np.ndarray:
-    """Return the network's probability for each pair, shape=(n,), float64."""
-    # no step is taken, so how steps would be taken does not matter
-    learner = make_learner(framework, spec, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))
-    learner.set_weights(load_weights(weights, spec))
-    logits = predict(learner, matrix, pairs.rows1, pairs.rows2)
-    probabilities: np.ndarray = expit(logits.astype(np.float64))
-    return probabilities
+def read_scores(framework: str) -> Scored:
+    """Read a network's scores of the test pairs, and prove its threshold on the validation pairs.
+
+    Raises
+    ------
+    DnapairError
+        If the threshold is not the one that the validation pairs give.
+    """
+    training = read_json(paths.model_folder(framework) / "training.json")
+    threshold = float(training["threshold"])
+    val = pd.read_parquet(paths.score_folder(framework) / "val.parquet")
+    (labels,) = read_numbers(paths.split_file("val"), ["label"])
+    expected = metrics.best_threshold(labels, val["probability"].to_numpy())
+    if abs(threshold - expected) > ROUNDING:
+        raise DnapairError(
+            f"The threshold of the {framework} network, {threshold:.4f}, is not the one that the validation "
+            f"pairs give ({expected:.4f}): it was chosen on other pairs, test pairs perhaps, so its accuracy "
+            "and F1 on test would be worth nothing. Train it again: dvc repro -f train"
+        )
+    test = pd.read_parquet(paths.score_folder(framework) / "test.parquet")
+    repeats = [test[name].to_numpy() for name in test if str(name).startswith("seed_")]
+    about = f"The same specification, data, hyperparameters and seed in {TITLES[framework]}."
+    return Scored(Prediction(test["probability"].to_numpy(), threshold, about), repeats, training)
 
 
-def draw_map(
-    path: Path, matrix: Matrix, test: Pairs, spec: NetworkSpec, settings: Evaluate, subject: str
+def read_baselines() -> dict[str, Prediction]:
+    """Read what the stage `baselines` says of the test pairs."""
+    about = read_json(paths.BASELINES / "baselines.json")
+    scores = pd.read_parquet(paths.BASELINES / "test.parquet")
+    return {
+        name: Prediction(scores[name].to_numpy(np.float64), float(one["threshold"]), one["about"])
+        for name, one in about.items()
+    }
+
+
+def pair_columns() -> list[str]:
+    """Return the names of the pair table's columns besides dnapair's own."""
+    return [name for name in pq.read_schema(paths.PAIRS).names if name not in OWN_COLUMNS]
+
+
+def find_slices(settings: Evaluate, row: np.ndarray, sequences: np.ndarray) -> list[Slice]:
+    """Cut the test pairs by columns, by length and GC content, and by what was seen in training."""
+    there = pair_columns()
+    missing = [name for name in settings.slices or [] if name not in there]
+    if missing:
+        raise DnapairError(
+            f"evaluate.slices names {', '.join(map(repr, missing))}, but the pairs have the columns "
+            f"{', '.join(there) or 'of label and sequences only'}. Name some of these, or set it to null."
+        )
+    table = pq.read_table(paths.PAIRS, columns=there).take(row).to_pandas() if there else pd.DataFrame()
+    slices = [
+        part
+        for name in slicing_columns(settings.slices, table)
+        for part in slices_of_column(name, table[name].to_numpy())
+    ]
+    train = read_numbers(paths.split_file("train"), ["seq1", "seq2"])
+    in_train = np.zeros(pq.read_metadata(paths.SEQUENCES).num_rows, bool)
+    for used in train:
+        in_train[used] = True
+    length, gc = describe_sequences(sequences)
+    return [
+        *slices,
+        *slices_of_seen(sequences, in_train),
+        *slices_of_number("shorter sequence (bases)", length.min(axis=1)),
+        *slices_of_number("GC content, mean (%)", 100 * gc.mean(axis=1), 1),
+        *slices_of_number("GC content, difference (%)", 100 * np.abs(gc[:, 0] - gc[:, 1]), 1),
+    ]
+
+
+def describe_sequences(sequences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return length in bases and GC share of sequences given by row, both of the shape of the rows."""
+    rows, places = np.unique(sequences, return_inverse=True)
+    file = SequenceFile(paths.SEQUENCES)
+    length, gc = np.empty(rows.size, np.int64), np.empty(rows.size)
+    for start in range(0, rows.size, _BLOCK):
+        for place, text in enumerate(file.take(rows[start : start + _BLOCK]), start=start):
+            length[place] = len(text)
+            gc[place] = (text.count("G") + text.count("C")) / len(text)
+    return length[places].reshape(sequences.shape), gc[places].reshape(sequences.shape)
+
+
+def describe_units(units: Units, columns: list[str]) -> str:
+    """Say in words what the bootstrap drew."""
+    names = " and ".join(columns)
+    if units.connected:
+        return f"{units.total:,} sets of pairs that share nothing ({names}) were drawn for one"
+    return f"the {units.total:,} values of {names} were drawn for one, not the pairs"
+
+
+def hashes(framework: str, scaling: Mapping[str, Any]) -> dict[str, str]:
+    """Name the files that the numbers depend on by their SHA-256."""
+    dataset = read_json(paths.DATASET_REPORT)["files"]
+    model = paths.model_folder(framework)
+    return {
+        **{f"dataset: {name}": digest for name, digest in dataset.items()},
+        "scaled embeddings": scaling["files"]["embeddings.npy"],
+        "scaler": scaling["files"]["scaler.safetensors"],
+        "weights": sha256(model / "weights.safetensors"),
+        "network": sha256(model / "network.json"),
+    }
+
+
+def write_numbers(folder: Path, subject: Subject, outcome: Outcome, verdict: Verdict) -> None:
+    """Write every number of the report as JSON, and the slices as a table."""
+    report = outcome.metrics | {
+        "threshold": subject.threshold,
+        "n": subject.pairs,
+        "prevalence": subject.related / subject.pairs,
+    }
+    write_json(folder / "metrics.json", rounded(report))
+    write_json(folder / "intervals.json", rounded(outcome.intervals))
+    rivals = outcome.baselines | {f"the network in {subject.other}": outcome.other}
+    write_json(
+        folder / "comparison.json",
+        rounded(
+            {
+                name: {
+                    "metrics": rival.metrics,
+                    "intervals": rival.intervals,
+                    "gains": {metric: gain._asdict() for metric, gain in rival.gains.items()},
+                }
+                for name, rival in rivals.items()
+            }
+        ),
+    )
+    write_json(
+        folder / "verdict.json",
+        verdict._asdict()
+        | {"best_baseline": outcome.best_baseline, "units": subject.units}
+        | rounded({"uncalibrated": outcome.uncalibrated, "seeds": spread(outcome.seeds)}),
+    )
+    write_csv(
+        folder / "slices.csv",
+        pd.DataFrame(
+            [
+                {"by": part.by, "value": part.value, "pairs": part.pairs, "related": part.related}
+                | {
+                    key: value
+                    for name in part.metrics
+                    for key, value in zip(
+                        (name, f"{name}_low", f"{name}_high"),
+                        (part.metrics[name], *part.intervals[name]),
+                        strict=True,
+                    )
+                }
+                for part in outcome.slices
+            ]
+        ),
+    )
+
+
+def draw(
+    folder: Path,
+    framework: str,
+    subject: Subject,
+    outcome: Outcome,
+    labels: np.ndarray,
+    network: Scored,
+    settings: Evaluate,
 ) -> None:
+    """Draw every figure, and write the points of each for DVC."""
+    scores, threshold, _ = network.prediction
+    draw_curves(
+        folder,
+        labels,
+        scores,
+        outcome.metrics | {"prevalence": subject.related / subject.pairs},
+        {name: (read_baselines()[name].scores, rival.metrics) for name, rival in outcome.baselines.items()},
+        subject.title,
+    )
+    draw_decisions(folder, labels, scores, threshold, subject.temperature, subject.title)
+    model = paths.model_folder(framework)
+    history = pd.read_csv(model / "history.csv")
+    write_csv(folder / "history.csv", history)
+    epochs = {str(name): history[name].to_numpy() for name in history}
+    best = int(network.training["best_epoch"])
+    plots.plot_history(epochs, best, subject.title, folder / "history.png")
+    draw_map(folder / "map.png", framework, labels, settings, subject.title)
+
+
+def draw_map(path: Path, framework: str, labels: np.ndarray, settings: Evaluate, title: str) -> None:
     """Draw sampled test pairs on a plane, by the features that the network sees."""
+    spec = NetworkSpec.from_json(read_json(paths.model_folder(framework) / "network.json"))
+    matrix = MatrixFile(paths.SCALED)
+    rows = read_numbers(paths.split_file("test"), ["seq1", "seq2"])
     rng = np.random.default_rng(settings.seed)
-    chosen = np.sort(rng.permutation(test.labels.size)[: settings.map_pairs])
-    first, second = (matrix[rows[chosen]].astype(np.float32) for rows in (test.rows1, test.rows2))
+    chosen = np.sort(rng.permutation(labels.size)[: settings.map_pairs])
+    first, second = (matrix[row[chosen]].astype(np.float32) for row in rows)
     seen = interaction(first, second, spec.symmetric)
     places = project(np.concatenate(seen, axis=1), settings.seed)
-    plots.plot_map(places, test.labels[chosen], subject, path)
+    plots.plot_map(places, labels[chosen], title, path)
 
 
-def log(
-    run: tracking.StageRun,
-    framework: str,
-    report: Mapping[str, float],
-    ends: Mapping[str, tuple[float, float]],
-    beside: Mapping[str, Baseline],
-) -> None:
-    """Log all numbers and files."""
-    bounds = {
-        f"{name}_{end}": value
-        for name, both in ends.items()
-        for end, value in zip(("low", "high"), both, strict=True)
+def log(run: tracking.StageRun, framework: str, subject: Subject, outcome: Outcome, verdict: Verdict) -> None:
+    """Log all numbers and files, under names that runs are compared by."""
+    logged: dict[str, float] = {
+        **outcome.metrics,
+        "threshold": subject.threshold,
+        "n": subject.pairs,
+        "prevalence": subject.related / subject.pairs,
+        **_ends("", outcome.intervals),
+        **{f"uncalibrated.{name}": value for name, value in outcome.uncalibrated.items()},
+        **{f"seeds.{name}.sd": sd for name, (_, sd) in spread(outcome.seeds).items()},
     }
-    others = {
-        f"baseline.{other.replace(' ', '_')}.{name}": value
-        for other, found in beside.items()
-        for name, value in found.metrics.items()
-    }
-    run.log_metrics({**report, **bounds, **others})
-    run.log_parent_metrics({f"{framework}.{name}": report[name] for name in metrics.METRICS})
+    rivals = {f"baseline.{name}": rival for name, rival in outcome.baselines.items()}
+    for name, rival in (rivals | {"other_framework": outcome.other}).items():
+        prefix = name.replace(" ", "_")
+        logged |= {f"{prefix}.{metric}": value for metric, value in rival.metrics.items()}
+        for metric, gain in rival.gains.items():
+            ends = zip(("", "_low", "_high"), (gain.estimate, gain.low, gain.high), strict=True)
+            logged |= {f"{prefix}.gain.{metric}{end}": value for end, value in ends}
+    for part in outcome.slices:
+        prefix = tracking.metric_name(f"slice.{part.by}.{part.value}")
+        logged |= {f"{prefix}.{metric}": value for metric, value in part.metrics.items()}
+        logged |= _ends(f"{prefix}.", part.intervals)
+    run.log_metrics({name: value for name, value in logged.items() if np.isfinite(value)})
+    tested = "".join(sha256(path) for path in (paths.PAIRS, paths.SEQUENCES, paths.split_file("test")))
+    run.set_tags(
+        {
+            tracking.TESTED_TAG: hashlib.sha256(tested.encode()).hexdigest(),
+            "dnapair.verdict": verdict.headline,
+            "mlflow.note.content": (paths.report_folder(framework) / "card.md").read_text(encoding="utf-8"),
+        }
+    )
+    best = outcome.baselines[outcome.best_baseline].gains
+    run.log_parent_metrics(
+        {
+            **{f"{framework}.{name}": outcome.metrics[name] for name in metrics.METRICS},
+            f"{framework}.gain_over_best_baseline.pr_auc": best["pr_auc"].estimate,
+        }
+    )
     for path in sorted(paths.report_folder(framework).iterdir()):
         run.log_file(path, "plots" if path.suffix == ".png" else "reports")
+
+
+def _ends(prefix: str, intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    return {
+        f"{prefix}{name}_{end}": value
+        for name, both in intervals.items()
+        for end, value in zip(("low", "high"), both, strict=True)
+    }
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:

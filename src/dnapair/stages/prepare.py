@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -12,15 +13,45 @@ from numpy.typing import NDArray
 from dnapair import tracking
 from dnapair.columns import ColumnNames
 from dnapair.files import atomic_folder, sha256, write_json
+from dnapair.groups import SEQUENCE_ROWS
 from dnapair.memory import return_freed_arrays
 from dnapair.pairs import Dataset, Reading, read_dataset
 from dnapair.params import Data, Split, flatten, load_params
 from dnapair.rawfiles import find_files
 from dnapair.sequence_file import write_sequences
-from dnapair.splits import SPLITS, Predefined, grouped_split, predefined_split, random_split, sharing
+from dnapair.splits import (
+    SPLITS,
+    Separated,
+    grouped_split,
+    predefined_split,
+    random_split,
+    separated_split,
+    sharing,
+)
 from dnapair.stages import paths
 
 GROUP_ROWS = 65536
+
+
+class Division(NamedTuple):
+    """Pairs and their splits.
+
+    Attributes
+    ----------
+    dataset
+        The pairs that are in a split.
+    split : np.ndarray, shape=(n,)
+        ``train``, ``val`` or ``test``.
+    drawn
+        Pairs that are in val because they were drawn from train.
+    dropped
+        Pairs that are in no split, by the reason and the label.
+    """
+
+    dataset: Dataset
+    split: NDArray[np.object_]
+    drawn: int = 0
+    dropped: Mapping[str, Mapping[str, int]] | None = None
 
 
 def run() -> None:
@@ -31,21 +62,22 @@ def run() -> None:
     with tracking.stage_run("prepare", settings, paths.IDENTITIES) as run:
         # beside the output: a system's temporary files may lie in memory
         paths.DATASET.parent.mkdir(exist_ok=True)
-        dataset = read(params.data, paths.DATASET.parent)
-        division = divide(dataset, params.split)
+        division = divide(read(params.data, paths.DATASET.parent), params.split)
+        dataset = division.dataset
         write(dataset, division.split, params.split.column if params.split.method == "predefined" else None)
         report = {
             **dataset.counts,
             "splits": count_splits(dataset, division.split),
             "validation_drawn_from_train": division.drawn,
+            **({"dropped_across_splits": division.dropped} if division.dropped else {}),
             "sharing_with_train": {
                 name: shared._asdict() for name, shared in sharing(dataset.rows, division.split).items()
             },
             "files": {path.name: sha256(path) for path in (paths.PAIRS, paths.SEQUENCES)},
         }
         write_json(paths.DATASET_REPORT, report)
-        logged = ("pairs", "sequences", "splits", "sharing_with_train")
-        run.log_metrics(numbers({key: report[key] for key in logged}))
+        logged = ("pairs", "sequences", "splits", "sharing_with_train", "dropped_across_splits")
+        run.log_metrics(numbers({key: report[key] for key in logged if key in report}))
         run.log_file(paths.DATASET_REPORT)
 
 
@@ -57,21 +89,52 @@ def read(data: Data, scratch: Path) -> Dataset:
     return read_dataset(files, reading, scratch)
 
 
-def divide(dataset: Dataset, split: Split) -> Predefined:
+def divide(dataset: Dataset, split: Split) -> Division:
     """Split the pairs as the settings say."""
     labels = dataset.pairs["label"].to_numpy()
     if split.method == "random":
-        return Predefined(random_split(labels, split.validation, split.test, split.seed), 0)
+        return Division(dataset, random_split(labels, split.validation, split.test, split.seed))
     if split.method == "grouped":
-        groups = dataset.extra_columns(split.groups, "split.groups", "Name others, or none: [].")
-        shares = (split.validation, split.test)
-        return Predefined(grouped_split(dataset.rows, groups, labels, *shares, split.seed, dataset.places), 0)
+        groups = read_groups(dataset, split.groups)
+        asked = (dataset.rows, groups, labels, split.validation, split.test, split.seed, dataset.places)
+        if split.cross_pairs == "drop":
+            return leave_out(dataset, separated_split(*asked))
+        return Division(dataset, grouped_split(*asked))
     if split.column is None:
         names = dataset.sources.stems(dataset.pairs.index)
     else:
         remedy = "Name another; or null, if the tables are called train, val and test; or set split.method."
         names = dataset.extra_columns([split.column], "split.column", remedy)[split.column]
-    return predefined_split(names, labels, split.validation, split.seed, dataset.places)
+    named = predefined_split(names, labels, split.validation, split.seed, dataset.places)
+    return Division(dataset, named.split, named.drawn)
+
+
+def read_groups(dataset: Dataset, columns: list[str]) -> pd.DataFrame:
+    """Return the groups of each pair: names, or the numbers of its sequences."""
+    named = [name for name in columns if name not in SEQUENCE_ROWS]
+    groups = dataset.extra_columns(named, "split.groups", "Name others, seq1 or seq2, or none: [].")
+    for name in columns:
+        if name in SEQUENCE_ROWS:
+            groups[name] = dataset.pairs[SEQUENCE_ROWS[name]]
+    return groups
+
+
+def leave_out(dataset: Dataset, separated: Separated) -> Division:
+    """Leave out the pairs in no split, count them, and say so."""
+    kept = pd.notna(separated.split)
+    left = dataset.select(kept)
+    total = len(kept) - len(left.pairs)
+    left.counts["pairs"]["dropped_across_splits"] = total
+    dropped = {
+        reason: {"related": int(counts[1]), "unrelated": int(counts[0])}
+        for reason, counts in (("groups", separated.groups), ("sequences", separated.sequences))
+    }
+    reasons = [
+        f"{counts['related']} related and {counts['unrelated']} unrelated by their {reason}"
+        for reason, counts in dropped.items()
+    ]
+    print(f"{total} of {len(kept)} pairs lie across the splits and are left out: {'; '.join(reasons)}.")
+    return Division(left, separated.split[kept], dropped=dropped)
 
 
 def write(dataset: Dataset, split: NDArray[np.object_], column: str | None) -> None:

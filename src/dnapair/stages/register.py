@@ -1,4 +1,4 @@
-"""Stage `register`: the better network becomes a served model, and champion if it beats the present one."""
+"""Stage `register`: the better network becomes a served model, and champion if the gate lets it through."""
 
 import json
 import tempfile
@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from sklearn.metrics import average_precision_score
 
 from dnapair import registry, tracking
 from dnapair.errors import DnapairError
+from dnapair.evaluation.gate import decide
+from dnapair.evaluation.metrics import WeightedMetrics
+from dnapair.evaluation.resampling import Difference, difference, find_units, resample
+from dnapair.evaluation.verdict import spell_gain
 from dnapair.files import sha256, write_json
-from dnapair.params import flatten, load_params
+from dnapair.groups import group_columns, read_groups
+from dnapair.numbers import read_numbers
+from dnapair.params import Params, flatten, load_params
 from dnapair.scoring import PairScorer, Settings, write_bundle
 from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
@@ -50,7 +55,6 @@ def run() -> None:
         bundle = Path(temporary)
         identity = write_bundle(bundle, encoder, paths.SCALER, paths.model_folder(winner), settings)
         difference = _check(PairScorer(bundle), winner)
-        metrics = _read(paths.report_folder(winner) / "metrics.json")
         registration = {
             "framework": winner,
             "val_pr_auc": scores,
@@ -72,47 +76,80 @@ def run() -> None:
             identity,
             _pairs("val", 0, 2)[["seq1", "seq2"]],
             tags,
-            _describe(registration, metrics),
+            (paths.report_folder(winner) / "card.md").read_text(encoding="utf-8"),
         )
-        _gate(registered, known, params.registration.alias, scores[winner])
+        _gate(registered, known, winner, params, run)
         run.log_metrics({"val_pr_auc": scores[winner], "largest_difference_to_pipeline": difference})
         run.log_file(paths.REGISTRATION)
+        run.log_file(paths.report_folder(winner) / "report.html", "reports")
 
 
-def _gate(registered: registry.Registered, known: Any, alias: str, score: float) -> None:
-    if known is None:
-        reason = f"the first {alias}"
-    elif str(known.version) == registered.version:
-        print(f"register: {registered.uri} is {alias} already")
+def _gate(
+    registered: registry.Registered, known: Any, framework: str, params: Params, run: tracking.StageRun
+) -> None:
+    """Move the alias if the gate lets the new version through; write the reason on the version."""
+    settings = params.registration
+    if known is not None and str(known.version) == registered.version:
+        print(f"register: {registered.uri} is {settings.alias} already")
         return
+    findings = _read(paths.AUDIT_REPORT)["findings"]
+    folder = paths.report_folder(framework)
+    best = str(_read(folder / "verdict.json")["best_baseline"])
+    gain = Difference(**_read(folder / "comparison.json")[best]["gains"]["pr_auc"])
+    champion = None if known is None else _against_champion(known, framework, params, run)
+    decision = decide(
+        [finding["words"] for finding in findings if finding["level"] == "fail"],
+        best,
+        gain,
+        settings.baseline,
+        champion,
+        settings.margin,
+    )
+    if decision.promoted:
+        registry.promote(registered, settings.alias, decision.reason)
+        print(f"register: {registered.uri} is {settings.alias}: {decision.reason}")
     else:
-        former = _champion_score(known)
-        if score <= former:
-            print(
-                f"register: {registered.uri} does not become {alias}: "
-                f"validation PR-AUC {score:.4f}, version {known.version} has {former:.4f} on the same data"
-            )
-            return
-        reason = (
-            f"validation PR-AUC {score:.4f} against {former:.4f} of version {known.version} on the same data"
-        )
-    registry.promote(registered, alias, reason)
-    print(f"register: {registered.uri} is {alias}: {reason}")
+        registry.refuse(registered, settings.alias, decision.reason)
+        print(f"register: {registered.uri} does not become {settings.alias}: {decision.reason}")
 
 
-def _champion_score(known: Any) -> float:
-    """Return the champion's PR-AUC on the present validation pairs."""
-    if known.tags.get(_DATA_TAG) == sha256(paths.PAIRS):
-        return float(known.tags[_SCORE_TAG])
-    count = pq.read_metadata(paths.split_file("val")).num_rows
-    print(f"register: the champion was trained on other data, it now scores {count} validation pairs")
+def _against_champion(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Difference:
+    """Compare with the champion on the validation pairs, which decide; log the same on the test pairs."""
     scorer = registry.load_scorer(f"models:/{known.name}/{known.version}")
-    labels, probabilities = [], []
+    columns = group_columns(params.evaluate.groups, params.split.groups, pq.read_schema(paths.PAIRS).names)
+    groups = read_groups(paths.PAIRS, columns)
+    found = {}
+    for split in ("val", "test"):
+        row, label = read_numbers(paths.split_file(split), ["row", "label"])
+        print(
+            f"register: version {known.version}, the {params.registration.alias}, scores {label.size} pairs"
+        )
+        scores = pd.read_parquet(paths.score_folder(framework) / f"{split}.parquet")["probability"].to_numpy()
+        # the threshold decides nothing that is compared here
+        both = [WeightedMetrics(label, one, 0.5) for one in (scores, _scores(scorer, split, label.size))]
+        drawn = resample(
+            label,
+            find_units(groups[row]),
+            dict(zip(("new", "champion"), both, strict=True)),
+            params.evaluate.bootstrap,
+            params.evaluate.seed,
+        )
+        new, champion = (float(one.measure(np.ones((1, label.size)))["pr_auc"][0]) for one in both)
+        found[split] = difference(new - champion, drawn["new"]["pr_auc"], drawn["champion"]["pr_auc"])
+        run.log_metrics(
+            {f"against_champion.{split}.pr_auc.{name}": end for name, end in found[split]._asdict().items()}
+        )
+    print(f"register: test PR-AUC {spell_gain(found['test'])} against the champion (it decides nothing)")
+    return found["val"]
+
+
+def _scores(scorer: PairScorer, split: str, count: int) -> np.ndarray:
+    """Let the champion score the raw DNA of a split, shape=(count,)."""
+    scores = []
     for start in range(0, count, _SCORED_PAIRS):
-        pairs = _pairs("val", start, start + _SCORED_PAIRS)
-        labels.append(pairs["label"])
-        probabilities.append(scorer.score(pairs["seq1"].tolist(), pairs["seq2"].tolist()).probability)
-    return float(average_precision_score(np.concatenate(labels), np.concatenate(probabilities)))
+        pairs = _pairs(split, start, start + _SCORED_PAIRS)
+        scores.append(scorer.score(pairs["seq1"].tolist(), pairs["seq2"].tolist()).probability)
+    return np.concatenate(scores).astype(np.float64)
 
 
 def _check(scorer: PairScorer, framework: str) -> float:
@@ -140,14 +177,6 @@ def _pairs(split: str, start: int, stop: int) -> pd.DataFrame:
             "seq2": sequences.take(rows["seq2"].to_numpy()),
             "label": rows["label"].to_numpy(),
         }
-    )
-
-
-def _describe(registration: dict[str, Any], metrics: dict[str, Any]) -> str:
-    test = ", ".join(f"{key} {metrics[key]:.3f}" for key in ("roc_auc", "pr_auc", "accuracy", "f1"))
-    return (
-        f"Residual network ({registration['framework']}) on embeddings by {registration['encoder']}.\n\n"
-        f"Test: {test}. Takes raw DNA in `seq1` and `seq2`, gives `probability` and `label`."
     )
 
 
