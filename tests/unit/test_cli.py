@@ -46,7 +46,7 @@ def test_help_names_every_verb(tmp_path: Path):
     done = dnapair("--help", cwd=tmp_path)
     assert done.returncode == 0
     verbs = [command.callback.__name__ for command in cli.app.registered_commands]
-    assert len(verbs) == 14
+    assert len(verbs) == 18
     assert [verb for verb in verbs if f" {verb.replace('_', '-')} " not in done.stdout] == []
 
 
@@ -62,6 +62,13 @@ def test_stage_before_its_time_says_what_to_run_first(tmp_path: Path):
     done = dnapair("export", cwd=tmp_path)
     assert done.returncode == 1
     assert "dvc repro scale" in done.stderr
+
+
+@pytest.mark.parametrize("given", [[], ["--seq1", "ACGT"], ["pairs.csv", "--seq1", "ACGT", "--seq2", "ACGT"]])
+def test_explain_takes_a_table_or_two_sequences(given: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["dnapair", "explain", *given])
+    with pytest.raises(SystemExit, match="either a table, or both --seq1 and --seq2"):
+        cli.main()
 
 
 def test_wrong_framework_is_refused(tmp_path: Path):
