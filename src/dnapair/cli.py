@@ -179,6 +179,33 @@ def compare(
 
 
 @app.command(rich_help_panel=TOOLS)
+def explain(
+    file: Annotated[
+        Path | None, typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .gz too.")
+    ] = None,
+    pair: Annotated[int, typer.Option(min=1, help="Which pair of the table, from 1.")] = 1,
+    seq1: Annotated[str | None, typer.Option(help="In place of a table: the first sequence.")] = None,
+    seq2: Annotated[str | None, typer.Option(help="... and the second.")] = None,
+    output: Annotated[
+        Path, typer.Option(help="Where the picture goes: .png. Its numbers go to a .csv beside it.")
+    ] = Path("explained.png"),
+    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = "models:/dnapair@champion",
+    window: Annotated[
+        int, typer.Option(min=1, help="Bases replaced at a time: N of them take an N-th of the time.")
+    ] = 1,
+) -> None:
+    """Draw which bases of a pair carry its score, by replacing each."""
+    from dnapair import explain as tool
+
+    if file is not None and seq1 is None and seq2 is None:
+        tool.explain_row(file, pair, output, model, window)
+    elif file is None and seq1 is not None and seq2 is not None:
+        tool.explain_pair(seq1, seq2, ("--seq1", "--seq2"), output, model, window)
+    else:
+        raise DnapairError("Give either a table, or both --seq1 and --seq2.")
+
+
+@app.command(rich_help_panel=TOOLS)
 def make_pairs(
     fasta: Annotated[
         list[Path], typer.Argument(help="FASTA of many genomes: files, .gz too, or folders of them.")

@@ -53,7 +53,9 @@ STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def drawing(path: Path, width: float = 6.0, height: float = 4.8, columns: int = 1) -> Iterator[list[Axes]]:
+def drawing(
+    path: Path, width: float = 6.0, height: float = 4.8, columns: int = 1, rows: int = 1
+) -> Iterator[list[Axes]]:
     """Draw in dnapair's style; the PNG is written when the block ends well.
 
     Parameters
@@ -62,17 +64,17 @@ def drawing(path: Path, width: float = 6.0, height: float = 4.8, columns: int = 
         The PNG. Its bytes depend on nothing but what is drawn.
     width, height
         In inches.
-    columns
-        Number of axes side by side.
+    columns, rows
+        Number of axes side by side, and below each other.
 
     Yields
     ------
     list
-        The axes.
+        The axes, row by row.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        yield list(figure.subplots(1, columns, squeeze=False)[0])
+        yield list(figure.subplots(rows, columns, squeeze=False).flat)
         with atomic_file(path) as temporary:
             figure.savefig(temporary, metadata={"Software": None})
             with Image.open(temporary) as image:

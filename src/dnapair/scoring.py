@@ -154,23 +154,49 @@ class PairScorer:
             for place, sequence in enumerate(sequences, start=first_row):
                 names.setdefault(sequence, f"{column} of pair {place}")
             columns.append(sequences)
-        if self.settings.ambiguous != "keep":
-            for sequence, name in names.items():
-                _refuse_ambiguous(sequence, name)
-        unique = list(names)
-        places = list(names.values())
-        check_embeddable(unique, places, self._embedder.encoder.vocabulary.k)
-        # rounded as the pipeline stores them
-        embeddings = round_to_half(self._embedder.embed(unique), places.__getitem__)
-        scaled = self._scaler.transform(embeddings).astype(np.float32)
-        place_of = {sequence: place for place, sequence in enumerate(unique)}
-        first, second = (scaled[[place_of[sequence] for sequence in column]] for column in columns)
-        with torch.inference_mode():
-            logits = self._net(torch.from_numpy(first), torch.from_numpy(second)).double()
-        probability = torch.sigmoid(logits).numpy()
+        scaled = self.embed(list(names), list(names.values()))
+        place_of = {sequence: place for place, sequence in enumerate(names)}
+        logits = self.logits(*(scaled[[place_of[sequence] for sequence in column]] for column in columns))
+        probability = torch.sigmoid(torch.from_numpy(logits)).numpy()
         return Scores(
             probability.astype(np.float32), (probability >= self.settings.threshold).astype(np.int64)
         )
+
+    def embed(self, sequences: Sequence[str], names: Sequence[str]) -> NDArray[np.float32]:
+        """Make of sequences what the network takes.
+
+        Parameters
+        ----------
+        sequences
+            As :func:`~dnapair.sequences.normalize` gives them.
+        names
+            What to call each in a message.
+
+        Returns
+        -------
+        np.ndarray, shape=(len(sequences), dimensions)
+            Scaled embeddings, float32.
+
+        Raises
+        ------
+        DnapairError
+            As :meth:`score`.
+        """
+        if self.settings.ambiguous != "keep":
+            for sequence, name in zip(sequences, names, strict=True):
+                _refuse_ambiguous(sequence, name)
+        check_embeddable(sequences, names, self._embedder.encoder.vocabulary.k)
+        # rounded as the pipeline stores them
+        embeddings = round_to_half(self._embedder.embed(sequences), names.__getitem__)
+        return self._scaler.transform(embeddings).astype(np.float32)
+
+    def logits(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the network's logit of each pair, shape=(n,), for what :meth:`embed` made of both sides."""
+        with torch.inference_mode():
+            logits: NDArray[np.float64] = (
+                self._net(torch.from_numpy(first), torch.from_numpy(second)).double().numpy()
+            )
+        return logits
 
 
 def _refuse_ambiguous(sequence: str, name: str) -> None:

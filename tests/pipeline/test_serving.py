@@ -162,6 +162,49 @@ def test_predict_names_a_model_that_is_not_there(finished: Project, tmp_path: Pa
     assert "Traceback" not in message
 
 
+def test_explain_gives_a_picture_and_a_table_of_the_score_that_predict_gives(
+    finished: Project, tmp_path: Path
+):
+    pairs = raw_pairs(finished, "test")
+    pairs.to_csv(tmp_path / "pairs.csv", index=False)
+    output = tmp_path / "out" / "explained.png"
+    said = finished.run(
+        "dnapair", "explain", str(tmp_path / "pairs.csv"), "--pair", "3", "--output", str(output)
+    )
+    assert f"probability {predictions(finished)[2]:.3f}" in said
+    assert output.read_bytes().startswith(b"\x89PNG")
+    bases = pd.read_csv(output.with_suffix(".csv"))
+    for name in ("seq1", "seq2"):
+        assert "".join(bases[bases["sequence"] == name]["base"]) == pairs[name][2]
+    written = finished.run(
+        *("dnapair", "explain", "--seq1", pairs["seq1"][2], "--seq2", pairs["seq2"][2]),
+        *("--output", str(tmp_path / "again.png")),
+    )
+    assert f"probability {predictions(finished)[2]:.3f}" in written
+    assert (tmp_path / "again.csv").read_text() == output.with_suffix(".csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--pair", "2"], "has 1 pair(s)"),
+        (["--model", "models:/nobody@champion"], "models:/nobody@champion"),
+        ([], "seq2 of pair 1: letter 'N' at position 5"),
+    ],
+)
+def test_explain_refuses_what_can_not_be_explained_and_writes_nothing(
+    finished: Project, tmp_path: Path, options: list[str], words: str
+):
+    (tmp_path / "pairs.csv").write_text("seq1,seq2\nACGTACGT,ACGTNACGT\n")
+    output = str(tmp_path / "out.png")
+    message = finished.run(
+        "dnapair", "explain", str(tmp_path / "pairs.csv"), "--output", output, *options, fails=True
+    )
+    assert words in message
+    assert "Traceback" not in message
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.csv"]
+
+
 def test_champion_moves_only_to_a_better_model(finished: Project):
     client = mlflow.MlflowClient(finished.tracking_uri, finished.tracking_uri)
     champion = client.get_model_version_by_alias("dnapair", "champion")

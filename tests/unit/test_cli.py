@@ -64,6 +64,13 @@ def test_stage_before_its_time_says_what_to_run_first(tmp_path: Path):
     assert "dvc repro scale" in done.stderr
 
 
+@pytest.mark.parametrize("given", [[], ["--seq1", "ACGT"], ["pairs.csv", "--seq1", "ACGT", "--seq2", "ACGT"]])
+def test_explain_takes_a_table_or_two_sequences(given: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["dnapair", "explain", *given])
+    with pytest.raises(SystemExit, match="either a table, or both --seq1 and --seq2"):
+        cli.main()
+
+
 def test_wrong_framework_is_refused(tmp_path: Path):
     done = dnapair("train", "jax", cwd=tmp_path)
     assert done.returncode == 2
