@@ -271,8 +271,9 @@ def fit_nearest(shares: np.ndarray, train: Pairs) -> Score:
         similarities = np.concatenate([first, second], axis=1) @ known
         np.maximum(similarities, np.concatenate([second, first], axis=1) @ known, out=similarities)
         nearest = similarities.argmax(axis=1)
-        best: np.ndarray = similarities[np.arange(nearest.size), nearest].astype(np.float64) / 2
-        return best * signs[nearest]
+        best = similarities[np.arange(nearest.size), nearest].astype(np.float64) / 2
+        signed: np.ndarray = best * signs[nearest]
+        return signed
 
     return lambda pairs: _in_blocks(score, pairs, NEAREST_BLOCK)
 
