@@ -131,8 +131,8 @@ def cut_fold(
         if related in (0, pairs.size):
             raise DnapairError(
                 f"Fold {number + 1} has {related} related and {pairs.size - related} unrelated {name} pairs "
-                "that share no group with another part, and needs both. Use fewer folds (evaluate.folds), or "
-                "groups that fewer pairs tie together (evaluate.groups)."
+                "whose groups are in no other part, and needs both. Name groups that fewer pairs tie "
+                "together, or that are more (evaluate.groups), or change evaluate.folds; 0 is none."
             )
     return fold
 
