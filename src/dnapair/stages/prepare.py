@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -15,9 +16,17 @@ from dnapair.files import atomic_folder, sha256, write_json
 from dnapair.memory import return_freed_arrays
 from dnapair.pairs import Dataset, Reading, read_dataset
 from dnapair.params import Data, Split, flatten, load_params
-from dnapair.rawfiles import find_files
+from dnapair.rawfiles import EXAMPLES, find_files
 from dnapair.sequence_file import write_sequences
-from dnapair.splits import SPLITS, Predefined, grouped_split, predefined_split, random_split, sharing
+from dnapair.splits import (
+    SPLITS,
+    Predefined,
+    grouped_split,
+    predefined_split,
+    random_split,
+    sharing,
+    split_codes,
+)
 from dnapair.stages import paths
 
 GROUP_ROWS = 65536
@@ -38,6 +47,7 @@ def run() -> None:
             **dataset.counts,
             "splits": count_splits(dataset, division.split),
             "validation_drawn_from_train": division.drawn,
+            "repeated_across_splits": repeated_across_splits(dataset, params.split),
             "sharing_with_train": {
                 name: shared._asdict() for name, shared in sharing(dataset.rows, division.split).items()
             },
@@ -72,6 +82,26 @@ def divide(dataset: Dataset, split: Split) -> Predefined:
         remedy = "Name another; or null, if the tables are called train, val and test; or set split.method."
         names = dataset.extra_columns([split.column], "split.column", remedy)[split.column]
     return predefined_split(names, labels, split.validation, split.seed, dataset.places)
+
+
+def repeated_across_splits(dataset: Dataset, split: Split) -> dict[str, Any]:
+    """Count and name the pairs that the data has in two splits; all but the first of each were dropped."""
+    numbers = pd.Index(dataset.repeats.ravel())
+    if split.method != "predefined" or numbers.empty:
+        return {"pairs": 0, "examples": []}
+    if split.column is None:
+        names = dataset.sources.stems(numbers)
+    else:
+        names = dataset.extra_columns([split.column], "split.column", "", numbers)[split.column]
+    codes = split_codes(names).reshape(-1, 2)
+    found = np.flatnonzero((codes[:, 0] != codes[:, 1]) & (codes >= 0).all(axis=1))
+    shown = found[:EXAMPLES]
+    places = iter(dataset.sources.places(dataset.repeats[shown].ravel()))
+    examples = [
+        f"{next(places)} ({SPLITS[dropped]}) repeats {next(places)} ({SPLITS[kept]})"
+        for dropped, kept in codes[shown].tolist()
+    ]
+    return {"pairs": found.size, "examples": examples}
 
 
 def write(dataset: Dataset, split: NDArray[np.object_], column: str | None) -> None:
