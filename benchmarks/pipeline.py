@@ -212,9 +212,9 @@ def draw(shards: Sequence[Shard]) -> Values:
 
 def stand_in(project: Path) -> None:
     """Fill a project's store with random embeddings."""
-    made_by: dict[str, Any] = {"encoder": "random values", "trained": False}
+    made_by: dict[str, Any] = {"encoder": "random values", "trained": False, "k": 6}
     rows = len(SequenceFile(project / paths.SEQUENCES))
-    write_store(project / paths.EMBEDDINGS, made_by, rows, 8192, draw)
+    write_store(project / paths.EMBEDDINGS, made_by, rows, 8192, draw, window=510)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import ChoiceLoader, DictLoader
 
+from dnapair.auditing.findings import Finding
 from dnapair.checks_page import PAGE
 from dnapair.summaries import SHOWN, Fact
 
@@ -100,7 +101,7 @@ class Outcome(NamedTuple):
     expectations
         For each its name, what it checks, success, and what was observed.
     failures
-        A plain sentence for each expectation that does not hold.
+        Plain sentences for each expectation that does not hold, and each finding that stops the pipeline.
     page
         The report as HTML.
     """
@@ -110,8 +111,10 @@ class Outcome(NamedTuple):
     page: str
 
 
-def check(summary: pd.DataFrame, rules: Sequence[Rule], facts: Sequence[Fact]) -> Outcome:
-    """Hold the data to every rule with Great Expectations.
+def check(
+    summary: pd.DataFrame, rules: Sequence[Rule], facts: Sequence[Fact], findings: Sequence[Finding] = ()
+) -> Outcome:
+    """Hold the data to every rule with Great Expectations, and put the audit's findings beside.
 
     Parameters
     ----------
@@ -121,6 +124,8 @@ def check(summary: pd.DataFrame, rules: Sequence[Rule], facts: Sequence[Fact]) -
         What must hold for each of its rows.
     facts
         What must hold for the whole.
+    findings
+        Of the audit, for the page and the failures.
 
     Returns
     -------
@@ -170,7 +175,10 @@ def check(summary: pd.DataFrame, rules: Sequence[Rule], facts: Sequence[Fact]) -
         for what, result, observed in found
     ]
     failures = [f"{what.fault}: {observed}." for what, result, observed in found if not result.success]
-    return Outcome(expectations, failures, _render(len(summary), by_dimension, as_a_whole, failures))
+    failures += [f"{finding.words} {finding.remedy}" for finding in findings if finding.level == "fail"]
+    return Outcome(
+        expectations, failures, _render(len(summary), by_dimension, as_a_whole, failures, findings)
+    )
 
 
 def _validate(
@@ -197,7 +205,13 @@ def _observe(rule: Rule, summary: pd.DataFrame, result: Any) -> str:
     return f"{len(wrong)} of {len(values)} dimensions ({named}{', ...' if len(wrong) > SHOWN else ''})"
 
 
-def _render(dimensions: int, by_dimension: list[Any], as_a_whole: list[Any], failures: list[str]) -> str:
+def _render(
+    dimensions: int,
+    by_dimension: list[Any],
+    as_a_whole: list[Any],
+    failures: list[str],
+    findings: Sequence[Finding],
+) -> str:
     view = DefaultJinjaPageView()
     # Great Expectations' own frame loads its looks from the network
     view.env.loader = ChoiceLoader([DictLoader({"page.j2": PAGE}), view.env.loader])
@@ -215,10 +229,14 @@ def _render(dimensions: int, by_dimension: list[Any], as_a_whole: list[Any], fai
         )
         for header, about, results in parts
     ]
-    checked = len(by_dimension) + len(as_a_whole)
+    checked = len(by_dimension) + len(as_a_whole) + len(findings)
     heading = f"{len(failures)} of {checked} checks failed" if failures else f"All {checked} checks passed"
     about = "What was checked before training: artifacts/normalized against artifacts/dataset."
     page: str = view.render(
-        RenderedDocumentContent(sections=sections), heading=heading, about=about, failures=failures
+        RenderedDocumentContent(sections=sections),
+        heading=heading,
+        about=about,
+        failures=failures,
+        findings=findings,
     )
     return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"

@@ -26,6 +26,10 @@ td:first-child { width: 3.5rem; }
 td:last-child { width: 19rem; font-variant-numeric: tabular-nums; }
 td table { width: auto; margin-top: .5rem; font-size: .85rem; }
 td table th, td table td, td table td:last-child { padding: .15rem 1.5rem .15rem 0; width: auto; border: 0; }
+.audit td:nth-child(2) { width: 10rem; }
+.audit td:last-child { width: auto; overflow-wrap: anywhere; }
+td.pass { color: #00795a; }
+td.warn, td.fail { color: #b84a00; font-weight: bold; }
 td br { display: none; }
 td strong { display: block; font-weight: normal; }
 .text-danger { color: #b84a00; }
@@ -52,6 +56,20 @@ footer { color: #5f6b76; font-size: .85rem; margin-bottom: 2rem; }
 {%- set section_loop = loop %}
 {% include "section.j2" %}
 {%- endfor %}
+{%- if findings %}
+<section class="ge-section audit">
+<h5>What the splits give away to each other</h5>
+<h6>The audit: pass, info, warn, or fail, which stops the pipeline.</h6>
+<table>
+<tr><th>Level</th><th>Check</th><th>What was found</th></tr>
+{%- for finding in findings %}
+<tr><td class="{{ finding.level }}">{{ finding.level }}</td><td>{{ finding.check | replace("_", " ") }}</td>
+<td>{{ finding.words | e }}
+{%- if finding.level != "pass" %} {{ finding.remedy | e }}{% endif %}</td></tr>
+{%- endfor %}
+</table>
+</section>
+{%- endif %}
 <footer>Checked and rendered with Great Expectations {{ ge_version }}.</footer>
 </main>
 </body>

@@ -140,6 +140,8 @@ class Dataset(NamedTuple):
         Where the pairs came from.
     counts : dict
         What was read, dropped and kept.
+    repeats : np.ndarray, shape=(m, 2)
+        The number of each pair that was dropped as another's repeat, and that one's number.
     """
 
     ids: Sequence[str]
@@ -148,13 +150,16 @@ class Dataset(NamedTuple):
     extras: list[str]
     sources: Sources
     counts: dict[str, Any]
+    repeats: NDArray[np.int64]
 
     @property
     def rows(self) -> NDArray[np.int64]:
         """The two sequences of each pair, shape=(n, 2)."""
         return self.pairs[["row1", "row2"]].to_numpy()
 
-    def extra_columns(self, names: list[str], setting: str, remedy: str) -> pd.DataFrame:
+    def extra_columns(
+        self, names: list[str], setting: str, remedy: str, numbers: "pd.Index[int] | None" = None
+    ) -> pd.DataFrame:
         """Read extra columns by their names in the tables.
 
         Parameters
@@ -163,11 +168,13 @@ class Dataset(NamedTuple):
             The columns.
         setting, remedy
             Who asks for them, and what to do if one is missing, for the message.
+        numbers
+            Of the pairs in the sources; None: of all pairs that were kept.
 
         Returns
         -------
         pd.DataFrame, shape=(n, len(names))
-            Categorical columns, with the index of the pairs.
+            Categorical columns, with these numbers as index.
 
         Raises
         ------
@@ -182,13 +189,14 @@ class Dataset(NamedTuple):
                 f"{files}: there is no column {', '.join(map(repr, missing))}, but {setting} names it. "
                 f"The columns besides pair and label are: {there}. {remedy}"
             )
+        index = self.pairs.index if numbers is None else numbers
         values = {name: _Values() for name in names}
         for _, texts in self.sources.texts(names) if names else ():
             for name, column in texts.items():
                 values[name].add(column)
         return pd.DataFrame(
-            {name: values[name].categorical()[self.pairs.index.to_numpy()] for name in names},
-            index=self.pairs.index,
+            {name: values[name].categorical()[index.to_numpy()] for name in names},
+            index=index,
         )
 
     def select(self, kept: NDArray[np.bool_]) -> "Dataset":
@@ -356,7 +364,7 @@ def read_dataset(files: RawFiles, reading: Reading, scratch: Path | None = None)
     label_counts, positive, labels = _read_labels(raw, reading.positive_label)
     unambiguous, ambiguous = _settle_ambiguous(raw, reading.ambiguous)
     raw.pool.forget()
-    kept, contradictory = _settle_repeated(raw, labels, unambiguous, reading.contradictory)
+    kept, repeats, contradictory = _settle_repeated(raw, labels, unambiguous, reading.contradictory)
     if not kept.size:
         raise DnapairError(
             f"None of {read} pairs is left: {read - unambiguous.size} have letters outside "
@@ -387,7 +395,7 @@ def read_dataset(files: RawFiles, reading: Reading, scratch: Path | None = None)
     pairs = pd.DataFrame({"row1": row1, "row2": row2, "label": labels[kept]}, index=kept)
     extras = list(dict.fromkeys(name for others in raw.sources.others for name in others))
     ids, sequences = _Ids(pool.ids, used), _Selection(pool.texts, used)
-    return Dataset(ids, sequences, pairs, extras, raw.sources, counts)
+    return Dataset(ids, sequences, pairs, extras, raw.sources, counts, repeats)
 
 
 def _file_counts(files: RawFiles, raw: _Raw) -> dict[str, Any]:
@@ -616,10 +624,10 @@ def _place(raw: _Raw, row: int) -> str:
 
 def _settle_repeated(
     raw: _Raw, labels: NDArray[np.int8], numbers: NDArray[np.int64], policy: str
-) -> tuple[NDArray[np.int64], int]:
-    """Keep each of these pairs once, none with both labels; count the rows with both."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Keep each of these pairs once, none with both labels; return repeats too, and count rows with both."""
     if not numbers.size:
-        return numbers, 0
+        return numbers, np.empty((0, 2), np.int64), 0
     key = raw.row1[numbers].astype(np.int64)
     key *= len(raw.pool.texts)
     key += raw.row2[numbers]
@@ -637,7 +645,11 @@ def _settle_repeated(
         raise _contradictory_error(raw.sources, labels, rows, wrong.size)
     kept = numbers[order[starts[~contradictory]]]
     kept.sort()
-    return kept, int(sizes[contradictory].sum())
+    several = (sizes > 1) & ~contradictory
+    repeated = numbers[order[np.repeat(several, sizes)]]
+    first = np.repeat(numbers[order[starts[several]]], sizes[several])
+    repeats = np.column_stack([repeated, first])[repeated != first]
+    return kept, repeats[np.argsort(repeats[:, 0])], int(sizes[contradictory].sum())
 
 
 def _contradictory_error(

@@ -107,6 +107,35 @@ class SequenceFile(Sequence[str]):
         return self._file.read_row_group(group, columns=[self._column])[self._column]
 
 
+def letter_blocks(sequences: Iterable[str], letters: int) -> Iterator[tuple[int, list[str]]]:
+    """Go through sequences a block at a time.
+
+    Parameters
+    ----------
+    sequences
+        Such as a :class:`SequenceFile`.
+    letters
+        A block ends with the sequence that brings it to so many.
+
+    Yields
+    ------
+    int
+        Number of the block's first sequence.
+    list of str
+        Its sequences.
+    """
+    first = held = 0
+    block: list[str] = []
+    for sequence in sequences:
+        block.append(sequence)
+        held += len(sequence)
+        if held >= letters:
+            yield first, block
+            first, held, block = first + len(block), 0, []
+    if block:
+        yield first, block
+
+
 def write_sequences(path: Path, records: Iterable[tuple[str, str]]) -> None:
     """Write ids and sequences as columns ``id`` and ``sequence``, with one row group in memory.
 

@@ -101,9 +101,7 @@ def predefined_split(
     DnapairError
         If a name is empty or unknown, there is no test split, or a split lacks a label.
     """
-    codes, values = pd.factorize(names)
-    known = np.array([_NAMES.get(str(value).strip().lower(), -1) for value in values], np.int64)
-    split = known[codes]
+    split = split_codes(names)
     unknown = np.flatnonzero(split < 0)
     if unknown.size:
         wheres = places(unknown[:EXAMPLES].tolist())
@@ -125,6 +123,14 @@ def predefined_split(
     drawn = train[_draw(labels[train], [validation], np.random.default_rng(seed)) == 0]
     split[drawn] = _VAL
     return Predefined(_named(split, labels), len(drawn))
+
+
+def split_codes(names: pd.Series) -> NDArray[np.int64]:
+    """Return the place in :data:`SPLITS` that each name means, -1 for unknown ones; shape=(n,)."""
+    codes, values = pd.factorize(names)
+    known = np.array([_NAMES.get(str(value).strip().lower(), -1) for value in values], np.int64)
+    split: NDArray[np.int64] = known[codes]
+    return split
 
 
 def random_split(labels: NDArray[np.int8], validation: float, test: float, seed: int) -> NDArray[np.object_]:

@@ -41,6 +41,11 @@ class Fact(NamedTuple):
     where: str = ""
 
     @property
+    def holds(self) -> bool:
+        """Whether the number is in its range."""
+        return self.low <= self.value <= self.high
+
+    @property
     def observed(self) -> str:
         """The number, and examples where there are any."""
         return f"{self.value:.10g} ({self.where})" if self.where else f"{self.value:.10g}"
@@ -279,6 +284,79 @@ def clipped_fact(clipped_share: float, max_clipped_share: float) -> Fact:
         max_clipped_share,
         f"{clipped_share:.2%}",
     )
+
+
+def scaler_fact(fitted: tuple[np.ndarray, np.ndarray], training: tuple[np.ndarray, np.ndarray]) -> Fact:
+    """Compare the range that the scaler has with the one that the train sequences have.
+
+    Parameters
+    ----------
+    fitted, training : tuple of np.ndarray, shape=(dimensions,)
+        The smallest and the greatest value of each dimension, before scaling: in the scaler, and in the
+        embeddings of the sequences of train alone.
+
+    Returns
+    -------
+    Fact
+        A number of dimensions that must be 0.
+    """
+    low, high = (one != other for one, other in zip(fitted, training, strict=True))
+    wrong = np.flatnonzero(low | high)
+    named = [
+        f"dimension {place}: {fitted[0][place]:g} to {fitted[1][place]:g}, in train "
+        f"{training[0][place]:g} to {training[1][place]:g}"
+        for place in wrong[: SHOWN + 1].tolist()
+    ]
+    return Fact(
+        "scaler fitted on train",
+        "The scaler has the range of the train sequences alone in every dimension.",
+        "The scaler was not fitted on the train sequences alone (scale again: dvc repro -f scale): "
+        "dimensions with another range",
+        wrong.size,
+        0,
+        0,
+        _examples(named),
+    )
+
+
+def token_facts(split: str, unknown_share: float, max_unknown_share: float, cut_bases: int) -> list[Fact]:
+    """Hold what the encoder got of a split's sequences against what is allowed.
+
+    Parameters
+    ----------
+    split
+        Its name.
+    unknown_share, max_unknown_share
+        Of its k-mers, those that the encoder does not know; and how many there may be.
+    cut_bases
+        Bases that no window holds; there may be none.
+
+    Returns
+    -------
+    list of Fact
+        Two.
+    """
+    return [
+        Fact(
+            f"unknown k-mers of {split}",
+            f"The encoder does not know {max_unknown_share:.2%} of the k-mers of {split} at most.",
+            f"More than {max_unknown_share:.2%} (checks.max_unknown_share in params.yaml) of the k-mers of "
+            f"{split} touch a letter outside ACGT, which the encoder does not know; data.ambiguous: drop "
+            "leaves such sequences out",
+            unknown_share,
+            0,
+            max_unknown_share,
+            f"{unknown_share:.2%}",
+        ),
+        Fact(
+            f"cut bases of {split}",
+            f"Every base of {split} lies in a window that the encoder got.",
+            f"Bases of {split} lie in no window, so that the encoder never got them",
+            cut_bases,
+            0,
+            0,
+        ),
+    ]
 
 
 def end_facts(summary: pd.DataFrame) -> list[Fact]:

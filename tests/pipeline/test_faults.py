@@ -1,11 +1,15 @@
 """What goes wrong on real machines: one message, an exit code, nothing half-written."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from dnapair.scaling import Scaler
+from dnapair.sequences import reverse_complement
 from tests.pipeline.conftest import Project, copy_project, write_small_data
 
 pytestmark = pytest.mark.slow
@@ -116,3 +120,106 @@ def test_contradictory_labels_are_an_error_or_dropped(project: Project):
 @pytest.mark.parametrize("stage", ["embed", "scale"])
 def test_stage_without_its_input_says_what_to_run(project: Project, stage: str):
     assert "dvc repro" in fails_plainly(project, "dnapair", stage)
+
+
+def rows_of(project: Project, split: str) -> list[list[str]]:
+    lines = (project.root / "data/pairs.csv").read_text().splitlines()[1:]
+    return [line.split(",") for line in lines if line.endswith(f",{split}")]
+
+
+def append_pair(project: Project, *fields: str) -> None:
+    with (project.root / "data/pairs.csv").open("a") as file:
+        file.write("\n" + ",".join(fields))
+
+
+def run_stages(project: Project) -> None:
+    for stage in ("prepare", "embed", "scale"):
+        project.run("dnapair", stage)
+
+
+def audit_of(project: Project) -> dict[tuple[str, str | None], dict]:
+    report = json.loads((project.root / "reports/audit.json").read_text())
+    return {(finding["check"], finding["split"]): finding for finding in report["findings"]}
+
+
+def test_a_swapped_pair_and_a_reverse_complement_across_splits_stop_the_pipeline(project: Project):
+    id1, id2, label, genome1, genome2, _ = rows_of(project, "train")[0]
+    append_pair(project, id2, id1, label, genome2, genome1, "test")
+    fasta = project.root / "data/sequences.fasta"
+    records = dict(record.split("\n")[:2] for record in fasta.read_text().split(">")[1:])
+    other = rows_of(project, "train")[1][0]
+    text = next(text for header, text in records.items() if header.startswith(f"{other} "))
+    fasta.write_text(fasta.read_text() + f">turned\n{reverse_complement(text)}\n")
+    append_pair(project, "turned", id1, "0", genome1, genome1, "test")
+    run_stages(project)
+    message = fails_plainly(project, "dnapair", "validate")
+    assert "are in train or validation too, in either order or on either strand: pair " in message
+    assert f"({id2}, {id1}) is pair " in message
+    assert f"turned is the reverse complement of {other}" in message
+    found = audit_of(project)
+    assert found["repeated_pairs", "test"]["level"] == found["reverse_complements", "test"]["level"] == "fail"
+    assert found["repeated_pairs", "test"]["count"] == 1
+    assert found["groups", "test"]["level"] == "warn"
+    assert found["repeated_pairs", "test"]["words"] in (project.root / "reports/validation.html").read_text()
+    project.set({"audit.repeated_pairs.level": "warn", "audit.reverse_complements.level": "info"})
+    project.run("dnapair", "validate")
+
+
+def test_a_duplicated_row_across_splits_is_dropped_and_named(project: Project):
+    row = rows_of(project, "train")[0]
+    append_pair(project, *row[:5], "test")
+    run_stages(project)
+    project.run("dnapair", "validate")
+    report = json.loads((project.root / "reports/dataset.json").read_text())
+    lines = (project.root / "data/pairs.csv").read_text().splitlines()
+    words = f"pairs.csv, line {len(lines)} (test) repeats data/pairs.csv, line {lines.index(','.join(row)) + 1} (train)"
+    assert report["repeated_across_splits"] == {"pairs": 1, "examples": [f"data/{words}"]}
+    finding = audit_of(project)["repeated_pairs", None]
+    assert finding["level"] == "warn"
+    assert words in finding["words"]
+
+
+def test_labels_that_depend_on_seq1_alone_are_said(project: Project):
+    fasta, table = project.root / "data/sequences.fasta", project.root / "data/pairs.csv"
+    records = [record.split("\n") for record in fasta.read_text().split(">")[1:]]
+    rich = {header.split()[0]: text.count("G") + text.count("C") > 60 for header, text, *_ in records}
+    header, *lines = table.read_text().splitlines()
+    rows = [line.split(",") for line in lines]
+    table.write_text(
+        "\n".join([header, *(",".join([r[0], r[1], str(int(rich[r[0]])), *r[3:]]) for r in rows)])
+    )
+    run_stages(project)
+    project.run("dnapair", "validate")
+    finding = audit_of(project)["single_side", "val"]
+    assert finding["level"] == "warn"
+    assert finding["words"].startswith(
+        "Labels depend on one sequence alone: seq1, by its 4-mers and length, "
+    )
+
+
+@pytest.mark.parametrize("mode", ["dimension", "global"])
+def test_a_scaler_fitted_on_everything_stops_the_pipeline(project: Project, mode: str):
+    project.set({"scale.mode": mode})
+    run_stages(project)
+    shards = [np.load(path) for path in sorted((project.root / "artifacts/embeddings").glob("*.npy"))]
+    values = np.concatenate(shards).astype(np.float32)
+    scaler = Scaler(values.shape[1], mode)
+    scaler.partial_fit(values)
+    normalized = project.root / "artifacts/normalized"
+    scaler.save(normalized / "scaler.safetensors")
+    np.save(normalized / "embeddings.npy", scaler.transform(values))
+    message = fails_plainly(project, "dnapair", "validate")
+    assert "The scaler was not fitted on the train sequences alone" in message
+
+
+def test_too_many_unknown_kmers_stop_the_pipeline(project: Project):
+    fasta = project.root / "data/sequences.fasta"
+    first, second, *rest = fasta.read_text().split("\n")
+    fasta.write_text("\n".join([first, second[:4] + "N" * (len(second) - 4), *rest]))
+    project.set({"data.ambiguous": "keep", "checks.max_unknown_share": 0.0})
+    run_stages(project)
+    message = fails_plainly(project, "dnapair", "validate")
+    assert "of the k-mers of train touch a letter outside ACGT" in message
+    tokens = json.loads((project.root / "reports/tokens.json").read_text())
+    assert tokens["train"]["unknown"] == len(second) - 4
+    assert tokens["test"]["unknown"] == tokens["train"]["cut_bases"] == 0

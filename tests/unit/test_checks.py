@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dnapair.auditing.findings import Finding
 from dnapair.checks import REACHES_ENDS, RULES, Outcome, check
+from dnapair.scaling import Scaler
 from dnapair.summaries import (
     Fact,
     SplitRows,
@@ -15,7 +17,9 @@ from dnapair.summaries import (
     end_facts,
     pair_facts,
     row_facts,
+    scaler_fact,
     summarize,
+    token_facts,
 )
 
 ROWS, DIMENSIONS, PAIRS = 40, 6, 30
@@ -223,3 +227,46 @@ def test_the_summary_counts_every_value_in_blocks_of_any_size() -> None:
     assert (whole["smallest"][0], whole["greatest"][0]) == (finite.min(), finite.max())
     assert whole["greatest in training"][0] == data.matrix[training, 0].max()
     assert whole.loc[5, ["smallest", "range in training"]].isna().all()
+
+
+@pytest.mark.parametrize("mode", ["dimension", "global"])
+def test_a_scaler_fitted_on_everything_is_told_in_these_words(mode: str) -> None:
+    values = np.arange(12, dtype=np.float32).reshape(6, 2)
+    on_train, on_all = Scaler(2, mode), Scaler(2, mode)
+    on_train.partial_fit(values[1:5])
+    on_all.partial_fit(values)
+    training = (on_train.minimum, on_train.maximum)
+    assert Data().checked(scaler_fact((on_train.minimum, on_train.maximum), training)).failures == []
+    assert Data().checked(scaler_fact((on_all.minimum, on_all.maximum), training)).failures == [
+        "The scaler was not fitted on the train sequences alone (scale again: dvc repro -f scale): "
+        "dimensions with another range: 2 (dimension 0: 0 to 10, in train 2 to 8, "
+        "dimension 1: 1 to 11, in train 3 to 9)."
+    ]
+
+
+def test_too_many_unknown_kmers_and_cut_bases_are_told_with_their_split() -> None:
+    assert Data().checked(*token_facts("train", 0.05, 0.05, 0)).failures == []
+    assert Data().checked(*token_facts("test", 0.0734, 0.05, 3)).failures == [
+        "More than 5.00% (checks.max_unknown_share in params.yaml) of the k-mers of test touch a letter "
+        "outside ACGT, which the encoder does not know; data.ambiguous: drop leaves such sequences out: "
+        "0.0734 (7.34%).",
+        "Bases of test lie in no window, so that the encoder never got them: 3.",
+    ]
+
+
+def test_findings_are_on_the_page_and_only_those_that_fail_are_failures() -> None:
+    findings = [
+        Finding("groups", "test", level, f"{level} <b>words</b>.", 1, 2, 0.5, ["x"], f"Mend {level}.")
+        for level in ("pass", "info", "warn", "fail")
+    ]
+    data = Data()
+    summary = summarize(data.matrix, np.ones(ROWS, bool))
+    outcome = check(summary, RULES, [clipped_fact(0, 0.01)], findings)
+    assert outcome.failures == ["fail <b>words</b>. Mend fail."]
+    assert "1 of 9 checks failed" in outcome.page
+    assert "<b>" not in outcome.page
+    for level in ("pass", "info", "warn", "fail"):
+        assert f"{level} &lt;b&gt;words&lt;/b&gt;." in outcome.page
+    assert "Mend warn." in outcome.page
+    assert "Mend pass." not in outcome.page
+    assert "1 of 9" not in check(summary, RULES, [clipped_fact(0, 0.01)], findings[:3]).page

@@ -253,6 +253,20 @@ def test_pairs_and_the_sequences_of_them_alone_can_be_left_out(tmp_path):
     }
 
 
+def test_repeats_name_the_row_that_was_kept(tmp_path):
+    text = "id1,id2,label,kind\na,b,1,x\nc,d,0,y\na,b,1,z\nb,a,1,z\nc,d,0,x\na,b,1,w\n"
+    dataset = read(tmp_path, s__fa=FASTA, pairs__csv=text)
+    assert dataset.repeats.tolist() == [[2, 0], [4, 1], [5, 0]]
+    kinds = dataset.extra_columns(["kind"], "", "", pd.Index(dataset.repeats.ravel()))["kind"]
+    assert kinds.tolist() == ["z", "x", "x", "y", "w", "x"]
+
+
+def test_rows_of_a_pair_with_both_labels_are_no_repeats(tmp_path):
+    text = "id1,id2,label\na,b,1\na,b,0\na,b,1\nc,d,0\nd,c,1\n"
+    dataset = read(tmp_path, Reading(contradictory="drop"), s__fa=FASTA, pairs__csv=text)
+    assert dataset.repeats.shape == (0, 2)
+
+
 def test_two_ids_with_one_sequence_share_a_row(tmp_path):
     fasta = ">a\nACGT\n>b\nGGGG\n>also_a\nacgu\n>also_unused\nacgu\n"
     dataset = read(tmp_path, s__fa=fasta, pairs__csv="id1,id2,label\nalso_a,b,1\na,b,1\nb,a,0\n")

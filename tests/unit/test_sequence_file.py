@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dnapair import sequence_file
-from dnapair.sequence_file import SequenceFile, write_sequences
+from dnapair.sequence_file import SequenceFile, letter_blocks, write_sequences
 
 SEQUENCES = ["ACGT" * n + "A" for n in range(50)]
 RECORDS = [(f"s{n}", sequence) for n, sequence in enumerate(SEQUENCES)]
@@ -55,3 +55,16 @@ def test_rows_are_taken_in_the_order_given(path: Path) -> None:
 def test_no_sequences_are_a_file_without_rows(tmp_path: Path) -> None:
     write_sequences(tmp_path / "s.parquet", [])
     assert list(SequenceFile(tmp_path / "s.parquet")) == []
+
+
+@given(st.lists(st.text("ACGT", max_size=9), max_size=20), st.integers(1, 40))
+def test_blocks_hold_every_sequence_once_and_no_more_letters_than_asked_but_for_the_last(
+    sequences: list[str], letters: int
+) -> None:
+    blocks = list(letter_blocks(sequences, letters))
+    assert [sequence for _, block in blocks for sequence in block] == sequences
+    assert [first for first, _ in blocks] == [
+        sum(len(block) for _, block in blocks[:number]) for number in range(len(blocks))
+    ]
+    assert all(sum(map(len, block[:-1])) < letters for _, block in blocks)
+    assert all(sum(map(len, block)) >= letters for _, block in blocks[:-1])

@@ -22,6 +22,11 @@ def predefined(names, labels=None, validation=0.1, seed=1):
     return predefined_split(pd.Series(names), labels, validation, seed, places)
 
 
+def test_split_codes_know_names_in_any_case_and_mark_others():
+    names = pd.Series(["Train", "other", "dev", "TEST", ""])
+    assert splits.split_codes(names).tolist() == [0, -1, 1, 2, -1]
+
+
 def test_predefined_knows_the_usual_names():
     names = ["train", "Training", "val", "VALID", "dev", "validation", "test", " testing "]
     found = predefined(names)

@@ -234,6 +234,15 @@ def test_manifest_says_all_that_made_the_values(folder: Path):
     assert {"encoder", "k", "strand", "shard_rows", "code_sha256"} <= content["made_by"].keys()
 
 
+def test_the_window_is_told_and_shards_are_kept_when_it_was_not(folder: Path):
+    with pytest.raises(DnapairError, match="written anew: dvc repro --force embed"):
+        fill(folder, k=6).tokens()
+    engine = Engine()
+    store = write_store(folder, made_by(k=6), ROWS, SHARD_ROWS, engine, window=510)
+    assert store.tokens() == EmbeddingStore.open(folder).tokens() == (6, 510)
+    assert engine.asked == []
+
+
 def test_values_are_kept_as_float16_and_read_as_float32(folder: Path):
     values = np.random.default_rng(0).normal(size=(ROWS, DIMENSIONS)).astype(np.float32)
     store = write_store(folder, made_by(), ROWS, SHARD_ROWS, cut(values))

@@ -95,6 +95,22 @@ class EmbeddingStore:
         except (ValueError, KeyError, TypeError):
             raise DnapairError(f"{path} is damaged. Delete {folder} and run: dvc repro embed") from None
 
+    def tokens(self) -> tuple[int, int]:
+        """Return the k of the encoder's k-mers, and the most of them in one window.
+
+        Raises
+        ------
+        DnapairError
+            If the manifest does not say: an earlier dnapair wrote it.
+        """
+        k, window = self.manifest["made_by"].get("k"), self.manifest.get("window")
+        if not (k and window):
+            raise DnapairError(
+                f"{self.folder / MANIFEST} does not tell the encoder's k-mers and windows. Have it "
+                "written anew: dvc repro --force embed (whole shards are kept)"
+            )
+        return int(k), int(window)
+
     def shards(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Read every shard once.
 
@@ -123,6 +139,7 @@ def write_store(
     rows: int,
     shard_rows: int,
     produce: Callable[[Sequence[Shard]], Values],
+    window: int | None = None,
 ) -> EmbeddingStore:
     """Fill a store, going on where an earlier attempt with the same ``made_by`` ended.
 
@@ -139,6 +156,9 @@ def write_store(
     produce
         Gives the embeddings of every shard asked for, once, in any order. It is asked once, for what is
         missing, and closed early where writing fails.
+    window
+        The most k-mers that the encoder got at once, for the manifest: it follows from the encoder, so shards
+        are kept whatever it is.
 
     Returns
     -------
@@ -181,6 +201,7 @@ def write_store(
             "rows": rows,
             "dimensions": dimensions,
             "dtype": "float16",
+            "window": window,
             "made_by": key,
             "shards": [
                 {"file": shard.file, "rows": shard.stop - shard.start, "sha256": done[shard.file]}

@@ -51,6 +51,7 @@ def run() -> None:
             rows=len(sequences),
             shard_rows=params.embed.shard_rows,
             produce=partial(_engine(params.embed), read=sequences.read, make_embedder=make_embedder),
+            window=encoder.window,
         )
         run.log_params({"encoder.name": encoder.name, "encoder.sha256": encoder.fingerprint})
         run.log_metrics({"sequences": store.rows, "dimensions": store.dimensions})

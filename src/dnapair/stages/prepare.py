@@ -17,7 +17,7 @@ from dnapair.groups import SEQUENCE_ROWS
 from dnapair.memory import return_freed_arrays
 from dnapair.pairs import Dataset, Reading, read_dataset
 from dnapair.params import Data, Split, flatten, load_params
-from dnapair.rawfiles import find_files
+from dnapair.rawfiles import EXAMPLES, find_files
 from dnapair.sequence_file import write_sequences
 from dnapair.splits import (
     SPLITS,
@@ -27,6 +27,7 @@ from dnapair.splits import (
     random_split,
     separated_split,
     sharing,
+    split_codes,
 )
 from dnapair.stages import paths
 
@@ -70,6 +71,7 @@ def run() -> None:
             "splits": count_splits(dataset, division.split),
             "validation_drawn_from_train": division.drawn,
             **({"dropped_across_splits": division.dropped} if division.dropped else {}),
+            "repeated_across_splits": repeated_across_splits(dataset, params.split),
             "sharing_with_train": {
                 name: shared._asdict() for name, shared in sharing(dataset.rows, division.split).items()
             },
@@ -135,6 +137,26 @@ def leave_out(dataset: Dataset, separated: Separated) -> Division:
     ]
     print(f"{total} of {len(kept)} pairs lie across the splits and are left out: {'; '.join(reasons)}.")
     return Division(left, separated.split[kept], dropped=dropped)
+
+
+def repeated_across_splits(dataset: Dataset, split: Split) -> dict[str, Any]:
+    """Count and name the pairs that the data has in two splits; all but the first of each were dropped."""
+    numbers = pd.Index(dataset.repeats.ravel())
+    if split.method != "predefined" or numbers.empty:
+        return {"pairs": 0, "examples": []}
+    if split.column is None:
+        names = dataset.sources.stems(numbers)
+    else:
+        names = dataset.extra_columns([split.column], "split.column", "", numbers)[split.column]
+    codes = split_codes(names).reshape(-1, 2)
+    found = np.flatnonzero((codes[:, 0] != codes[:, 1]) & (codes >= 0).all(axis=1))
+    shown = found[:EXAMPLES]
+    places = iter(dataset.sources.places(dataset.repeats[shown].ravel()))
+    examples = [
+        f"{next(places)} ({SPLITS[dropped]}) repeats {next(places)} ({SPLITS[kept]})"
+        for dropped, kept in codes[shown].tolist()
+    ]
+    return {"pairs": found.size, "examples": examples}
 
 
 def write(dataset: Dataset, split: NDArray[np.object_], column: str | None) -> None:

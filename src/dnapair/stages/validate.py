@@ -1,20 +1,26 @@
-"""Stage `validate`: checks of the scaled data; one that fails stops the pipeline."""
+"""Stage `validate`: checks of the scaled data, and the audit of the splits; a failure stops the pipeline."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from dnapair import tracking
+from dnapair.auditing.audit import Groups, Rules, audit, dropped_pairs
+from dnapair.auditing.findings import Finding, Limit, worst
 from dnapair.checks import REACHES_ENDS, RULES, check
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_file, write_json
+from dnapair.groups import SEQUENCE_ROWS, group_columns, read_groups
 from dnapair.matrix import MatrixFile
 from dnapair.memory import return_freed_arrays
 from dnapair.numbers import read_numbers
-from dnapair.params import Split, flatten, load_params
+from dnapair.params import Params, Split, flatten, load_params
 from dnapair.scaling import Scaler
+from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
 from dnapair.summaries import (
     Fact,
@@ -24,57 +30,160 @@ from dnapair.summaries import (
     end_facts,
     pair_facts,
     row_facts,
+    scaler_fact,
     summarize,
+    token_facts,
 )
+from dnapair.tokens import Tokens, token_health
 
 PAGE = paths.VALIDATION_REPORT.with_suffix(".html")
 
 
 def run() -> None:
-    """Check artifacts/normalized against artifacts/dataset, and write reports/validation.{json,html}."""
+    """Check artifacts/normalized against artifacts/dataset, and write what was found to reports."""
     return_freed_arrays()
     params = load_params()
-    logged = flatten(params.checks, "checks") | flatten(params.split, "split")
+    logged = (
+        flatten(params.checks, "checks") | flatten(params.split, "split") | flatten(params.audit, "audit")
+    )
     with tracking.stage_run("validate", logged, paths.IDENTITIES) as run:
-        matrix = MatrixFile(paths.SCALED)
+        store = EmbeddingStore.open(paths.EMBEDDINGS)
+        k, window = store.tokens()
+        matrix, scaler = MatrixFile(paths.SCALED), Scaler.load(paths.SCALER)
+        sequences = SequenceFile(paths.SEQUENCES)
         row1, row2, label = read_numbers(paths.PAIRS, ["row1", "row2", "label"])
         names, codes = read_text("split")
         files = {
             split: SplitRows(*read_numbers(paths.split_file(split), SplitRows._fields))
             for split in ("train", "val", "test")
         }
-        training = np.zeros(len(matrix), bool)
-        for used in (files["train"].seq1, files["train"].seq2):
-            training[used[(used >= 0) & (used < len(matrix))]] = True
+        training = used_by(files["train"], len(matrix))
         summary = summarize(matrix, training)
-        by_dimension = Scaler.load(paths.SCALER).mode == "dimension"
+        used = {split: used_by(rows, len(sequences)) for split, rows in files.items()}
+        health = token_health(sequences, used, k, window)
+        by_dimension = scaler.mode == "dimension"
         scaling = json.loads(paths.SCALING_REPORT.read_text(encoding="utf-8"))
-        facts = [
-            *row_facts(
-                pq.read_metadata(paths.SEQUENCES).num_rows,
-                EmbeddingStore.open(paths.EMBEDDINGS).rows,
-                len(matrix),
-            ),
+        filed = [
+            *row_facts(len(sequences), store.rows, len(matrix)),
             *pair_facts(row1, row2, label, names[codes], files, len(matrix)),
+        ]
+        facts = [
+            *filed,
+            scaler_fact((scaler.minimum, scaler.maximum), training_range(store, training)),
             clipped_fact(scaling["clipped_share"], params.checks.max_clipped_share),
             *([] if by_dimension else end_facts(summary)),
             *disjoint_facts(params.split, files),
+            *(
+                fact
+                for split, own in health.items()
+                for fact in token_facts(
+                    split, own.unknown_share, params.checks.max_unknown_share, own.cut_bases
+                )
+            ),
         ]
-        outcome = check(summary, [*RULES, *(REACHES_ENDS if by_dimension else ())], facts)
+        # rows that are not there have no sequence to look at
+        findings = audited(params, files, sequences) if all(fact.holds for fact in filed) else [not_audited()]
+        outcome = check(summary, [*RULES, *(REACHES_ENDS if by_dimension else ())], facts, findings)
+        write_reports(health, findings, outcome.page)
         write_json(
             paths.VALIDATION_REPORT, {"success": not outcome.failures, "expectations": outcome.expectations}
         )
-        with atomic_file(PAGE) as temporary:
-            temporary.write_text(outcome.page, encoding="utf-8")
+        checked = len(outcome.expectations) + len(findings)
         run.log_metrics({"expectations": len(outcome.expectations), "failed": len(outcome.failures)})
-        run.log_file(paths.VALIDATION_REPORT)
-        run.log_file(PAGE)
+        run.log_metrics(measured(health, findings))
+        run.set_tags({"dnapair.audit": worst(findings)})
+        for path in (paths.VALIDATION_REPORT, PAGE, paths.AUDIT_REPORT, paths.TOKENS_REPORT):
+            run.log_file(path)
         if outcome.failures:
             sentences = "\n".join(f"  {failure}" for failure in outcome.failures)
             raise DnapairError(
-                f"{len(outcome.failures)} of {len(outcome.expectations)} checks of the scaled data failed:\n"
-                f"{sentences}\nThe report with all of them: {PAGE}"
+                f"{len(outcome.failures)} of {checked} checks of the scaled data and its splits failed:\n"
+                f"{sentences}\nThe report with all of them: {PAGE}. Which findings of the audit stop the "
+                "pipeline, and from where on, is set in params.yaml (audit)."
             )
+
+
+def audited(params: Params, files: dict[str, SplitRows], sequences: SequenceFile) -> list[Finding]:
+    """Audit the splits as the settings say, and tell what `prepare` dropped."""
+    settings = params.audit
+    limits = {
+        check: Limit(setting.level, setting.above)
+        for check, setting in settings
+        if check not in ("k", "containment")
+    }
+    columns = group_columns(params.evaluate.groups, params.split.groups, pq.read_schema(paths.PAIRS).names)
+    groups = None
+    # without groups of their own, pairs have sequences in common, which other checks look at
+    if params.evaluate.groups or not set(columns) <= set(SEQUENCE_ROWS):
+        groups = Groups(columns, read_groups(paths.PAIRS, columns), lambda row: name_groups(columns, row))
+    ids = SequenceFile(paths.SEQUENCES, "id")
+    rules = Rules(limits, settings.k, settings.containment)
+    report = json.loads(paths.DATASET_REPORT.read_text(encoding="utf-8"))
+    repeated = report["repeated_across_splits"]
+    return [
+        dropped_pairs(
+            repeated["pairs"], report["pairs"]["read"], repeated["examples"], limits["repeated_pairs"]
+        ),
+        *audit(files, sequences, sequences.take, ids.take, groups, rules, params.evaluate.seed),
+    ]
+
+
+def not_audited() -> Finding:
+    """Say that the files of the splits are broken, so that nothing was looked for in them."""
+    words = "The splits were not audited: their files and artifacts/dataset do not fit together."
+    return Finding("audit", None, "fail", words, 0, 0, 0.0, [], "Make them again: dvc repro -f scale.")
+
+
+def name_groups(columns: list[str], row: int) -> list[str]:
+    """Return the names of a pair's groups, in the order of the columns."""
+    ids = SequenceFile(paths.SEQUENCES, "id")
+    names = []
+    for column in columns:
+        if column in SEQUENCE_ROWS:
+            numbers = read_numbers(paths.PAIRS, [SEQUENCE_ROWS[column]])[0]
+            names.append(ids[int(numbers[row])])
+        else:
+            values, codes = read_text(column)
+            names.append(str(values[codes[row]]))
+    return names
+
+
+def used_by(rows: SplitRows, size: int) -> NDArray[np.bool_]:
+    """Mark the sequences of a split, shape=(size,); rows that are not there are passed over."""
+    used = np.zeros(size, bool)
+    for numbers in (rows.seq1, rows.seq2):
+        used[numbers[(numbers >= 0) & (numbers < size)]] = True
+    return used
+
+
+def training_range(store: EmbeddingStore, training: NDArray[np.bool_]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smallest and greatest embedded value of each dimension in train, shape=(d,) each."""
+    scaler = Scaler(store.dimensions, "dimension")
+    for first, values in store.shards():
+        scaler.partial_fit(values[: len(training) - first][training[first : first + len(values)]])
+    return scaler.minimum, scaler.maximum
+
+
+def write_reports(health: dict[str, Tokens], findings: list[Finding], page: str) -> None:
+    """Write the tokens, the audit and the page."""
+    write_json(paths.TOKENS_REPORT, {split: own._asdict() for split, own in health.items()})
+    write_json(
+        paths.AUDIT_REPORT,
+        {"findings": [asdict(finding) for finding in findings], "worst": worst(findings)},
+    )
+    with atomic_file(PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def measured(health: dict[str, Tokens], findings: list[Finding]) -> dict[str, float]:
+    """Name the numbers of tokens and audit for MLflow."""
+    numbers: dict[str, float] = {}
+    for finding in findings:
+        name = f"audit.{finding.check}.{finding.split or 'data'}"
+        numbers |= {f"{name}.count": finding.count, f"{name}.share": finding.share}
+    for split, own in health.items():
+        numbers |= {f"tokens.{split}.{name}": value for name, value in own._asdict().items()}
+    return numbers
 
 
 def read_text(column: str) -> tuple[np.ndarray, np.ndarray]:
