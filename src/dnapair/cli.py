@@ -74,7 +74,7 @@ def scale() -> None:
 
 @app.command(rich_help_panel=STAGES)
 def validate() -> None:
-    """Check every scaled value and every pair with Great Expectations."""
+    """Check every scaled value and every pair, and audit the splits for leaks."""
     from dnapair.stages import validate as stage
 
     stage.run()

@@ -172,8 +172,9 @@ def test_a_duplicated_row_across_splits_is_dropped_and_named(project: Project):
     project.run("dnapair", "validate")
     report = json.loads((project.root / "reports/dataset.json").read_text())
     lines = (project.root / "data/pairs.csv").read_text().splitlines()
-    words = f"pairs.csv, line {len(lines)} (test) repeats data/pairs.csv, line {lines.index(','.join(row)) + 1} (train)"
-    assert report["repeated_across_splits"] == {"pairs": 1, "examples": [f"data/{words}"]}
+    first = lines.index(",".join(row)) + 1
+    words = f"data/pairs.csv, line {len(lines)} (test) repeats data/pairs.csv, line {first} (train)"
+    assert report["repeated_across_splits"] == {"pairs": 1, "examples": [words]}
     finding = audit_of(project)["repeated_pairs", None]
     assert finding["level"] == "warn"
     assert words in finding["words"]

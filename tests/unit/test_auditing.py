@@ -230,6 +230,14 @@ def test_pairs_that_were_dropped_are_told_and_are_a_warning_at_most() -> None:
     assert dropped_pairs(7, 1000, [], Limit("info", 0)).level == "info"
 
 
+def test_three_examples_are_in_the_words_and_five_are_kept() -> None:
+    data = Data()
+    data.groups[200:207, 1] = np.arange(7)
+    finding = data.audited()["groups", "val"]
+    assert finding.words.endswith("that train has too: pair 200: G0, pair 201: G1, pair 202: G2, ...")
+    assert finding.examples == [f"pair {200 + number}: G{number}" for number in range(5)]
+
+
 def test_the_worst_level_and_percents() -> None:
     assert worst([]) == "pass"
     assert worst(list(Data().audited().values())) == "pass"

@@ -165,7 +165,7 @@ def dropped_pairs(count: int, of: int, examples: Sequence[str], limit: Limit) ->
     if count:
         words = (
             f"{count:,} of {of:,} rows of the data ({percent(share)}) repeat a pair of another split; the "
-            f"first row of each pair was kept, these were dropped: {some(examples, count)}."
+            f"first row of each pair was kept, these were dropped: {some(examples, count)}"
         )
     else:
         words = "No row of the data repeats a pair of another split."
@@ -347,7 +347,7 @@ class _Rows:
         if count:
             words = (
                 f"{count:,} of {hit.size:,} {called} pairs ({percent(share)}) {many}{manner}: "
-                f"{some(examples, count)}."
+                f"{some(examples, count)}"
             )
         else:
             words = f"No {called} pair {none}{manner}."

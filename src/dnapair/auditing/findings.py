@@ -82,5 +82,5 @@ def percent(share: float) -> str:
 
 
 def some(examples: Sequence[str], total: int) -> str:
-    """Name the first of ``total`` examples."""
-    return ", ".join(examples[:IN_WORDS]) + (", ..." if total > IN_WORDS else "")
+    """Name the first of ``total`` examples, and end the sentence."""
+    return ", ".join(examples[:IN_WORDS]) + (", ..." if total > IN_WORDS else ".")
