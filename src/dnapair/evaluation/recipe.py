@@ -131,8 +131,9 @@ def follow_recipe(
         for split, pairs in (("val", val), ("test", test))
     }
     about = (
-        f"The original scripts' way with this encoder: mean over {encoder.window + 2} positions, padding included; one "
-        "range for all values, those of test too; random validation rows; last weights; threshold 0.5."
+        f"The original scripts' way with this encoder: mean over {encoder.window + 2} positions, padding "
+        "included; one range for all values, those of test too; random validation rows; last weights; "
+        "threshold 0.5."
     )
     return Baseline(about, "recipe", scores, 0.5)
 
