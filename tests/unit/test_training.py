@@ -109,6 +109,15 @@ def test_best_epoch_is_restored_and_training_stops_without_progress():
     assert result.val_logits.tolist() == GOOD
 
 
+def test_last_epoch_is_kept_where_that_is_asked_for():
+    learner = Scripted([BAD, GOOD, FAIR])
+    loop = LOOP._replace(epochs=3, batch_size=4, stop_patience=9, plateau_patience=9)
+    result = fit(learner, np.zeros((4, 2), np.float32), FOUR, FOUR, loop, keep="last")
+    assert result.best == result.history[2]
+    assert result.weights["head.bias"] == learner.weights["head.bias"] == [3]
+    assert result.val_logits.tolist() == FAIR
+
+
 def test_learning_rate_is_cut_after_each_plateau():
     learner = Scripted([FAIR, BAD, BAD, BAD, BAD, GOOD, BAD])
     result = fit_script(learner, epochs=7, stop_patience=9, plateau_patience=2, plateau_factor=0.5)
