@@ -22,8 +22,8 @@ SHORT = 4**K
 FITTED_PAIRS = 50_000
 """Train pairs that a baseline is fitted on at most, drawn where there are more."""
 TREES, DEPTH = 3.3, 3
-"""Of a gradient boosting: times the root of the pairs it is fitted on, and how deep. More pairs bear more trees;
-these two numbers agree with the cards of the two data sets that they were tried on."""
+"""Of a gradient boosting: trees, times the root of the pairs it is fitted on, and how deep they are. More
+pairs bear more trees; these two numbers agree with the cards of the two data sets that they were tried on."""
 BLOCK = 8192
 """Pairs whose features are held at once."""
 NEAREST_BLOCK = 512
