@@ -10,7 +10,8 @@ from rich.table import Table
 
 from dnapair.stages import paths
 
-SHOWN = ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "mcc", "log_loss", "brier")
+SHOWN = ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "mcc", "log_loss", "brier", "ece")
+RECIPE = "the original recipe"
 
 
 def parent_metrics() -> dict[str, float]:
@@ -30,19 +31,27 @@ def show() -> None:
     if not metrics:
         return
     table = Table(
-        title="Test metrics (95 % interval), and baselines", title_justify="left", box=box.SIMPLE_HEAD
+        title="Test metrics (95 % interval)", title_justify="left", box=box.SIMPLE_HEAD
     )
     table.add_column("metric", no_wrap=True)
     for framework in metrics:
         table.add_column(framework, justify="right", no_wrap=True)
-    baselines = _read(paths.report_folder(next(iter(metrics))) / "baselines.json")
-    for name in baselines:
-        table.add_column(name, justify="right", style="dim", min_width=10, overflow="fold")
+    first = paths.report_folder(next(iter(metrics)))
+    verdict, compared = _read(first / "verdict.json"), _read(first / "comparison.json")
+    best = str(verdict["best_baseline"])
+    beside = [name for name in dict.fromkeys((best, RECIPE)) if name in compared]
+    for name in beside:
+        heading = f"best baseline: {name}" if name == best else name
+        table.add_column(heading, justify="right", style="dim", min_width=10, overflow="fold")
     for name in SHOWN:
         cells = [_with_interval(framework, name, values[name]) for framework, values in metrics.items()]
-        others = [f"{scores[name]:.3f}" if name in scores else "" for scores in baselines.values()]
+        known = [compared[other]["metrics"] for other in beside]
+        others = [f"{scores[name]:.3f}" if name in scores else "" for scores in known]
         table.add_row(name, *cells, *others)
     console.print(table)
+    for framework in metrics:
+        folder = paths.report_folder(framework)
+        console.print(f"{framework}: {_read(folder / 'verdict.json')['headline']} {folder / 'report.html'}")
     encoder = _read(paths.SCALING_REPORT)
     if not encoder["trained"]:
         console.print(f"The encoder is {encoder['encoder']}: its weights were drawn, not learnt.")
@@ -51,7 +60,7 @@ def show() -> None:
         "  source .venv/bin/activate\n"
         "  mlflow ui                                   every run, metric and plot: http://127.0.0.1:5000\n"
         "  mlflow run . --env-manager local -P train.epochs=3     again with another setting\n"
-        "  dvc exp show --only-changed                 compare\n"
+        "  dnapair compare RUN RUN                     two runs, pair by pair; dvc exp show: all of them\n"
         "  mlflow models serve -m models:/dnapair@champion --env-manager local -p 5001\n"
         "  dnapair predict pairs.csv --output scored.csv          score your own pairs\n"
         "  dvc import-url --force /path/to/your/data data && dvc repro   train on your own"
