@@ -27,9 +27,11 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # threads that wait by spinning make training many times slower where other processes use the cores
+    "OMP_WAIT_POLICY": "PASSIVE",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-"""No telemetry and no chatter from the libraries, unless the user's environment says otherwise."""
+"""No telemetry, no chatter and no idle spinning of the libraries, unless the user's environment says otherwise."""
 
 STAGES = "Stages (dvc repro runs them in this order)"
 TOOLS = "Tools"

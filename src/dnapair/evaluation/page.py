@@ -187,5 +187,5 @@ def _bar(
     across = "" if mark is None else line.format(x=place(mark))
     return Markup(
         '<svg class="bar" viewBox="0 0 140 14" aria-hidden="true">{across}'
-        '<line x1="{a}" x2="{b}" y1="7" y2="7"/><circle cx="{v}" cy="7" r="4"/></svg>'
+        '<line x1="{a}" x2="{b}" y1="7" y2="7"/><circle cx="{v}" cy="7" r="3"/></svg>'
     ).format(across=across, a=place(ends[0]), b=place(ends[1]), v=place(value))

@@ -30,9 +30,7 @@ def show() -> None:
     console = Console(width=100, highlight=False)
     if not metrics:
         return
-    table = Table(
-        title="Test metrics (95 % interval)", title_justify="left", box=box.SIMPLE_HEAD
-    )
+    table = Table(title="Test metrics (95 % interval)", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("metric", no_wrap=True)
     for framework in metrics:
         table.add_column(framework, justify="right", no_wrap=True)
