@@ -31,7 +31,7 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-"""No telemetry, no chatter and no idle spinning of the libraries, unless the user's environment says otherwise."""
+"""No telemetry, chatter or spinning of the libraries, unless the user's environment says otherwise."""
 
 STAGES = "Stages (dvc repro runs them in this order)"
 TOOLS = "Tools"

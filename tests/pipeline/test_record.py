@@ -22,9 +22,9 @@ STAGES = {
     "tune",
     *(f"{stage}@{framework}" for stage in ("train", "score", "evaluate") for framework in FRAMEWORKS),
     "baselines",
-    "crossvalidate",
     "register",
 }
+"""Those with a run of their own; without folds `crossvalidate` has nothing to record."""
 
 
 class Record:
