@@ -167,7 +167,7 @@ def test_mlflow_run_with_another_setting_does_what_it_must_and_finds_the_rest(fi
         first, parent = record.parents()[0], record.parents()[-1]
         children = record.children(parent)
         assert parent.info.status == "FINISHED"
-        assert set(children) == STAGES - {"prepare", "embed", "scale", "validate", "tune"}
+        assert set(children) == STAGES - {"prepare", "embed", "scale", "validate", "tune", "baselines"}
         assert children["train@torch"].data.params["train.epochs"] == "2"
         embedded = record.children(first)["embed"].info.run_id
         assert parent.data.tags["dnapair.run.embed"] == embedded
