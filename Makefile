@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 # uv does not read pip's settings: hand its links and index on
 pip_setting = $(shell $(BIN)/python -m pip config get $(1) 2>/dev/null)
 
-.PHONY: demo test test-slow lint bench install clean
+.PHONY: demo test test-slow soak lint bench install clean
 
 demo: install
 	dnapair run
@@ -20,6 +20,9 @@ test: install
 
 test-slow: install
 	pytest $(SLOW)
+
+soak: install
+	pytest -m soak
 
 lint: install
 	ruff check .
