@@ -217,6 +217,15 @@ def test_limit_of_single_side_is_held_against_the_lower_end() -> None:
     assert tell_single_side(told, 9, Limit("fail", 0.549)).level == "fail"
 
 
+def test_a_side_that_tells_labels_the_other_way_round_is_found() -> None:
+    told = [Told("seq1", "its 4-mers", 0.52, 0.48, 0.56), Told("seq2", "its labels", 0.33, 0.3, 0.36)]
+    finding = tell_single_side(told, 9, Limit("warn", 0.55))
+    assert (finding.level, finding.count, finding.share) == ("warn", 1, 0.64)
+    assert "seq2, by its labels, tells those" in finding.words
+    assert finding.words.endswith("and below it the labels are told the other way round.")
+    assert tell_single_side(told[:1], 9, Limit("warn", 0.55)).level == "pass"
+
+
 def test_pairs_that_were_dropped_are_told_and_are_a_warning_at_most() -> None:
     assert dropped_pairs(0, 9, [], LIMITS["repeated_pairs"]).level == "pass"
     found = dropped_pairs(

@@ -192,25 +192,25 @@ def tell_single_side(told: Sequence[Told], pairs: int, limit: Limit) -> Finding:
     pairs
         Of validation.
     limit
-        For the lower end of the interval of ROC-AUC.
+        For the end nearest to chance of the interval of ROC-AUC, counted from 0.5 either way round.
 
     Returns
     -------
     Finding
-        Its share is the greatest lower end; its count, how many of the ways are above the limit.
+        Its share is the greatest such end; its count, how many of the ways are above the limit.
     """
-    first = max(told, key=lambda way: way.low)
+    first = max(told, key=lambda way: way.least)
     sentences = [
         f"{way.side} by {way.by}: {way.auc:.3f} ({way.low:.3f} to {way.high:.3f})"
-        for way in sorted(told, key=lambda way: -way.low)
+        for way in sorted(told, key=lambda way: -way.least)
     ]
-    above = sum(way.low > limit.above for way in told)
+    above = sum(way.least > limit.above for way in told)
     if above:
         words = (
             f"Labels depend on one sequence alone: {first.side}, by {first.by}, tells those of {pairs:,} "
             f"validation pairs with ROC-AUC {first.auc:.3f} (95 % interval {first.low:.3f} to "
             f"{first.high:.3f}); "
-            "chance is 0.5."
+            f"chance is 0.5{', and below it the labels are told the other way round' * (first.auc < 0.5)}."
         )
     else:
         words = (
@@ -221,11 +221,11 @@ def tell_single_side(told: Sequence[Told], pairs: int, limit: Limit) -> Finding:
     return Finding(
         "single_side",
         "val",
-        level_of(first.low, limit),
+        level_of(first.least, limit),
         words,
         above,
         len(told),
-        first.low,
+        first.least,
         sentences,
         "Draw the unrelated pairs anew from the sequences of the related ones, each as often as there.",
     )

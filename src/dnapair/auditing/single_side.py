@@ -46,6 +46,11 @@ class Told(NamedTuple):
     low: float
     high: float
 
+    @property
+    def least(self) -> float:
+        """How well it tells at least, whichever way round: a ROC-AUC far below 0.5 tells labels too."""
+        return max(self.low, 1 - self.high)
+
 
 def single_side(read: Read, train: SplitRows, val: SplitRows, seed: int) -> list[Told]:
     """Tell validation labels from one sequence of each pair, in two ways for each side.
