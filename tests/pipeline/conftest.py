@@ -1,9 +1,14 @@
 """A copy of the project with small data in it, and the commands that users type."""
 
+import atexit
+import functools
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +42,37 @@ SMALL = {
 }
 
 
+# most of a command's time is one core importing: these are forked from a process that has
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.pipeline.preload"])
+
+
+def dnapair(words: tuple[str, ...], root: Path, env: dict[str, str], output: str) -> None:
+    """Be the command line in a process of its own."""
+    written = os.open(output, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(written, stream)
+    os.chdir(root)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = ["dnapair", *words]
+    from dnapair.cli import main
+
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)
+
+
 class Project:
     """A git and DVC repository as a user has it."""
 
@@ -60,20 +96,28 @@ class Project:
 
     def run(self, *command: str, fails: bool = False, timeout: int = 600) -> str:
         """Run a command in the project; give back all it printed."""
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, (
-            f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
-        )
-        return done.stdout
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as output:
+            if command[0] == "dnapair":
+                process = FORKS.Process(target=dnapair, args=(command[1:], self.root, self.env, output.name))
+                process.start()
+                process.join(timeout)
+                code = process.exitcode
+                process.kill()
+            else:
+                with Path(output.name).open("w") as written:
+                    code = subprocess.run(
+                        command,
+                        cwd=self.root,
+                        env=self.env,
+                        stdout=written,
+                        stderr=written,
+                        timeout=timeout,
+                        check=False,
+                    ).returncode
+            printed = output.read()
+        assert code is not None, f"{' '.join(command)} did not end in {timeout} s:\n{printed}"
+        assert (code != 0) == fails, f"{' '.join(command)} ended with {code}:\n{printed}"
+        return printed
 
     def set(self, settings: dict) -> None:
         """Change settings in params.yaml."""
@@ -90,6 +134,16 @@ class Project:
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-q", "--allow-empty", "-m", message)
+
+
+@functools.cache
+def empty_store() -> Path:
+    """An MLflow store without runs: making its tables takes far longer than copying them."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "mlflow.db")
+    subprocess.run([BIN / "mlflow", "db", "upgrade", f"sqlite:///{path}"], check=True, capture_output=True)
+    return path
 
 
 def copy_project(root: Path) -> Project:
@@ -110,6 +164,7 @@ def copy_project(root: Path) -> Project:
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target)
+    shutil.copy2(empty_store(), root / "mlflow.db")
     project = Project(root)
     project.set(SMALL)
     project.run("git", "init", "-q")
@@ -143,6 +198,13 @@ def write_small_data(folder: Path, genomes: int = 40, fragments: int = 6, length
     (folder / "pairs.csv").write_text(
         "\n".join(sorted(lines, key=lambda line: (not line.startswith("id1,"), line)))
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what shares a fixture on one worker: the tests of one file, and all of the finished project."""
+    for item in items:
+        shared = "finished" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("finished" if shared else item.path.stem))
 
 
 @pytest.fixture(scope="session")

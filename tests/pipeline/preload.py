@@ -1,0 +1,18 @@
+"""What most commands import, for the process that the tests' commands are forked from."""
+
+import importlib
+import os
+
+from dnapair.cli import ENVIRONMENT
+
+os.environ |= ENVIRONMENT
+
+for name in (
+    "matplotlib.pyplot",
+    "mlflow.pyfunc",
+    "sklearn.ensemble",
+    "dnapair.checks",
+    "dnapair.embedding.embedder",
+    "dnapair.tracking",
+):
+    importlib.import_module(name)
