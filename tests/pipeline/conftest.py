@@ -9,11 +9,16 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -200,6 +205,7 @@ def write_small_data(folder: Path, genomes: int = 40, fragments: int = 6, length
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what shares a fixture on one worker: the tests of one file, and all of the finished project."""
     for item in items:
@@ -209,7 +215,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose pipeline ran once, committed. Tests that change it must put it back."""
+    """A project whose pipeline ran once, committed. Tests that change it must put it back.
+
+    ``first_version`` is what that run registered, as it left it: a later run that comes to the very same
+    model describes the version anew, with its own card.
+    """
     project = copy_project(tmp_path_factory.mktemp("finished") / "project")
     write_small_data(project.root / "datasets" / "small")
     project.run("dvc", "import-url", "datasets/small", "data")
@@ -217,5 +227,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     pointer.write_text(pointer.read_text().replace("frozen: true\n", ""))
     project.commit("Small data")
     project.first_output = project.run("dnapair", "run")
+    project.first_version = _champion(project)
     project.commit("First results")
     return project
+
+
+def _champion(project: Project) -> "ModelVersion":
+    with warnings.catch_warnings():
+        # of MLflow's own code
+        warnings.simplefilter("default")
+        from mlflow import MlflowClient
+
+        client = MlflowClient(project.tracking_uri, project.tracking_uri)
+        return client.get_model_version_by_alias("dnapair", "champion")
