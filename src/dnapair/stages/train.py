@@ -1,7 +1,6 @@
 """Stage `train`: the residual network, in one framework, with as many seeds as are asked for."""
 
 import csv
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from scipy.special import expit
 from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
-from dnapair.files import atomic_file, atomic_folder, write_json
+from dnapair.files import atomic_file, atomic_folder, read_json, write_json, write_sums
 from dnapair.matrix import Matrix, MatrixFile
 from dnapair.model_logging import log_network
 from dnapair.networks.spec import NetworkSpec
@@ -39,10 +38,11 @@ class Trained(NamedTuple):
 def run(framework: str) -> None:
     """Train on artifacts/normalized with the best hyperparameters, and write artifacts/models/FRAMEWORK."""
     params = load_params()
-    best = json.loads(paths.BEST_HYPERPARAMETERS.read_text(encoding="utf-8"))
+    best = read_json(paths.BEST_HYPERPARAMETERS)
     settings = params.train.model_copy(update=best["train"])
     logged = flatten(settings, "train") | {f"network.{key}": value for key, value in best["network"].items()}
     with tracking.stage_run(f"train@{framework}", logged, paths.IDENTITIES) as run:
+        paths.check(paths.NORMALIZED)
         matrix = MatrixFile(paths.SCALED)
         train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
         spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **best["network"]})
@@ -72,6 +72,7 @@ def run(framework: str) -> None:
             for repeat in repeats:
                 path = folder / "repeats" / f"seed_{repeat.report['seed']}.safetensors"
                 save_weights(path, repeat.weights)
+            write_sums(folder)
         run.log_params({"positive_weight": weight})
         run.log_parent_metrics({f"{framework}.val_pr_auc": model.report["val_pr_auc"]})
         scores = [trained.report["val_pr_auc"] for trained in (model, *repeats)]
