@@ -13,7 +13,7 @@ from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
 from dnapair.files import atomic_file, atomic_folder, read_json, write_json, write_sums
 from dnapair.matrix import Matrix, MatrixFile
-from dnapair.model_logging import log_network
+from dnapair.model_logging import NAME, save_network
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, save_weights
 from dnapair.params import Train, flatten, load_params
@@ -80,7 +80,8 @@ def run(framework: str) -> None:
             run.log_metrics({"val_pr_auc_mean": np.mean(scores), "val_pr_auc_std": np.std(scores, ddof=1)})
         run.log_file(paths.model_folder(framework), "model_folder")
         rows = np.stack([val.rows1, val.rows2], axis=1)[:EXAMPLE_PAIRS]
-        log_network(framework, spec, model.weights, matrix[rows].astype(np.float32))
+        example = matrix[rows].astype(np.float32)
+        run.log_model(NAME, lambda folder: save_network(framework, spec, model.weights, example, folder))
 
 
 def train_network(
