@@ -26,12 +26,17 @@ ENVIRONMENT = {
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # half a minute for a tracking server that is gone, three for one that hangs; MLflow's own are many
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     # threads that wait by spinning make training many times slower where other processes use the cores
     "OMP_WAIT_POLICY": "PASSIVE",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 """No telemetry, chatter or spinning of the libraries, unless the user's environment says otherwise."""
+
+_RECORDERS = {"botocore", "mlflow", "requests", "sqlalchemy", "urllib3"}
 
 STAGES = "Stages (dvc repro runs them in this order)"
 TOOLS = "Tools"
@@ -307,6 +312,8 @@ def main() -> None:
             raise
         sys.exit(f"dnapair: {path} is missing. The stage that writes it comes first: dvc repro")
     except OSError as error:
+        if _of_the_record(error):
+            sys.exit(_unrecorded(error))
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
             raise
         where = f" ({error.filename})" if error.filename else ""
@@ -314,3 +321,22 @@ def main() -> None:
             f"dnapair: {error.strerror}{where}. Make room or give access, then run the same command again: "
             "what was finished is kept, nothing is left half-written."
         )
+    except Exception as error:
+        if not _of_the_record(error):
+            raise
+        sys.exit(_unrecorded(error))
+
+
+def _of_the_record(error: Exception) -> bool:
+    """Say whether MLflow, or what it talks through, raised it; they are slow to import, so by their names."""
+    origins = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return not origins.isdisjoint(_RECORDERS)
+
+
+def _unrecorded(error: Exception) -> str:
+    from dnapair.outbox import reason
+
+    return (
+        f"dnapair: the MLflow tracking store did not do what was asked: {reason(error)} What is finished is "
+        "kept: the same command goes on from there."
+    )

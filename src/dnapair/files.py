@@ -1,18 +1,26 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and are known again by their hashes."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from dnapair.errors import DnapairError
+
+SUMS = "SHA256SUMS"
+"""The file in a folder that `sha256sum --check` reads."""
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary name to write to; the file gets its real name when the block ends well.
+
+    The temporary name is always the same for a file, so what a killed process left is written over.
 
     Parameters
     ----------
@@ -24,32 +32,99 @@ def atomic_file(path: Path) -> Iterator[Path]:
     ------
     Path
         Where to write. It is removed if the block raises.
+
+    Raises
+    ------
+    DnapairError
+        If another process is writing the same file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        _lock_for(descriptor, path)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+    _sync_folder(path.parent)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill; it takes the place of ``path`` when the block ends well."""
+    """Give a temporary folder to fill; it takes the place of ``path`` when the block ends well.
+
+    What was there before is moved away first: a kill between the two leaves no folder, never half of one,
+    and the next call puts the earlier one back before its block begins.
+
+    Raises
+    ------
+    DnapairError
+        If another process is writing the same folder.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    temporary = path.with_name(f".{path.name}.tmp")
+    replaced = path.with_name(f".{path.name}.old.tmp")
+    temporary.mkdir(exist_ok=True)
+    descriptor = os.open(temporary, os.O_RDONLY)
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        _lock_for(descriptor, path)
+        try:
+            # what a killed process left
+            for leftover in temporary.iterdir():
+                _remove(leftover)
+            if replaced.exists() and not path.exists():
+                replaced.replace(path)
+            yield temporary
+            for written in sorted(temporary.rglob("*")):
+                _sync(written)
+            if path.exists():
+                _remove(replaced)
+                path.replace(replaced)
+            temporary.replace(path)
+            _sync_folder(path.parent)
+            _remove(replaced)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
+
+
+@contextmanager
+def lock(path: Path, task: str) -> Iterator[None]:
+    """Keep all other processes from the same task until the block ends, however this process ends.
+
+    Parameters
+    ----------
+    path
+        The lock's file; it stays.
+    task
+        What is done, for the message: ``writing to artifacts/embeddings``.
+
+    Raises
+    ------
+    DnapairError
+        If another process is at it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise DnapairError(
+                f"Process {file.read().strip() or '?'} is {task}. Wait for it, or end it (it lives on when "
+                "`dvc repro` is killed), then run the same command again."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -58,7 +133,96 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is missing.
+    DnapairError
+        If the file is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise DnapairError(
+            f"{path} is damaged: it is no JSON. Delete it, then run the pipeline: dvc repro"
+        ) from None
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_sums(folder: Path, but: str = SUMS) -> None:
+    """Write the SHA-256 of every file in a folder, but those of one name, into its SHA256SUMS."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SUMS, but))
+    lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    with atomic_file(folder / SUMS) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def check_sums(folder: Path, remedy: str) -> None:
+    """Hash every file that a folder's SHA256SUMS names.
+
+    Parameters
+    ----------
+    folder
+        Filled by :func:`write_sums`.
+    remedy
+        The end of the message: how to have the folder made again.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no SHA256SUMS.
+    DnapairError
+        If a file is missing, truncated or changed.
+    """
+    for line in (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines():
+        expected, _, name = line.partition("  ")
+        path = folder / name
+        if len(expected) != 64 or not name:
+            raise DnapairError(f"{folder / SUMS} is damaged. {remedy}")
+        if not path.is_file():
+            raise DnapairError(f"{path} is missing, though {SUMS} beside it names it. {remedy}")
+        if sha256(path) != expected:
+            raise DnapairError(
+                f"{path} is truncated or changed: its SHA-256 is not the one in {SUMS} beside it. {remedy}"
+            )
+
+
+def _lock_for(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DnapairError(
+            f"Another process is writing {path}. Wait for it, then run the same command again."
+        ) from None
+    except OSError:
+        # a file system without locks, such as NFS for folders
+        return
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    # the new name must be on the disk too; some file systems can't be asked for it
+    with suppress(OSError):
+        _sync(path)

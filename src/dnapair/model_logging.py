@@ -1,6 +1,7 @@
 """The trained network as a native MLflow model, beside the pyfunc model that takes raw DNA."""
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -15,10 +16,12 @@ NAME = "network"
 _REQUIREMENTS = {"torch": ("torch", "numpy"), "tensorflow": ("tensorflow", "keras", "numpy")}
 
 
-def log_network(framework: str, spec: NetworkSpec, weights: Weights, example: np.ndarray) -> None:
-    """Log a network to the active run.
+def save_network(
+    framework: str, spec: NetworkSpec, weights: Weights, example: np.ndarray, folder: Path
+) -> None:
+    """Write a network as a native MLflow model.
 
-    The logged model takes float32 of shape=(n, 2, dimensions), both scaled embeddings of each pair, and
+    The model takes float32 of shape=(n, 2, dimensions), both scaled embeddings of each pair, and
     gives the probability of being related, shape=(n,).
 
     Parameters
@@ -29,10 +32,12 @@ def log_network(framework: str, spec: NetworkSpec, weights: Weights, example: np
         The network.
     example : np.ndarray, shape=(n, 2, dimensions)
         Pairs of scaled embeddings, n > 1.
+    folder
+        A new folder.
     """
     float32 = np.dtype(np.float32)
     common = {
-        "name": NAME,
+        "path": str(folder),
         "input_example": example,
         "signature": ModelSignature(
             inputs=Schema([TensorSpec(float32, (-1, 2, spec.dimensions))]),
@@ -41,9 +46,9 @@ def log_network(framework: str, spec: NetworkSpec, weights: Weights, example: np
         "pip_requirements": [f"{name}=={version(name).split('+')[0]}" for name in _REQUIREMENTS[framework]],
     }
     if framework == "torch":
-        mlflow.pytorch.log_model(_torch_model(spec, weights), **common)
+        mlflow.pytorch.save_model(_torch_model(spec, weights), **common)
     else:
-        mlflow.tensorflow.log_model(_tensorflow_model(spec, weights), **common)
+        mlflow.tensorflow.save_model(_tensorflow_model(spec, weights), **common)
 
 
 def _torch_model(spec: NetworkSpec, weights: Weights) -> Any:

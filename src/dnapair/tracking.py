@@ -5,13 +5,14 @@ each stage's run is tagged with the SHA-256 of one file that stands for all its 
 carries a tag with the run of every stage whose output lies in the workspace.
 """
 
+import logging
 import os
 import re
 import socket
 import subprocess
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ import psutil
 import yaml
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
+from mlflow.entities import Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
+from sqlalchemy.exc import SQLAlchemyError
 
 from dnapair.errors import DnapairError
-from dnapair.files import sha256
+from dnapair.files import lock, sha256
+from dnapair.outbox import Outbox, deliver, now, reason, send_kept
 
 EXPERIMENT = "dnapair"
 PARENT_VARIABLE = "DNAPAIR_PARENT_RUN_ID"
@@ -38,6 +42,19 @@ LINK_PREFIX = "dnapair.run."
 PROCESS_TAG = "dnapair.process"
 TESTED_TAG = "dnapair.test_pairs_sha256"
 """On evaluations: runs that agree in it were tested on the same pairs."""
+UNSENT = Path("artifacts/unsent")
+"""What could not be sent to the tracking store, until the next command that reaches it."""
+LOCKS = Path("artifacts/locks")
+PATIENCE = 60.0
+"""Seconds that a finished stage waits for a tracking store that does not answer."""
+
+FINISHED = RunStatus.to_string(RunStatus.FINISHED)
+FAILED = RunStatus.to_string(RunStatus.FAILED)
+_TROUBLE = (MlflowException, SQLAlchemyError)
+
+# they log what is raised too, with tracebacks; what is raised is told
+for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class StageRun:
@@ -49,38 +66,65 @@ class StageRun:
         Its own run.
     parent_id
         The pipeline's run, or None for a stage that was started by hand.
+    outbox
+        Sends what is logged while the work goes on; without one each call is made at once.
+    experiment
+        Its experiment's id, which runs below it need.
     """
 
-    def __init__(self, run_id: str, parent_id: str | None) -> None:
+    def __init__(
+        self, run_id: str, parent_id: str | None, outbox: Outbox | None = None, experiment: str = ""
+    ) -> None:
         self.run_id = run_id
         self.parent_id = parent_id
-        self._client = mlflow.MlflowClient()
+        self.outbox = outbox
+        self.experiment = experiment
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log settings and facts that do not change during the run."""
-        self._client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        self._log(params={key: str(value) for key, value in params.items()})
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log numbers in one call; ``step`` is the epoch where there is one."""
-        now = int(datetime.now().timestamp() * 1000)
-        batch = [Metric(key, float(value), now, step) for key, value in metrics.items()]
-        self._client.log_batch(self.run_id, metrics=batch)
+        self._log(metrics={key: float(value) for key, value in metrics.items()}, step=step)
 
     def log_parent_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log numbers on the pipeline's run too, where whole pipelines are compared."""
         if self.parent_id:
-            StageRun(self.parent_id, None).log_metrics(metrics)
+            StageRun(self.parent_id, None, self.outbox).log_metrics(metrics)
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
-        """Log a file, or every file of a folder, as artifacts."""
-        if path.is_dir():
-            self._client.log_artifacts(self.run_id, str(path), folder)
-        else:
-            self._client.log_artifact(self.run_id, str(path), folder)
+        """Log a file, or every file of a folder, as artifacts; it must stay until the run's end."""
+        self.put("files", path=str(path), folder=folder)
+
+    def log_model(self, name: str, save: Callable[[Path], None]) -> None:
+        """Log a model in MLflow's own form, which ``save`` writes to the path that it is given."""
+        if self.outbox is None:
+            raise RuntimeError("a model is logged to the run of a stage")
+        folder = self.outbox.scratch() / name
+        save(folder)
+        self.put("model", path=str(folder), name=name)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags in one call."""
-        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self._log(tags=dict(tags))
+
+    def put(self, do: str, **values: Any) -> None:
+        """Have one of the outbox's calls made for this run."""
+        if self.outbox is None:
+            deliver(mlflow.MlflowClient(), {"do": do, "run": self.run_id, **values}, {})
+        else:
+            self.outbox.put(do, self.run_id, **values)
+
+    def _log(
+        self,
+        params: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        step: int = 0,
+    ) -> None:
+        values = {"params": params or {}, "metrics": metrics or {}, "tags": tags or {}}
+        self.put("log", **values, step=step, time=now())
 
 
 @contextmanager
@@ -101,28 +145,53 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
     StageRun
         The run: FINISHED and tagged with its output's hash if the block ends well, else FAILED.
     """
-    experiment = _select_experiment()
-    client = mlflow.MlflowClient()
-    _end_killed_runs(client, experiment)
-    parent = _parent_run(client, experiment)
-    tags = {STAGE_TAG: stage, **_source_tags()}
-    # a parent's id in the environment would be taken for this stage's own run
-    os.environ.pop("MLFLOW_RUN_ID", None)
-    with mlflow.start_run(run_name=stage.replace("@", " "), parent_run_id=parent, tags=tags) as active:
-        run = StageRun(active.info.run_id, parent)
+    with lock(LOCKS / f"{stage}.lock", f"at work on the stage {stage} in this folder"):
+        with _asking():
+            experiment = _select_experiment()
+            client = mlflow.MlflowClient()
+            send_kept(UNSENT)
+            _end_killed_runs(client, experiment)
+            parent = _parent_run(client, experiment)
+            tags = {STAGE_TAG: stage, **_source_tags()}
+            # a parent's id in the environment would be taken for this stage's own run
+            os.environ.pop("MLFLOW_RUN_ID", None)
+            active = mlflow.start_run(run_name=stage.replace("@", " "), parent_run_id=parent, tags=tags)
+            log_dataset()
+        outbox = Outbox(UNSENT)
+        run = StageRun(active.info.run_id, parent, outbox, experiment)
         run.log_params(params)
-        log_dataset()
         try:
             yield run
+            run.set_tags({OUTPUT_TAG: sha256(identities[stage])})
         except BaseException:
-            if parent and PARENT_VARIABLE not in os.environ:
-                client.set_terminated(parent, RunStatus.to_string(RunStatus.FAILED))
+            _end(run, outbox, FAILED, 0.0)
+            _end_own_parent(parent, FAILED)
             raise
-        run.set_tags({OUTPUT_TAG: sha256(identities[stage])})
-    if parent:
-        link_stages(parent, identities)
-        if PARENT_VARIABLE not in os.environ:
-            client.set_terminated(parent, RunStatus.to_string(RunStatus.FINISHED))
+        if _end(run, outbox, FINISHED, PATIENCE) and parent:
+            # it is done anew at the end of each stage
+            with suppress(*_TROUBLE):
+                link_stages(parent, identities)
+            _end_own_parent(parent, FINISHED)
+
+
+def _end(run: StageRun, outbox: Outbox, status: str, patience: float) -> bool:
+    """Send or keep all that was logged, and the end of the run; return whether it was sent."""
+    run.put("end", status=status, time=now())
+    sent = outbox.close(patience)
+    if not sent:
+        # nothing that matters is asked of the store any more, so no wait for its answer
+        os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+    # takes it off MLflow's list of open runs too
+    with suppress(*_TROUBLE):
+        mlflow.end_run(status)
+    return sent
+
+
+def _end_own_parent(parent: str | None, status: str) -> None:
+    """End the parent of a bare `dvc repro`, whose stages each do so: none knows whether it is the last."""
+    if parent and PARENT_VARIABLE not in os.environ:
+        with suppress(*_TROUBLE):
+            mlflow.MlflowClient().set_terminated(parent, status)
 
 
 @contextmanager
@@ -149,21 +218,22 @@ def trial_run(
     StageRun
         The run.
     """
-    client = mlflow.MlflowClient()
+    outbox = stage.outbox or Outbox(UNSENT)
     trial = f"{study}/{number}"
-    experiment = client.get_run(stage.run_id).info.experiment_id
-    left_open = f"tags.`{TRIAL_TAG}` = '{trial}' and attributes.status = 'RUNNING'"
-    for found in client.search_runs([experiment], left_open):
-        client.set_terminated(found.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-    with mlflow.start_run(
-        run_name=f"{kind} {number}",
-        nested=True,
-        parent_run_id=stage.run_id,
-        tags={TRIAL_TAG: trial, PROCESS_TAG: _process()},
-    ) as active:
-        run = StageRun(active.info.run_id, stage.run_id)
-        run.log_params(params)
+    stage.put("end trial", experiment=stage.experiment, tag=TRIAL_TAG, trial=trial)
+    tags = resolve_tags({TRIAL_TAG: trial, PROCESS_TAG: _process()})
+    run = StageRun(
+        outbox.start(stage.experiment, f"{kind} {number}", tags, stage.run_id), stage.run_id, outbox
+    )
+    run.log_params(params)
+    status = FAILED
+    try:
         yield run
+        status = FINISHED
+    finally:
+        run.put("end", status=status, time=now())
+        if stage.outbox is None:
+            outbox.close(PATIENCE)
 
 
 def join_search(study: str) -> StageRun:
@@ -195,8 +265,9 @@ def join_search(study: str) -> StageRun:
             "settings and data. A worker needs the chief's MLFLOW_TRACKING_URI, params.yaml and "
             "artifacts/normalized."
         )
-    mlflow.set_experiment(experiment_id=found[0].info.experiment_id)
-    return StageRun(str(found[0].info.run_id), None)
+    info = found[0].info
+    mlflow.set_experiment(experiment_id=info.experiment_id)
+    return StageRun(str(info.run_id), None, experiment=str(info.experiment_id))
 
 
 @contextmanager
@@ -209,16 +280,24 @@ def pipeline_run() -> Iterator[str]:
         The run's id, for the environment variable :data:`PARENT_VARIABLE` of the stages.
     """
     given = os.environ.get("MLFLOW_RUN_ID")
-    if given:
-        mlflow.MlflowClient().log_batch(given, tags=[RunTag(k, v) for k, v in _source_tags().items()])
-        with mlflow.start_run(run_id=given):
-            log_dataset()
-            yield given
-    else:
-        _select_experiment()
-        with mlflow.start_run(run_name=_pipeline_name(), tags=_source_tags()) as active:
-            log_dataset()
-            yield active.info.run_id
+    with _asking():
+        if given:
+            mlflow.MlflowClient().log_batch(given, tags=[RunTag(k, v) for k, v in _source_tags().items()])
+            active = mlflow.start_run(run_id=given)
+        else:
+            _select_experiment()
+            active = mlflow.start_run(run_name=_pipeline_name(), tags=_source_tags())
+        send_kept(UNSENT)
+        log_dataset()
+    try:
+        yield active.info.run_id
+    except BaseException:
+        # the reason is what is to be told
+        with suppress(*_TROUBLE):
+            mlflow.end_run(FAILED)
+        raise
+    with _asking():
+        mlflow.end_run(FINISHED)
 
 
 def link_stages(parent: str, identities: Mapping[str, Path]) -> dict[str, str]:
@@ -344,6 +423,11 @@ def metric_name(words: str) -> str:
     return re.sub(r"[^\w./: -]+", "_", words, flags=re.ASCII).replace(" ", "_")
 
 
+def store_address() -> str:
+    """Return where the tracking store is, without the user and password that its address may hold."""
+    return re.sub(r"(?<=://)[^/@]*@", "", mlflow.get_tracking_uri())
+
+
 def check_store() -> None:
     """Ask the tracking store for its experiments.
 
@@ -352,12 +436,19 @@ def check_store() -> None:
     DnapairError
         If it does not answer.
     """
-    try:
+    with _asking():
         mlflow.MlflowClient().search_experiments(max_results=1)
-    except MlflowException as error:
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    try:
+        yield
+    except _TROUBLE as error:
         raise DnapairError(
-            f"The MLflow tracking store {mlflow.get_tracking_uri()} does not answer: {error.message} "
-            "Check MLFLOW_TRACKING_URI, or unset it to use mlflow.db in this folder."
+            f"The MLflow tracking store {store_address()} does not answer: {reason(error)} Check "
+            "MLFLOW_TRACKING_URI, or unset it to use mlflow.db in this folder. What is finished is kept: the "
+            "same command goes on from there."
         ) from None
 
 

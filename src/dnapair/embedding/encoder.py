@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from dnapair.embedding.shape import ACTIVATIONS, BertShape
 from dnapair.errors import DnapairError
-from dnapair.files import write_json
+from dnapair.files import SUMS, check_sums, write_json
 from dnapair.kmers import KmerVocabulary
 
 UNTRAINED = "untrained"
@@ -143,7 +143,8 @@ def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> 
     Raises
     ------
     DnapairError
-        If the checkpoint is missing, is not a BERT, has another vocabulary than k-mers, or lacks a weight.
+        If the checkpoint is missing, is not what its SHA256SUMS says, is not a BERT, has another vocabulary
+        than k-mers, or lacks a weight.
     """
     folder = Path(source)
     if not folder.is_dir():
@@ -153,6 +154,8 @@ def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> 
         raise DnapairError(
             f"{folder} has no config.json, so it is no Hugging Face checkpoint (encoder.source)."
         )
+    if (folder / SUMS).is_file():
+        check_sums(folder, f"Restore the encoder in {folder}, or make it again (encoder.source).")
     if not (folder / "model.safetensors").is_file():
         if not (folder / "pytorch_model.bin").is_file():
             raise DnapairError(f"{folder} has no model.safetensors: the checkpoint's weights are missing.")

@@ -1,7 +1,6 @@
 """Stage `baselines`: what needs no network of ours, fitted and scored on the same pairs; once for both."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +9,7 @@ from dnapair import tracking
 from dnapair.embedding.embedder import choose_precision, open_bert
 from dnapair.evaluation.baselines import Baseline, fit_baselines
 from dnapair.evaluation.recipe import NAME, follow_recipe
-from dnapair.files import atomic_folder, write_json
+from dnapair.files import atomic_folder, write_json, write_sums
 from dnapair.matrix import MatrixFile
 from dnapair.params import Params, flatten, load_params
 from dnapair.sequence_file import SequenceFile
@@ -26,6 +25,7 @@ def run() -> None:
         f"evaluate.{key}": getattr(params.evaluate, key) for key in ("original_recipe", "seed")
     }
     with tracking.stage_run("baselines", logged, paths.IDENTITIES) as run:
+        paths.check(paths.DATASET, paths.NORMALIZED)
         splits = {name: read_pairs(paths.split_file(name)) for name in ("train", "val", "test")}
         found = fit_baselines(
             MatrixFile(paths.SCALED),
@@ -45,6 +45,7 @@ def run() -> None:
                 for name, baseline in found.items()
             }
             write_json(folder / "baselines.json", facts)
+            write_sums(folder)
         run.log_metrics({f"threshold.{name}": baseline.threshold for name, baseline in found.items()})
         run.log_file(paths.BASELINES, "baselines")
 
@@ -55,6 +56,11 @@ def original_recipe(params: Params, splits: dict[str, Pairs]) -> Baseline:
     device = params.embed.device
     bert = open_bert(encoder, "mean", choose_precision(params.embed.precision, device), device)
     # beside the outputs: embeddings of many sequences may be too large for the system's own place
-    with TemporaryDirectory(dir=paths.BASELINES.parent, prefix=".recipe-") as folder:
+    scratch = paths.BASELINES.parent / ".recipe.tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
         sequences = SequenceFile(paths.SEQUENCES)
-        return follow_recipe(bert, encoder, sequences, splits, Path(folder), params.evaluate.seed)
+        return follow_recipe(bert, encoder, sequences, splits, scratch, params.evaluate.seed)
+    finally:
+        shutil.rmtree(scratch)

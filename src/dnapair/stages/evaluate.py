@@ -1,7 +1,6 @@
 """Stage `evaluate`: a network on the test pairs: how good, how sure, better than what, and where it fails."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +27,7 @@ from dnapair.evaluation.slices import (
 from dnapair.evaluation.verdict import Verdict, judge
 from dnapair.features import interaction
 from dnapair.figures import describe_encoder
-from dnapair.files import atomic_file, atomic_folder, sha256, write_json
+from dnapair.files import atomic_file, atomic_folder, read_json, sha256, write_json
 from dnapair.groups import group_columns, read_groups
 from dnapair.matrix import MatrixFile
 from dnapair.networks.spec import NetworkSpec
@@ -72,6 +71,7 @@ def run(framework: str) -> None:
     other = next(name for name in TITLES if name != framework)
     stage = f"evaluate@{framework}"
     with tracking.stage_run(stage, flatten(settings, "evaluate"), paths.IDENTITIES) as run:
+        paths.check(*paths.MADE_BY)
         row, seq1, seq2, label = read_numbers(paths.split_file("test"), ["row", "seq1", "seq2", "label"])
         labels = label.astype(np.int64)
         network, twin = read_scores(framework), read_scores(other)
@@ -370,9 +370,3 @@ def write_text(path: Path, content: str) -> None:
     """Write a text file."""
     with atomic_file(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content

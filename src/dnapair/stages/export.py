@@ -32,6 +32,7 @@ def run(output: Path) -> None:
     """
     if not paths.SCALED.is_file():
         raise DnapairError(f"{paths.SCALED} is missing. Make it first: dvc repro scale")
+    paths.check(paths.NORMALIZED)
     matrix = MatrixFile(paths.SCALED)
     for split in SPLITS:
         rows = pq.read_table(paths.split_file(split))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from dnapair.files import check_sums
+
 DATASET = Path("artifacts/dataset")
 SEQUENCES = DATASET / "sequences.parquet"
 PAIRS = DATASET / "pairs.parquet"
@@ -41,6 +43,32 @@ def score_folder(framework: str) -> Path:
 def report_folder(framework: str) -> Path:
     """Return where a framework's evaluation lies."""
     return REPORTS / framework
+
+
+MADE_BY = {
+    DATASET: "prepare",
+    NORMALIZED: "scale",
+    BASELINES: "baselines",
+    model_folder("torch"): "train@torch",
+    model_folder("tensorflow"): "train@tensorflow",
+    score_folder("torch"): "score@torch",
+    score_folder("tensorflow"): "score@tensorflow",
+}
+"""The stage that fills each folder that has a SHA256SUMS."""
+
+
+def check(*folders: Path) -> None:
+    """Hash every file of artifacts that a stage is about to read.
+
+    DVC trusts a file whose time and size are as they were: bits that flipped on the disk pass it.
+
+    Raises
+    ------
+    DnapairError
+        If one is missing, truncated or changed.
+    """
+    for folder in folders:
+        check_sums(folder, f"Make it again: dvc repro --force --single-item {MADE_BY[folder]}")
 
 
 IDENTITIES = {

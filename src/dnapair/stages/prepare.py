@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dnapair import tracking
 from dnapair.columns import ColumnNames
-from dnapair.files import atomic_folder, sha256, write_json
+from dnapair.files import atomic_folder, sha256, write_json, write_sums
 from dnapair.groups import SEQUENCE_ROWS
 from dnapair.memory import return_freed_arrays
 from dnapair.pairs import Dataset, Reading, read_dataset
@@ -164,6 +164,7 @@ def write(dataset: Dataset, split: NDArray[np.object_], column: str | None) -> N
     with atomic_folder(paths.DATASET) as folder:
         write_pairs(folder / paths.PAIRS.name, dataset.pair_batches(split, column))
         write_sequences(folder / paths.SEQUENCES.name, zip(dataset.ids, dataset.sequences, strict=True))
+        write_sums(folder)
 
 
 def write_pairs(path: Path, batches: Iterator[pa.RecordBatch]) -> None:

@@ -14,7 +14,7 @@ from dnapair import tracking
 from dnapair.embedding.embedder import choose_device
 from dnapair.errors import DnapairError
 from dnapair.evaluation.baselines import count_kmers, fit_kmers
-from dnapair.files import atomic_folder, sha256
+from dnapair.files import atomic_folder, sha256, write_sums
 from dnapair.kmers import KmerVocabulary
 from dnapair.params import Pretrain, flatten, load_params
 from dnapair.pretraining.card import Facts, write_encoder
@@ -99,6 +99,8 @@ def run() -> None:
         )
         with atomic_folder(output) as folder:
             write_encoder(folder, network.bert, vocabulary, facts)
+            # people mend the text of a card
+            write_sums(folder, but="README.md")
         record.log_file(output / "README.md")
         CHECKPOINT.unlink()
     print(f"{output}: ready. To use it, set encoder.source: {output} in params.yaml.")

@@ -1,6 +1,5 @@
 """Stage `register`: the better network becomes a served model, and champion if the gate lets it through."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from dnapair.evaluation.gate import decide
 from dnapair.evaluation.metrics import WeightedMetrics
 from dnapair.evaluation.resampling import Difference, difference, find_units, resample
 from dnapair.evaluation.verdict import spell_gain
-from dnapair.files import sha256, write_json
+from dnapair.files import read_json, sha256, write_json
 from dnapair.groups import group_columns, read_groups
 from dnapair.numbers import read_numbers
 from dnapair.params import Params, flatten, load_params
@@ -40,7 +39,8 @@ def run() -> None:
         tracking.stage_run("register", logged, paths.IDENTITIES) as run,
         tempfile.TemporaryDirectory() as temporary,
     ):
-        training = {name: _read(paths.model_folder(name) / "training.json") for name in FRAMEWORKS}
+        paths.check(*paths.MADE_BY)
+        training = {name: read_json(paths.model_folder(name) / "training.json") for name in FRAMEWORKS}
         scores = {name: float(training[name]["val_pr_auc"]) for name in FRAMEWORKS}
         winner = max(FRAMEWORKS, key=lambda name: scores[name])
         settings = Settings(
@@ -92,10 +92,10 @@ def _gate(
     if known is not None and str(known.version) == registered.version:
         print(f"register: {registered.uri} is {settings.alias} already")
         return
-    findings = _read(paths.AUDIT_REPORT)["findings"]
+    findings = read_json(paths.AUDIT_REPORT)["findings"]
     folder = paths.report_folder(framework)
-    best = str(_read(folder / "verdict.json")["best_baseline"])
-    gain = Difference(**_read(folder / "comparison.json")[best]["gains"]["pr_auc"])
+    best = str(read_json(folder / "verdict.json")["best_baseline"])
+    gain = Difference(**read_json(folder / "comparison.json")[best]["gains"]["pr_auc"])
     champion = None if known is None else _against_champion(known, framework, params, run)
     decision = decide(
         [finding["words"] for finding in findings if finding["level"] == "fail"],
@@ -178,8 +178,3 @@ def _pairs(split: str, start: int, stop: int) -> pd.DataFrame:
             "label": rows["label"].to_numpy(),
         }
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content

@@ -14,7 +14,7 @@ from dnapair import tracking
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
 from dnapair.figures import describe_encoder, plot_scaling
-from dnapair.files import atomic_folder, sha256, write_json
+from dnapair.files import SUMS, atomic_folder, sha256, write_json, write_sums
 from dnapair.numbers import open_parquet
 from dnapair.params import flatten, load_params
 from dnapair.scaling import Shards, fit, write_scaled
@@ -25,6 +25,7 @@ def run() -> None:
     """Scale artifacts/embeddings into artifacts/normalized."""
     params = load_params()
     with tracking.stage_run("scale", flatten(params.scale, "scale"), paths.IDENTITIES) as run:
+        paths.check(paths.DATASET)
         store = EmbeddingStore.open(paths.EMBEDDINGS)
         training = rows_used("train", store.rows)
         fitted = fit(shown(store, "fit scaling"), store.dimensions, training, params.scale.mode)
@@ -32,6 +33,7 @@ def run() -> None:
             scaled = write_scaled(fitted, shown(store, "scale"), training, folder / paths.SCALED.name)
             fitted.scaler.save(folder / paths.SCALER.name)
             write_splits(folder)
+            write_sums(folder)
         share = scaled.clipped / max(scaled.clippable, 1)
         constant = fitted.scaler.constant.tolist()
         report = {
@@ -46,7 +48,9 @@ def run() -> None:
             "clipped_of": scaled.clippable,
             "clipped_share": share,
             "constant_dimensions": constant,
-            "files": {path.name: sha256(path) for path in sorted(paths.NORMALIZED.iterdir())},
+            "files": {
+                path.name: sha256(path) for path in sorted(paths.NORMALIZED.iterdir()) if path.name != SUMS
+            },
         }
         write_json(paths.SCALING_REPORT, report)
         plot = paths.SCALING_REPORT.with_suffix(".png")

@@ -1,7 +1,6 @@
 """Stage `train`: the residual network, in one framework, with as many seeds as are asked for."""
 
 import csv
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +11,9 @@ from scipy.special import expit
 from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
-from dnapair.files import atomic_file, atomic_folder, write_json
+from dnapair.files import atomic_file, atomic_folder, read_json, write_json, write_sums
 from dnapair.matrix import Matrix, MatrixFile
-from dnapair.model_logging import log_network
+from dnapair.model_logging import NAME, save_network
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, save_weights
 from dnapair.params import Train, flatten, load_params
@@ -39,10 +38,11 @@ class Trained(NamedTuple):
 def run(framework: str) -> None:
     """Train on artifacts/normalized with the best hyperparameters, and write artifacts/models/FRAMEWORK."""
     params = load_params()
-    best = json.loads(paths.BEST_HYPERPARAMETERS.read_text(encoding="utf-8"))
+    best = read_json(paths.BEST_HYPERPARAMETERS)
     settings = params.train.model_copy(update=best["train"])
     logged = flatten(settings, "train") | {f"network.{key}": value for key, value in best["network"].items()}
     with tracking.stage_run(f"train@{framework}", logged, paths.IDENTITIES) as run:
+        paths.check(paths.NORMALIZED)
         matrix = MatrixFile(paths.SCALED)
         train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
         spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **best["network"]})
@@ -72,6 +72,7 @@ def run(framework: str) -> None:
             for repeat in repeats:
                 path = folder / "repeats" / f"seed_{repeat.report['seed']}.safetensors"
                 save_weights(path, repeat.weights)
+            write_sums(folder)
         run.log_params({"positive_weight": weight})
         run.log_parent_metrics({f"{framework}.val_pr_auc": model.report["val_pr_auc"]})
         scores = [trained.report["val_pr_auc"] for trained in (model, *repeats)]
@@ -79,7 +80,8 @@ def run(framework: str) -> None:
             run.log_metrics({"val_pr_auc_mean": np.mean(scores), "val_pr_auc_std": np.std(scores, ddof=1)})
         run.log_file(paths.model_folder(framework), "model_folder")
         rows = np.stack([val.rows1, val.rows2], axis=1)[:EXAMPLE_PAIRS]
-        log_network(framework, spec, model.weights, matrix[rows].astype(np.float32))
+        example = matrix[rows].astype(np.float32)
+        run.log_model(NAME, lambda folder: save_network(framework, spec, model.weights, example, folder))
 
 
 def train_network(

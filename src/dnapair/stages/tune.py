@@ -40,6 +40,7 @@ def run() -> None:
     )
     del logged["train.epochs"]
     with tracking.stage_run("tune", logged, paths.IDENTITIES) as run:
+        paths.check(paths.NORMALIZED)
         network = params.network.model_dump()
         train = {key: getattr(params.train, key) for key in TRAIN_KEYS}
         study = STUDIES / identify(params) if params.tune.trials else None

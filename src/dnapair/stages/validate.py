@@ -1,6 +1,5 @@
 """Stage `validate`: checks of the scaled data, and the audit of the splits; a failure stops the pipeline."""
 
-import json
 from dataclasses import asdict
 
 import numpy as np
@@ -13,7 +12,7 @@ from dnapair.auditing.findings import Finding, Limit, worst
 from dnapair.checks import REACHES_ENDS, RULES, check
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
-from dnapair.files import atomic_file, write_json
+from dnapair.files import atomic_file, read_json, write_json
 from dnapair.groups import SEQUENCE_ROWS, group_columns, read_groups
 from dnapair.matrix import MatrixFile
 from dnapair.memory import return_freed_arrays
@@ -47,6 +46,7 @@ def run() -> None:
         flatten(params.checks, "checks") | flatten(params.split, "split") | flatten(params.audit, "audit")
     )
     with tracking.stage_run("validate", logged, paths.IDENTITIES) as run:
+        paths.check(paths.DATASET, paths.NORMALIZED)
         store = EmbeddingStore.open(paths.EMBEDDINGS)
         k, window = store.tokens()
         matrix, scaler = MatrixFile(paths.SCALED), Scaler.load(paths.SCALER)
@@ -62,7 +62,7 @@ def run() -> None:
         used = {split: used_by(rows, len(sequences)) for split, rows in files.items()}
         health = token_health(sequences, used, k, window)
         by_dimension = scaler.mode == "dimension"
-        scaling = json.loads(paths.SCALING_REPORT.read_text(encoding="utf-8"))
+        scaling = read_json(paths.SCALING_REPORT)
         filed = [
             *row_facts(len(sequences), store.rows, len(matrix)),
             *pair_facts(row1, row2, label, names[codes], files, len(matrix)),
@@ -118,7 +118,7 @@ def audited(params: Params, files: dict[str, SplitRows], sequences: SequenceFile
         groups = Groups(columns, read_groups(paths.PAIRS, columns), lambda row: name_groups(columns, row))
     ids = SequenceFile(paths.SEQUENCES, "id")
     rules = Rules(limits, settings.k, settings.containment)
-    report = json.loads(paths.DATASET_REPORT.read_text(encoding="utf-8"))
+    report = read_json(paths.DATASET_REPORT)
     repeated = report["repeated_across_splits"]
     return [
         dropped_pairs(
