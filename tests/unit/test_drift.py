@@ -71,7 +71,10 @@ def test_sequences_like_those_of_training_are_in_range(reference: dict, seed: in
         (
             draw(9, 400, unknown=0.02),
             embeddings(9, 400),
-            {f"{what} of share of k-mers that the encoder does not know" for what in ("range", "distribution")},
+            {
+                f"{what} of share of k-mers that the encoder does not know"
+                for what in ("range", "distribution")
+            },
         ),
         (
             draw(9, 400),
@@ -152,7 +155,9 @@ def test_the_distance_is_that_of_kolmogorov_and_smirnov() -> None:
 
 @given(st.lists(st.text("ACGTN", min_size=K, max_size=30), min_size=1, max_size=12))
 def test_gc_and_unknown_kmers_are_each_sequences_own(sequences: list[str]) -> None:
-    described = describe([(sequences, np.zeros((len(sequences), 1)))], K, len(sequences), LIMITS)["statistics"]
+    described = describe([(sequences, np.zeros((len(sequences), 1)))], K, len(sequences), LIMITS)[
+        "statistics"
+    ]
     unknown = [float(np.mean(kmer_codes(sequence, K) < 0)) for sequence in sequences]
     gc = [
         (sequence.count("G") + sequence.count("C")) / max(len(sequence) - sequence.count("N"), 1)
