@@ -1,4 +1,4 @@
-"""Great Expectations on the scaled data, and its report as one page."""
+"""Great Expectations on the scaled data, and on input to be scored; its report as one page."""
 
 import os
 import warnings
@@ -111,6 +111,14 @@ class Outcome(NamedTuple):
     page: str
 
 
+class Part(NamedTuple):
+    """A table of the page: its header, what it is about, and Great Expectations' results."""
+
+    header: str
+    about: str
+    results: list[Any]
+
+
 def check(
     summary: pd.DataFrame, rules: Sequence[Rule], facts: Sequence[Fact], findings: Sequence[Finding] = ()
 ) -> Outcome:
@@ -132,8 +140,7 @@ def check(
     Outcome
         Depends on the arguments alone: no times, no random names.
     """
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context = _context()
     by_dimension = _validate(
         context,
         summary,
@@ -149,7 +156,64 @@ def check(
             "return_unexpected_index_query": False,
         },
     )
-    as_a_whole = _validate(
+    as_a_whole = _validate_facts(context, facts)
+    found: list[tuple[Rule | Fact, Any, str]] = [
+        *(
+            (rule, result, _observe(rule, summary, result))
+            for rule, result in zip(rules, by_dimension, strict=True)
+        ),
+        *((fact, result, fact.observed) for fact, result in zip(facts, as_a_whole, strict=True)),
+    ]
+    expectations, failures = _tell(found)
+    failures += [f"{finding.words} {finding.remedy}" for finding in findings if finding.level == "fail"]
+    parts = [
+        Part(
+            "Every value",
+            f"Reduced to a row for each of {len(summary)} dimensions, then checked.",
+            by_dimension,
+        ),
+        Part("Rows, pairs and splits", "Numbers over the whole data.", as_a_whole),
+    ]
+    about = "What was checked before training: artifacts/normalized against artifacts/dataset."
+    return Outcome(
+        expectations, failures, _render("checks of the scaled data", about, parts, failures, findings)
+    )
+
+
+def check_input(facts: Sequence[Fact], about: str, counted: str) -> Outcome:
+    """Hold input to what a model was trained on with Great Expectations.
+
+    Parameters
+    ----------
+    facts
+        From :meth:`dnapair.drift.Watch.facts`.
+    about
+        What input, and which model, for the page.
+    counted
+        Of what the numbers are, for the page.
+
+    Returns
+    -------
+    Outcome
+        Depends on the arguments alone.
+    """
+    context = _context()
+    results = _validate_facts(context, facts)
+    expectations, failures = _tell(
+        [(fact, result, fact.observed) for fact, result in zip(facts, results, strict=True)]
+    )
+    parts = [Part("Input against the train sequences", counted, results)]
+    return Outcome(expectations, failures, _render("input", about, parts, failures, ()))
+
+
+def _context() -> Any:
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    return context
+
+
+def _validate_facts(context: Any, facts: Sequence[Fact]) -> list[Any]:
+    return _validate(
         context,
         pd.DataFrame({fact.name: [fact.value] for fact in facts}),
         [
@@ -160,13 +224,10 @@ def check(
         ],
         {"result_format": "BASIC"},
     )
-    found: list[tuple[Rule | Fact, Any, str]] = [
-        *(
-            (rule, result, _observe(rule, summary, result))
-            for rule, result in zip(rules, by_dimension, strict=True)
-        ),
-        *((fact, result, fact.observed) for fact, result in zip(facts, as_a_whole, strict=True)),
-    ]
+
+
+def _tell(found: Sequence[tuple[Rule | Fact, Any, str]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Put each result into words; return all, and the sentences of those that fail."""
     for _, result, observed in found:
         # what the page shows; Great Expectations' own text is a share of rows, or fails on numpy's numbers
         result.result["observed_value"] = escape(observed)
@@ -174,11 +235,9 @@ def check(
         {"name": what.name, "checks": what.words, "success": bool(result.success), "observed": observed}
         for what, result, observed in found
     ]
-    failures = [f"{what.fault}: {observed}." for what, result, observed in found if not result.success]
-    failures += [f"{finding.words} {finding.remedy}" for finding in findings if finding.level == "fail"]
-    return Outcome(
-        expectations, failures, _render(len(summary), by_dimension, as_a_whole, failures, findings)
-    )
+    return expectations, [
+        f"{what.fault}: {observed}." for what, result, observed in found if not result.success
+    ]
 
 
 def _validate(
@@ -206,34 +265,26 @@ def _observe(rule: Rule, summary: pd.DataFrame, result: Any) -> str:
 
 
 def _render(
-    dimensions: int,
-    by_dimension: list[Any],
-    as_a_whole: list[Any],
-    failures: list[str],
-    findings: Sequence[Finding],
+    title: str, about: str, parts: Sequence[Part], failures: list[str], findings: Sequence[Finding]
 ) -> str:
     view = DefaultJinjaPageView()
     # Great Expectations' own frame loads its looks from the network
     view.env.loader = ChoiceLoader([DictLoader({"page.j2": PAGE}), view.env.loader])
-    parts = (
-        ("Every value", f"Reduced to a row for each of {dimensions} dimensions, then checked.", by_dimension),
-        ("Rows, pairs and splits", "Numbers over the whole data.", as_a_whole),
-    )
     sections = [
         RenderedSectionContent(
-            section_name=header,
+            section_name=part.header,
             content_blocks=[
-                RenderedHeaderContent(header=header, subheader=about),
-                ValidationResultsTableContentBlockRenderer.render(results),
+                RenderedHeaderContent(header=part.header, subheader=part.about),
+                ValidationResultsTableContentBlockRenderer.render(part.results),
             ],
         )
-        for header, about, results in parts
+        for part in parts
     ]
-    checked = len(by_dimension) + len(as_a_whole) + len(findings)
+    checked = sum(len(part.results) for part in parts) + len(findings)
     heading = f"{len(failures)} of {checked} checks failed" if failures else f"All {checked} checks passed"
-    about = "What was checked before training: artifacts/normalized against artifacts/dataset."
     page: str = view.render(
         RenderedDocumentContent(sections=sections),
+        title=title,
         heading=heading,
         about=about,
         failures=failures,

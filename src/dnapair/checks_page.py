@@ -1,11 +1,11 @@
-"""The frame of reports/validation.html: one page without scripts, that needs no network."""
+"""The frame of a page of checks, such as reports/validation.html: without scripts or need of a network."""
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>dnapair: checks of the scaled data</title>
+<title>dnapair: {{ title | e }}</title>
 <style>
 body { font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: #22303c; background: #f4f6f8;
        margin: 0; }

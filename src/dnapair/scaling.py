@@ -77,14 +77,30 @@ class Scaler:
         np.ndarray, shape=(n, dimensions)
             float16 within [-1, 1]; 0 where training has one value only; NaN where X is not finite.
         """
+        clipped: np.ndarray = np.clip(self.scale(X), -1, 1)
+        return clipped.astype(np.float16)
+
+    def scale(self, X: np.ndarray) -> np.ndarray:
+        """Scale embeddings without clipping: what lies beyond -1 and 1 is outside the range of training.
+
+        Parameters
+        ----------
+        X : np.ndarray, shape=(n, dimensions)
+            Embeddings.
+
+        Returns
+        -------
+        np.ndarray, shape=(n, dimensions)
+            float64; 0 where training has one value only; NaN where X is not finite.
+        """
         low, high = self._range()
         varies = high > low
         # in float64 the quotient is exactly 0 and 1 at the ends
         width = np.where(varies, high - low, 1)
         with np.errstate(invalid="ignore"):
-            share = np.where(varies, (np.clip(X, low, high) - low) / width, 0.5)
+            share = np.where(varies, (X - low) / width, 0.5)
         share[~np.isfinite(X)] = np.nan
-        return (2 * share - 1).astype(np.float16)
+        return 2 * share - 1
 
     def count_outside(self, X: np.ndarray) -> int:
         """Count the finite values outside the range seen in training, which ``transform`` clips."""

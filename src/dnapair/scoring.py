@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dnapair import __version__
+from dnapair.drift import Watch
 from dnapair.embedding.embedder import Embedder, Precision, Strand, check_embeddable
 from dnapair.embedding.encoder import Encoder, load_encoder
 from dnapair.embedding.pooling import Pooling
@@ -22,6 +24,15 @@ from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import load_weights
 from dnapair.scaling import Scaler
 from dnapair.sequences import find_ambiguous, normalize
+
+FORMAT = 2
+"""Of the bundles written. 1 has no manifest.json, and no ``format`` and ``dnapair`` in settings.json."""
+
+_SETTINGS = "settings.json"
+_MANIFEST = "manifest.json"
+_REFERENCE = "reference.json"
+_REMEDY = "Register it again (dnapair register), or fetch it anew from where it is kept."
+_PARTS = (_SETTINGS, "scaler.safetensors", "network.json", "weights.safetensors", "encoder/model.safetensors")
 
 
 class Settings(NamedTuple):
@@ -60,7 +71,14 @@ class Scores(NamedTuple):
     label: NDArray[np.int64]
 
 
-def write_bundle(folder: Path, encoder: Encoder, scaler: Path, network: Path, settings: Settings) -> str:
+def write_bundle(
+    folder: Path,
+    encoder: Encoder,
+    scaler: Path,
+    network: Path,
+    settings: Settings,
+    reference: Mapping[str, Any] | None = None,
+) -> str:
     """Put all that scoring needs into one folder.
 
     Parameters
@@ -75,6 +93,9 @@ def write_bundle(folder: Path, encoder: Encoder, scaler: Path, network: Path, se
         Folder with network.json and weights.safetensors, trained by either framework.
     settings
         How sequences are treated.
+    reference
+        What :func:`dnapair.drift.describe` says of the train sequences; None: none, so that input can't be
+        watched.
 
     Returns
     -------
@@ -86,11 +107,19 @@ def write_bundle(folder: Path, encoder: Encoder, scaler: Path, network: Path, se
     shutil.copyfile(scaler, folder / "scaler.safetensors")
     for name in ("network.json", "weights.safetensors"):
         shutil.copyfile(network / name, folder / name)
-    write_json(folder / "settings.json", settings._asdict())
+    write_json(folder / _SETTINGS, {"format": FORMAT, "dnapair": __version__, **settings._asdict()})
+    if reference is not None:
+        write_json(folder / _REFERENCE, reference)
+    # every later format keeps this file as it is: damage is told before all else
+    hashes = {
+        path.relative_to(folder).as_posix(): sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    write_json(folder / _MANIFEST, hashes)
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
+    for name, own in hashes.items():
+        digest.update(f"{name} {own}\n".encode())
     return digest.hexdigest()
 
 
@@ -100,17 +129,30 @@ class PairScorer:
     Parameters
     ----------
     folder
-        A bundle written by :func:`write_bundle`.
+        A bundle written by :func:`write_bundle`, of this or an earlier dnapair.
+
+    Attributes
+    ----------
+    settings : Settings
+        How it treats sequences.
+    reference : dict or None
+        Of its train sequences, for a :class:`~dnapair.drift.Watch`; None in a bundle without.
+    watch : Watch or None
+        Told of every sequence that is embedded. None at first.
 
     Raises
     ------
     DnapairError
-        If a part of the bundle is missing or damaged.
+        If a part of the bundle is missing or damaged, or a later dnapair wrote it in a format of its own.
     """
 
     def __init__(self, folder: Path) -> None:
-        content: dict[str, Any] = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        self.settings = Settings(**content)
+        self.settings = _open_bundle(folder)
+        reference = folder / _REFERENCE
+        self.reference: dict[str, Any] | None = (
+            _read_json(folder, _REFERENCE) if reference.is_file() else None
+        )
+        self.watch: Watch | None = None
         encoder = load_encoder(str(folder / "encoder"), None, allow_pytorch_bin=False)
         self._embedder = Embedder(
             encoder,
@@ -120,7 +162,7 @@ class PairScorer:
             self.settings.precision,
         )
         self._scaler = Scaler.load(folder / "scaler.safetensors")
-        spec = NetworkSpec.from_json(json.loads((folder / "network.json").read_text(encoding="utf-8")))
+        spec = NetworkSpec.from_json(_read_json(folder, "network.json"))
         # one set of weights serves both frameworks: a network that TensorFlow trained runs here too
         self._net = TorchNet(spec)
         self._net.set_weights(load_weights(folder / "weights.safetensors", spec))
@@ -188,7 +230,19 @@ class PairScorer:
         check_embeddable(sequences, names, self._embedder.encoder.vocabulary.k)
         # rounded as the pipeline stores them
         embeddings = round_to_half(self._embedder.embed(sequences), names.__getitem__)
+        if self.watch is not None:
+            self.watch.observe(sequences, self._scaler.scale(embeddings))
         return self._scaler.transform(embeddings).astype(np.float32)
+
+    def accepts(self, sequence: str) -> bool:
+        """Tell whether a sequence, as :func:`~dnapair.sequences.normalize` gives it, can be embedded."""
+        if self.settings.ambiguous != "keep" and find_ambiguous(sequence):
+            return False
+        try:
+            check_embeddable([sequence], [""], self._embedder.encoder.vocabulary.k)
+        except DnapairError:
+            return False
+        return True
 
     def logits(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the network's logit of each pair, shape=(n,), for what :meth:`embed` made of both sides."""
@@ -197,6 +251,50 @@ class PairScorer:
                 self._net(torch.from_numpy(first), torch.from_numpy(second)).double().numpy()
             )
         return logits
+
+
+def _open_bundle(folder: Path) -> Settings:
+    """Check a bundle's files and format, and return its settings."""
+    hashes = _read_json(folder, _MANIFEST) if (folder / _MANIFEST).is_file() else None
+    missing = _missing(folder, hashes or (_SETTINGS,))
+    changed = [
+        name
+        for name, expected in (hashes or {}).items()
+        if name not in missing and sha256(folder / name) != expected
+    ]
+    if not missing and not changed:
+        content = _read_json(folder, _SETTINGS)
+        number, writer = content.pop("format", 1), content.pop("dnapair", None)
+        if number not in (1, FORMAT):
+            raise DnapairError(
+                f"The model in {folder} was made with dnapair {writer}, in format {number}. This is dnapair "
+                f"{__version__}, which reads formats 1 to {FORMAT}. Install dnapair {writer} or later, or "
+                "train and register the model again with this one."
+            )
+        missing = _missing(folder, _PARTS if number == 1 else (*_PARTS, _MANIFEST))
+    if missing or changed:
+        faults = [f"{name} is missing" for name in missing] + [
+            f"{name} is changed or truncated" for name in changed
+        ]
+        raise DnapairError(f"The model in {folder} is damaged: {', '.join(faults)}. {_REMEDY}")
+    try:
+        return Settings(**content)
+    except TypeError as error:
+        raise DnapairError(f"{folder / _SETTINGS} is damaged: {error}. {_REMEDY}") from None
+
+
+def _missing(folder: Path, names: Iterable[str]) -> list[str]:
+    return [name for name in names if not (folder / name).is_file()]
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise DnapairError(f"{folder / name} is damaged: it is not a JSON object. {_REMEDY}")
+    return content
 
 
 def _refuse_ambiguous(sequence: str, name: str) -> None:
