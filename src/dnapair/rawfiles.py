@@ -1,14 +1,19 @@
-"""Files as users have them: found by their names; plain or gz, with or without a byte order mark."""
+"""Files as users have them: found by their names; plain or gz, with or without a byte order mark.
+
+What they hold is not to be trusted: a name never leads out of the data's folder, and reading never takes
+more memory than its longest line or record may have.
+"""
 
 import codecs
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from dnapair.errors import DnapairError
 
@@ -19,6 +24,19 @@ FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".ffn"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet"})
 _NOT_DATA = re.compile("readme|licen[cs]e|copying|notice|citation|changelog|requirements", re.IGNORECASE)
 _GZIP_MAGIC = b"\x1f\x8b"
+_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+"""How the path of a file in a DVC cache ends: `cache.type symlink` makes links to it."""
+
+LONGEST_LINE = 2**25
+"""Bytes of a table's line: two sequences of 16 million bases, or of 2.4 million as 6-mers."""
+LONGEST_RECORD = 2**28
+"""Bytes of a FASTA record, header and line ends included: human chromosome 1 has 253 million."""
+MOST_LINES = 2**24
+"""Of a FASTA record: each takes some 60 bytes of memory, however short it is."""
+MOST_UNPACKED = 200
+"""Times its packed size that a gz file may unpack to, beyond :data:`_FREELY_UNPACKED` bytes. DNA: 3 to 5."""
+_FREELY_UNPACKED = 2**30
+_CHUNK = 2**17
 
 
 class RawFiles(NamedTuple):
@@ -59,7 +77,7 @@ def find_files(
     Raises
     ------
     DnapairError
-        If the path or a named file is not there, or there is no table.
+        If the path or a named file is not there, there is no table, or a name or link leads out of the folder.
     """
     if not path.exists():
         raise DnapairError(
@@ -124,7 +142,17 @@ def fasta_files(path: Path, setting: str) -> list[Path]:
 def _visible_files(folder: Path) -> Iterator[Path]:
     for file in folder.rglob("*"):
         if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
+            _check_inside(file, folder)
             yield file
+
+
+def _check_inside(file: Path, folder: Path) -> None:
+    # the folder itself may be a link: that is the user's own word, what lies in it is not
+    target = file.resolve()
+    if not (target.is_relative_to(folder.resolve()) or _DVC_CACHE.search(target.as_posix())):
+        raise DnapairError(
+            f"{file} leads out of {folder}, to {target}: it is not read. Put a copy of the file there."
+        )
 
 
 def _kind(file: Path) -> str:
@@ -146,6 +174,7 @@ def _choose(folder: Path, names: Sequence[str] | None, setting: str, found: list
     for name in names:
         if not (folder / name).is_file():
             raise DnapairError(f"{folder / name} is not there, but {setting} names it.")
+        _check_inside(folder / name, folder)
     return [folder / name for name in names]
 
 
@@ -163,13 +192,15 @@ def is_gzip(path: Path) -> bool:
 
 
 @contextmanager
-def open_raw(path: Path) -> Iterator[BinaryIO]:
+def open_raw(path: Path, mark: bytes = b"\n", longest: int = LONGEST_LINE) -> Iterator[BinaryIO]:
     """Open a plain or gz file for reading bytes, past a UTF-8 byte order mark.
 
     Parameters
     ----------
     path
         The file.
+    mark, longest
+        What its parts begin or end with, one byte or two, and the most bytes of a part.
 
     Yields
     ------
@@ -179,10 +210,13 @@ def open_raw(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     DnapairError
-        If the gz data turns out to be truncated or damaged while it is read.
+        If, while it is read, the gz data turns out to be truncated or damaged, or unpacks to absurdly much,
+        or a part turns out to be too long.
     """
     try:
-        with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
+        with path.open("rb") as packed, io.BufferedReader(
+            _Bounded(path, packed, mark, longest), _CHUNK
+        ) as file:
             if file.peek(3)[:3] == codecs.BOM_UTF8:
                 file.read(3)
             yield cast(BinaryIO, file)
@@ -191,9 +225,62 @@ def open_raw(path: Path) -> Iterator[BinaryIO]:
         raise DnapairError(f"{path} is damaged gz data: {reason}. Copy or download it again.") from None
 
 
+class _Bounded(io.RawIOBase):
+    """A file's bytes, unpacked, that ends with an error where a reader's memory or disk would not."""
+
+    def __init__(self, path: Path, packed: BinaryIO, mark: bytes, longest: int) -> None:
+        self._path = path
+        self._packed = packed
+        self._bytes = cast(BinaryIO, gzip.GzipFile(fileobj=packed)) if is_gzip(path) else packed
+        self._mark, self._longest = mark, longest
+        self._unpacked = self._open = self._lines = self._parts = 0
+        self._last = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        content = self._bytes.read(min(len(room), _CHUNK))
+        if self._bytes is not self._packed:
+            self._check_ratio(len(content))
+        self._check_part(self._last + content)
+        # a mark of two bytes may lie across two reads
+        self._last = content[len(content) - len(self._mark) + 1 :]
+        room[: len(content)] = content
+        return len(content)
+
+    def _check_part(self, content: bytes) -> None:
+        first, last = content.find(self._mark), content.rfind(self._mark)
+        reached = self._open + (first if first >= 0 else len(content))
+        if reached > self._longest or self._lines > MOST_LINES:
+            what = "line" if self._mark == b"\n" else "record"
+            lines = f" or has more than {MOST_LINES:,} lines" if what == "record" else ""
+            raise DnapairError(
+                f"{self._path}, {what} {self._parts + 1}: it is longer than {self._longest:,} bytes{lines}, which "
+                f"is the most that dnapair reads of a {what}. Is this the right file? If so, cut the sequence."
+            )
+        self._parts += content.count(self._mark)
+        if last >= 0:
+            self._open = self._lines = 0
+            content = content[last:]
+        self._open += len(content)
+        if len(self._mark) > 1:
+            self._lines += content.count(b"\n")
+
+    def _check_ratio(self, more: int) -> None:
+        self._unpacked += more
+        allowed = max(_FREELY_UNPACKED, MOST_UNPACKED * self._packed.tell())
+        if self._unpacked > allowed:
+            raise DnapairError(
+                f"{self._path} unpacks to more than {MOST_UNPACKED} times its size, as a file does that is made to "
+                "fill a disk. If you trust it, unpack it yourself (gunzip) and give the plain file."
+            )
+
+
 def not_utf8(path: Path) -> DnapairError:
     """Make the error for a text file that could not be decoded, with the line where that begins."""
-    with open_raw(path) as file:
+    # a FASTA's line may be its whole record
+    with open_raw(path, longest=LONGEST_RECORD) as file:
         line = 1 + sum(1 for _ in takewhile(_is_utf8, file))
     return DnapairError(
         f"{path}, line {line}: these bytes are not UTF-8 text. Save the file as UTF-8; "

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
-from dnapair.rawfiles import EXAMPLES, listing, not_utf8, open_raw
+from dnapair.rawfiles import EXAMPLES, LONGEST_RECORD, listing, not_utf8, open_raw
 from dnapair.texts import Texts
 
 _OUTSIDE_ACGT = re.compile("[^ACGT]")
@@ -200,7 +200,7 @@ def fasta_records(path: Path) -> Iterator[tuple[int, str, str]]:
     """
     number = 0
     try:
-        with open_raw(path) as file, dnaio.open(file, fileformat="fasta") as reader:
+        with open_raw(path, b"\n>", LONGEST_RECORD) as file, dnaio.open(file, fileformat="fasta") as reader:
             shown = tqdm(reader, desc=f"read {path.name}", unit="record", dynamic_ncols=True, disable=None)
             for number, record in enumerate(shown, start=1):
                 yield number, record.name, record.sequence
@@ -251,7 +251,7 @@ def _check_ids(fasta: Fasta) -> None:
 def _header_places(fasta: Fasta, record_id: str) -> list[str]:
     places = []
     for path in fasta.sizes:
-        with open_raw(path) as file:
+        with open_raw(path, longest=LONGEST_RECORD) as file:
             for line, text in enumerate(file, start=1):
                 if text.startswith(b">") and text[1:].split(maxsplit=1)[:1] == [record_id.encode()]:
                     places.append(f"{path}, line {line}")

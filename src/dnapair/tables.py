@@ -2,7 +2,6 @@
 
 import csv
 import io
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +13,16 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from dnapair.errors import DnapairError
-from dnapair.rawfiles import EXAMPLES, is_gzip, listing, not_utf8, open_raw
+from dnapair.rawfiles import EXAMPLES, LONGEST_LINE, is_gzip, listing, not_utf8, open_raw
 
 # pyarrow reads 32 blocks ahead
 _BLOCK_BYTES = 2**19
 _BATCH_ROWS = 8192
+_BATCH_BYTES = 2**28
 _PARQUET_MAGIC = b"PAR1"
+MOST_COLUMNS = 10_000
+MOST_PARQUET = 2**30
+"""Bytes of a Parquet file that is packed as gz once more: it is unpacked in memory."""
 
 
 class Table(Protocol):
@@ -83,6 +86,8 @@ class _TextTable:
     def __init__(self, path: Path, is_header: Callable[[list[str]], bool]) -> None:
         self.path = path
         self._delimiter = _delimiter(path)
+        # its own limit of 128 KiB is less than a long sequence
+        csv.field_size_limit(LONGEST_LINE)
         _, first = next(self._records(), (0, []))
         if not first:
             raise DnapairError(f"{path} is empty: a pair table needs a row for each pair.")
@@ -148,8 +153,6 @@ class _TextTable:
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield each row that is not blank, with the number of the line it begins on."""
-        # the module's own limit of 128 KiB is less than a long sequence
-        csv.field_size_limit(sys.maxsize)
         line = 1
         try:
             with open_raw(self.path) as file:
@@ -172,48 +175,98 @@ class _ParquetTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        source: Any = path
+        if is_gzip(path):
+            # binary: it may have no line end anywhere
+            with open_raw(path, longest=MOST_PARQUET) as file:
+                content = file.read(MOST_PARQUET + 1)
+            if len(content) > MOST_PARQUET:
+                raise DnapairError(f"{path} unpacks to more than {MOST_PARQUET:,} bytes. Unpack it: gunzip")
+            source = pa.BufferReader(content)
         try:
-            if is_gzip(path):
-                with open_raw(path) as file:
-                    self._file = pq.ParquetFile(pa.BufferReader(file.read()))
-            else:
-                self._file = pq.ParquetFile(path)
-        except (pa.ArrowException, OSError) as error:
+            schema = pq.read_schema(source)
+            # text as numbers of a dictionary: the same long value in every row is one value then
+            texts = [field.name for field in schema if _is_text(field.type)]
+            self._file = pq.ParquetFile(source, read_dictionary=texts)
+        except (pa.ArrowException, OSError, MemoryError) as error:
             raise self._damaged(error) from None
-        self.names = list(self._file.schema_arrow.names)
+        self.names = list(schema.names)
+        self._types = {field.name: field.type for field in schema}
+        if len(self.names) > MOST_COLUMNS:
+            raise DnapairError(f"{path} has more than {MOST_COLUMNS:,} columns.")
         _check_names(path, self.names)
         if self._file.metadata.num_rows == 0:
             raise DnapairError(f"{path} has columns, but no pairs.")
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
         names = self.names if columns is None else list(columns)
+        for name in names:
+            if pa.types.is_nested(self._types[name]):
+                raise self._unreadable(name)
+        done = 0
         try:
             for batch in self._file.iter_batches(_BATCH_ROWS, columns=names):
-                yield pa.record_batch([self._as_text(name, batch[name]) for name in names], names=names)
-        except (pa.ArrowException, OSError) as error:
+                rows = self._affordable_rows(batch, done)
+                done += batch.num_rows
+                for start in range(0, batch.num_rows, rows):
+                    part = batch.slice(start, rows)
+                    yield pa.record_batch([self._as_text(name, part[name]) for name in names], names=names)
+        except (pa.ArrowException, OSError, MemoryError) as error:
             raise self._damaged(error) from None
+
+    def _affordable_rows(self, batch: Any, done: int) -> int:
+        """Return how many rows may be written out as text at a time."""
+        widest = 0
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type):
+                longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+                if longest > LONGEST_LINE:
+                    raise DnapairError(
+                        f"{self.path}, rows {done + 1} to {done + batch.num_rows}: column {name!r} has a value of "
+                        f"{longest:,} bytes; the most that dnapair reads is {LONGEST_LINE:,}."
+                    )
+                widest += longest
+        return max(1, min(batch.num_rows, _BATCH_BYTES // max(widest, 1)))
 
     def places(self, rows: Sequence[int]) -> list[str]:
         return [f"{self.path}, row {row + 1}" for row in rows]
 
     def _as_text(self, name: str, column: Any) -> Any:
         try:
+            if pa.types.is_dictionary(column.type):
+                column = column.dictionary_decode()
             return pc.fill_null(column.cast(pa.string()), "")
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-            raise DnapairError(
-                f"{self.path}: column {name!r} holds {column.type}, which can't be read as text. Take it out."
-            ) from None
+            raise self._unreadable(name) from None
+
+    def _unreadable(self, name: str) -> DnapairError:
+        return DnapairError(
+            f"{self.path}: column {name!r} holds {self._types[name]}, which can't be read as text. Take it out."
+        )
 
     def _damaged(self, error: Exception) -> DnapairError:
         return DnapairError(f"{self.path} is damaged, or not Parquet after all: {error}")
 
 
+def _is_text(kind: Any) -> bool:
+    return any(
+        test(kind)
+        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    )
+
+
 def _delimiter(path: Path) -> str:
     with open_raw(path) as file:
         line = file.readline()
-    if b"\t" in line:
+    counts = {delimiter: line.count(delimiter.encode()) for delimiter in "\t;,"}
+    if max(counts.values()) >= MOST_COLUMNS:
+        raise DnapairError(
+            f"{path}, line 1: more than {MOST_COLUMNS:,} columns. A pair table has two of sequences or ids, one of "
+            "labels, and what else is needed."
+        )
+    if counts["\t"]:
         return "\t"
-    return ";" if line.count(b";") > line.count(b",") else ","
+    return ";" if counts[";"] > counts[","] else ","
 
 
 def _check_names(path: Path, names: list[str]) -> None:
