@@ -11,7 +11,6 @@ from mlflow.types import Schema, TensorSpec
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights
 
-NAME = "network"
 _REQUIREMENTS = {"torch": ("torch", "numpy"), "tensorflow": ("tensorflow", "keras", "numpy")}
 
 
@@ -32,7 +31,7 @@ def log_network(framework: str, spec: NetworkSpec, weights: Weights, example: np
     """
     float32 = np.dtype(np.float32)
     common = {
-        "name": NAME,
+        "name": f"network-{framework}",
         "input_example": example,
         "signature": ModelSignature(
             inputs=Schema([TensorSpec(float32, (-1, 2, spec.dimensions))]),

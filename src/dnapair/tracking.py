@@ -2,16 +2,20 @@
 
 A stage that DVC skipped made no run of its own this time. Its earlier run is found by what it wrote:
 each stage's run is tagged with the SHA-256 of one file that stands for all its outputs, and the parent
-carries a tag with the run of every stage whose output lies in the workspace.
+carries a tag with the runs of the stages whose output lies in the workspace.
+
+What a run did stands in its description. Metrics that belong together have a name with a slash: MLflow's
+pages put them under one heading.
 """
 
+import json
 import os
 import re
 import socket
 import subprocess
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,10 +38,23 @@ OUTPUT_TAG = "dnapair.output_sha256"
 TRIAL_TAG = "dnapair.trial"
 STUDY_TAG = "dnapair.study"
 PIPELINE_TAG = "dnapair.pipeline"
-LINK_PREFIX = "dnapair.run."
+STAGES_TAG = "dnapair.stages"
+"""On pipelines: JSON, the run of each stage."""
 PROCESS_TAG = "dnapair.process"
 TESTED_TAG = "dnapair.test_pairs_sha256"
 """On evaluations: runs that agree in it were tested on the same pairs."""
+NOTE_TAG = "mlflow.note.content"
+_NOTE_LINE = 300
+_NAME = 120
+_BATCH = 100
+"""Params, and metrics, that a request of MLflow's may hold in any store."""
+_INTRODUCTION = (
+    "Tells related DNA from unrelated DNA. A run of this list is a whole pipeline: unfold it for its stages, "
+    "and `tune` for its trials. To compare pipelines, tick them and press Compare: `chosen/` has the test "
+    "metrics of the network that was registered, `torch/` and `tensorflow/` those of each."
+)
+# MLflow's own, such as bold-shrew-123
+_MADE_UP_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
 
 class StageRun:
@@ -58,13 +75,16 @@ class StageRun:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log settings and facts that do not change during the run."""
-        self._client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        batch = [Param(key, str(value)) for key, value in params.items()]
+        for start in range(0, len(batch), _BATCH):
+            self._client.log_batch(self.run_id, params=batch[start : start + _BATCH])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log numbers in one call; ``step`` is the epoch where there is one."""
         now = int(datetime.now().timestamp() * 1000)
         batch = [Metric(key, float(value), now, step) for key, value in metrics.items()]
-        self._client.log_batch(self.run_id, metrics=batch)
+        for start in range(0, len(batch), _BATCH):
+            self._client.log_batch(self.run_id, metrics=batch[start : start + _BATCH])
 
     def log_parent_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log numbers on the pipeline's run too, where whole pipelines are compared."""
@@ -81,6 +101,10 @@ class StageRun:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags in one call."""
         self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def describe(self, words: str) -> None:
+        """Set the description, in Markdown; its first line also stands on the pipeline's page."""
+        self.set_tags({NOTE_TAG: words})
 
 
 @contextmanager
@@ -105,7 +129,7 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
     client = mlflow.MlflowClient()
     _end_killed_runs(client, experiment)
     parent = _parent_run(client, experiment)
-    tags = {STAGE_TAG: stage, **_source_tags()}
+    tags = {STAGE_TAG: stage, "mlflow.source.name": f"dnapair {stage.replace('@', ' ')}", **_source_tags()}
     # a parent's id in the environment would be taken for this stage's own run
     os.environ.pop("MLFLOW_RUN_ID", None)
     with mlflow.start_run(run_name=stage.replace("@", " "), parent_run_id=parent, tags=tags) as active:
@@ -114,11 +138,14 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
         log_dataset()
         try:
             yield run
-        except BaseException:
+        except BaseException as error:
+            with suppress(MlflowException):
+                run.describe(f"Failed: {error}" if isinstance(error, DnapairError) else "Failed.")
             if parent and PARENT_VARIABLE not in os.environ:
                 client.set_terminated(parent, RunStatus.to_string(RunStatus.FAILED))
             raise
         run.set_tags({OUTPUT_TAG: sha256(identities[stage])})
+        client.delete_tag(run.run_id, PROCESS_TAG)
     if parent:
         link_stages(parent, identities)
         if PARENT_VARIABLE not in os.environ:
@@ -164,6 +191,7 @@ def trial_run(
         run = StageRun(active.info.run_id, stage.run_id)
         run.log_params(params)
         yield run
+        client.delete_tag(run.run_id, PROCESS_TAG)
 
 
 def join_search(study: str) -> StageRun:
@@ -200,8 +228,15 @@ def join_search(study: str) -> StageRun:
 
 
 @contextmanager
-def pipeline_run() -> Iterator[str]:
+def pipeline_run(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[str]:
     """Open the parent run of a whole pipeline: the `mlflow run`'s own, where that started us.
+
+    Parameters
+    ----------
+    words
+        What tells this pipeline from others: the stages asked for, and the settings changed.
+    settings
+        The content of params.yaml with these changes.
 
     Yields
     ------
@@ -210,15 +245,21 @@ def pipeline_run() -> Iterator[str]:
     """
     given = os.environ.get("MLFLOW_RUN_ID")
     if given:
-        mlflow.MlflowClient().log_batch(given, tags=[RunTag(k, v) for k, v in _source_tags().items()])
-        with mlflow.start_run(run_id=given):
-            log_dataset()
-            yield given
+        client = mlflow.MlflowClient()
+        client.log_batch(given, tags=[RunTag(k, v) for k, v in _source_tags().items()])
+        if _MADE_UP_NAME.fullmatch(client.get_run(given).info.run_name or ""):
+            client.update_run(given, name=_pipeline_name(words))
+        opened = mlflow.start_run(run_id=given)
     else:
         _select_experiment()
-        with mlflow.start_run(run_name=_pipeline_name(), tags=_source_tags()) as active:
-            log_dataset()
-            yield active.info.run_id
+        client = mlflow.MlflowClient()
+        opened = mlflow.start_run(run_name=_pipeline_name(words), tags=_source_tags())
+    with opened as active:
+        parent = str(active.info.run_id)
+        _log_settings(parent, settings)
+        log_dataset()
+        yield parent
+        client.delete_tag(parent, PROCESS_TAG)
 
 
 def link_stages(parent: str, identities: Mapping[str, Path]) -> dict[str, str]:
@@ -246,14 +287,13 @@ def link_stages(parent: str, identities: Mapping[str, Path]) -> dict[str, str]:
         if runs:
             info = runs[0].info
             links[stage] = str(info.run_id)
-            lines.append(
-                f"- **{stage}**: [{info.run_id}](#/experiments/{info.experiment_id}/runs/{info.run_id})"
-            )
-    note = "The runs that made what lies in the workspace, those of skipped stages too:\n\n" + "\n".join(
-        lines
+            did = runs[0].data.tags.get(NOTE_TAG, "").partition("\n")[0]
+            page = f"#/experiments/{info.experiment_id}/runs/{info.run_id}"
+            lines.append(f"- [{stage.replace('@', ' ')}]({page}): {did[:_NOTE_LINE]}")
+    note = "\n".join(
+        ["The runs that made what lies in the workspace, those of skipped stages too:", "", *lines]
     )
-    tags = [RunTag(LINK_PREFIX + stage.replace("@", "."), run) for stage, run in links.items()]
-    client.log_batch(parent, tags=[*tags, RunTag("mlflow.note.content", note)])
+    client.log_batch(parent, tags=[RunTag(STAGES_TAG, json.dumps(links)), RunTag(NOTE_TAG, note)])
     return links
 
 
@@ -271,7 +311,7 @@ def find_stage_runs(stage: str, output_sha256: str, experiments: Sequence[str]) 
 
 
 def log_dataset(pointer: Path = Path("data.dvc")) -> None:
-    """Log the raw data, under the hash that DVC knows it by, as the active run's input."""
+    """Log the raw data as the active run's input, under the first letters of the hash that DVC gives it."""
     if not pointer.is_file():
         return
     content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
@@ -281,7 +321,7 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
         # MLflow warns that two of its own classes fit a local path
         warnings.simplefilter("ignore", UserWarning)
         source = resolve_dataset_source(origin)
-    dataset = MetaDataset(source, name=Path(origin).name, digest=out["md5"][:36])  # type: ignore[abstract]  # it has a default at run time
+    dataset = MetaDataset(source, name=Path(origin).name, digest=out["md5"][:8])  # type: ignore[abstract]  # it has a default at run time
     mlflow.log_input(dataset, context="pipeline")
 
 
@@ -315,12 +355,8 @@ def find_run(words: str) -> Run:
 def linked_runs(parent: Run, prefix: str) -> dict[str, Run]:
     """Return the runs that a pipeline's run is linked with whose stages begin with ``prefix``."""
     client = mlflow.MlflowClient()
-    links = {
-        key.removeprefix(LINK_PREFIX): run
-        for key, run in parent.data.tags.items()
-        if key.startswith(LINK_PREFIX + prefix)
-    }
-    return {stage: client.get_run(run) for stage, run in links.items()}
+    links = json.loads(parent.data.tags.get(STAGES_TAG, "{}"))
+    return {stage: client.get_run(run) for stage, run in links.items() if stage.startswith(prefix)}
 
 
 def download(run: Run, path: str) -> Path:
@@ -340,8 +376,8 @@ def download(run: Run, path: str) -> Path:
 
 
 def metric_name(words: str) -> str:
-    """Turn words into a name that MLflow takes: letters outside its alphabet become ``_``."""
-    return re.sub(r"[^\w./: -]+", "_", words, flags=re.ASCII).replace(" ", "_")
+    """Turn words into a part of a metric's name: letters outside MLflow's alphabet become ``_``."""
+    return re.sub(r"[^\w.:-]+", "_", words, flags=re.ASCII).strip("_")
 
 
 def check_store() -> None:
@@ -368,7 +404,10 @@ def _select_experiment() -> str:
     if PARENT_VARIABLE in os.environ:
         given = str(mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE]).info.experiment_id)
     name = None if given else os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    return str(mlflow.set_experiment(name, given).experiment_id)
+    experiment = mlflow.set_experiment(name, given)
+    if experiment.name == EXPERIMENT and NOTE_TAG not in experiment.tags:
+        mlflow.MlflowClient().set_experiment_tag(experiment.experiment_id, NOTE_TAG, _INTRODUCTION)
+    return str(experiment.experiment_id)
 
 
 def _parent_run(client: mlflow.MlflowClient, experiment: str) -> str | None:
@@ -381,8 +420,26 @@ def _parent_run(client: mlflow.MlflowClient, experiment: str) -> str | None:
     found = client.search_runs([experiment], f"tags.`{PIPELINE_TAG}` = '{pipeline}'", max_results=1)
     if found:
         return str(found[0].info.run_id)
-    tags = {PIPELINE_TAG: pipeline, **_source_tags()}
-    return str(client.create_run(experiment, run_name=_pipeline_name(), tags=tags).info.run_id)
+    tags = {PIPELINE_TAG: pipeline, "mlflow.source.name": "dvc", **_source_tags()}
+    run = str(client.create_run(experiment, run_name=_pipeline_name([]), tags=tags).info.run_id)
+    _log_settings(run, yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
+    return run
+
+
+def _log_settings(run: str, settings: Mapping[str, Any]) -> None:
+    """Log params.yaml on a pipeline's run, so that pipelines are told apart by what was set."""
+    # `mlflow run` logs what it was given as it was written, and nothing may be logged twice
+    known = mlflow.MlflowClient().get_run(run).data.params
+    # pretraining is no part of the pipeline
+    flat = _flatten({section: own for section, own in settings.items() if section != "pretrain"})
+    StageRun(run, None).log_params({key: value for key, value in flat.items() if key not in known})
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
 
 
 def _dvc_process() -> str | None:
@@ -396,8 +453,9 @@ def _dvc_process() -> str | None:
     return None
 
 
-def _pipeline_name() -> str:
-    return f"pipeline {datetime.now():%Y-%m-%d %H:%M:%S}"
+def _pipeline_name(words: Sequence[str]) -> str:
+    # what differs comes first: a narrow column shows no more
+    return f"{' '.join(words)[:_NAME] or 'pipeline'} {datetime.now():%m-%d %H:%M}"
 
 
 def _source_tags() -> dict[str, str]:

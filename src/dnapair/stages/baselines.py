@@ -45,8 +45,14 @@ def run() -> None:
                 for name, baseline in found.items()
             }
             write_json(folder / "baselines.json", facts)
-        run.log_metrics({f"threshold.{name}": baseline.threshold for name, baseline in found.items()})
+        run.log_metrics(
+            {
+                f"threshold/{tracking.metric_name(name)}": baseline.threshold
+                for name, baseline in found.items()
+            }
+        )
         run.log_file(paths.BASELINES, "baselines")
+        run.describe(f"{len(found)} baselines on the same pairs: {', '.join(found)}.")
 
 
 def original_recipe(params: Params, splits: dict[str, Pairs]) -> Baseline:

@@ -44,3 +44,4 @@ def run(framework: str) -> None:
                     columns[name] = expit(logits.astype(np.float64))
                 pq.write_table(pa.table(columns), folder / f"{split}.parquet")
         run.log_file(paths.score_folder(framework), "scores")
+        run.describe(f"Probabilities of the validation and test pairs, by {len(weights)} trained networks.")

@@ -56,7 +56,9 @@ def run(framework: str) -> None:
         repeats = []
         for number in range(2, settings.repeats + 1):
             seed = settings.seed + number - 1
-            with tracking.trial_run(run, run.run_id, number, {"train.seed": seed}, "repeat") as nested:
+            with tracking.trial_run(
+                run, run.run_id, number, {"train.seed": seed}, f"{framework} repeat"
+            ) as nested:
                 repeats.append(train_seed(seed, nested))
         report = {
             "framework": framework,
@@ -73,8 +75,13 @@ def run(framework: str) -> None:
                 path = folder / "repeats" / f"seed_{repeat.report['seed']}.safetensors"
                 save_weights(path, repeat.weights)
         run.log_params({"positive_weight": weight})
-        run.log_parent_metrics({f"{framework}.val_pr_auc": model.report["val_pr_auc"]})
+        run.log_parent_metrics({f"{framework}/val_pr_auc": model.report["val_pr_auc"]})
         scores = [trained.report["val_pr_auc"] for trained in (model, *repeats)]
+        run.describe(
+            f"Validation PR-AUC {scores[0]:.3f} after epoch {model.report['best_epoch']} of "
+            f"{model.report['epochs']}, the best"
+            + (f"; {min(scores):.3f} to {max(scores):.3f} with {len(scores)} seeds." if repeats else ".")
+        )
         if repeats:
             run.log_metrics({"val_pr_auc_mean": np.mean(scores), "val_pr_auc_std": np.std(scores, ddof=1)})
         run.log_file(paths.model_folder(framework), "model_folder")
