@@ -12,7 +12,6 @@ from mlflow.types import Schema, TensorSpec
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights
 
-NAME = "network"
 _REQUIREMENTS = {"torch": ("torch", "numpy"), "tensorflow": ("tensorflow", "keras", "numpy")}
 
 

@@ -27,6 +27,8 @@ KILLED = RunStatus.to_string(RunStatus.KILLED)
 _RECORD = "record.json"
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
+_BATCH = 100
+"""Params, metrics and tags that a request of MLflow's may hold in any store."""
 
 Call = dict[str, Any]
 """The keys ``do`` (what to call) and ``run`` (a run's id, or a name by :meth:`Outbox.start`), and values."""
@@ -203,12 +205,12 @@ def _start(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str
 
 
 def _log(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
-    client.log_batch(
-        run,
-        metrics=[Metric(key, value, call["time"], call["step"]) for key, value in call["metrics"].items()],
-        params=[Param(key, value) for key, value in call["params"].items()],
-        tags=[RunTag(key, value) for key, value in call["tags"].items()],
-    )
+    metrics = [Metric(key, value, call["time"], call["step"]) for key, value in call["metrics"].items()]
+    params = [Param(key, value) for key, value in call["params"].items()]
+    tags = [RunTag(key, value) for key, value in call["tags"].items()]
+    for start in range(0, max(len(metrics), len(params), len(tags)), _BATCH):
+        part = slice(start, start + _BATCH)
+        client.log_batch(run, metrics=metrics[part], params=params[part], tags=tags[part])
 
 
 def _files(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
@@ -239,6 +241,8 @@ def _model(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str
 
 def _end(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
     client.set_terminated(run, call["status"], call["time"])
+    if call.get("drop") in client.get_run(run).data.tags:
+        client.delete_tag(run, call["drop"])
 
 
 def _end_trial(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:

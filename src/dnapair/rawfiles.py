@@ -214,9 +214,10 @@ def open_raw(path: Path, mark: bytes = b"\n", longest: int = LONGEST_LINE) -> It
         or a part turns out to be too long.
     """
     try:
-        with path.open("rb") as packed, io.BufferedReader(
-            _Bounded(path, packed, mark, longest), _CHUNK
-        ) as file:
+        with (
+            path.open("rb") as packed,
+            io.BufferedReader(_Bounded(path, packed, mark, longest), _CHUNK) as file,
+        ):
             if file.peek(3)[:3] == codecs.BOM_UTF8:
                 file.read(3)
             yield cast(BinaryIO, file)

@@ -91,7 +91,7 @@ def log_pair_model(
         return Registered(name, str(known.version), created=False)
     package = Path(dnapair.__file__).parent
     info = mlflow.pyfunc.log_model(
-        name="model",
+        name="dnapair",
         python_model=str(package / "serving.py"),
         artifacts={"bundle": str(bundle)},
         code_paths=[str(package)],

@@ -2,9 +2,13 @@
 
 A stage that DVC skipped made no run of its own this time. Its earlier run is found by what it wrote:
 each stage's run is tagged with the SHA-256 of one file that stands for all its outputs, and the parent
-carries a tag with the run of every stage whose output lies in the workspace.
+carries a tag with the runs of the stages whose output lies in the workspace.
+
+What a run did stands in its description. Metrics that belong together have a name with a slash: MLflow's
+pages put them under one heading.
 """
 
+import json
 import logging
 import os
 import re
@@ -38,7 +42,8 @@ OUTPUT_TAG = "dnapair.output_sha256"
 TRIAL_TAG = "dnapair.trial"
 STUDY_TAG = "dnapair.study"
 PIPELINE_TAG = "dnapair.pipeline"
-LINK_PREFIX = "dnapair.run."
+STAGES_TAG = "dnapair.stages"
+"""On pipelines: JSON, the run of each stage."""
 PROCESS_TAG = "dnapair.process"
 TESTED_TAG = "dnapair.test_pairs_sha256"
 """On evaluations: runs that agree in it were tested on the same pairs."""
@@ -55,6 +60,16 @@ _TROUBLE = (MlflowException, SQLAlchemyError)
 # they log what is raised too, with tracebacks; what is raised is told
 for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
+NOTE_TAG = "mlflow.note.content"
+_NOTE_LINE = 300
+_NAME = 120
+_INTRODUCTION = (
+    "Tells related DNA from unrelated DNA. A run of this list is a whole pipeline: unfold it for its stages, "
+    "and `tune` for its trials. To compare pipelines, tick them and press Compare: `chosen/` has the test "
+    "metrics of the network that was registered, `torch/` and `tensorflow/` those of each."
+)
+# MLflow's own, such as bold-shrew-123
+_MADE_UP_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
 
 class StageRun:
@@ -126,6 +141,10 @@ class StageRun:
         values = {"params": params or {}, "metrics": metrics or {}, "tags": tags or {}}
         self.put("log", **values, step=step, time=now())
 
+    def describe(self, words: str) -> None:
+        """Set the description, in Markdown; its first line also stands on the pipeline's page."""
+        self.set_tags({NOTE_TAG: words})
+
 
 @contextmanager
 def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Path]) -> Iterator[StageRun]:
@@ -152,7 +171,11 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
             send_kept(UNSENT)
             _end_killed_runs(client, experiment)
             parent = _parent_run(client, experiment)
-            tags = {STAGE_TAG: stage, **_source_tags()}
+            tags = {
+                STAGE_TAG: stage,
+                "mlflow.source.name": f"dnapair {stage.replace('@', ' ')}",
+                **_source_tags(),
+            }
             # a parent's id in the environment would be taken for this stage's own run
             os.environ.pop("MLFLOW_RUN_ID", None)
             active = mlflow.start_run(run_name=stage.replace("@", " "), parent_run_id=parent, tags=tags)
@@ -163,7 +186,8 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
         try:
             yield run
             run.set_tags({OUTPUT_TAG: sha256(identities[stage])})
-        except BaseException:
+        except BaseException as error:
+            run.describe(f"Failed: {error}" if isinstance(error, DnapairError) else "Failed.")
             _end(run, outbox, FAILED, 0.0)
             _end_own_parent(parent, FAILED)
             raise
@@ -176,7 +200,7 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
 
 def _end(run: StageRun, outbox: Outbox, status: str, patience: float) -> bool:
     """Send or keep all that was logged, and the end of the run; return whether it was sent."""
-    run.put("end", status=status, time=now())
+    run.put("end", status=status, time=now(), drop=PROCESS_TAG)
     sent = outbox.close(patience)
     if not sent:
         # nothing that matters is asked of the store any more, so no wait for its answer
@@ -271,8 +295,15 @@ def join_search(study: str) -> StageRun:
 
 
 @contextmanager
-def pipeline_run() -> Iterator[str]:
+def pipeline_run(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[str]:
     """Open the parent run of a whole pipeline: the `mlflow run`'s own, where that started us.
+
+    Parameters
+    ----------
+    words
+        What tells this pipeline from others: the stages asked for, and the settings changed.
+    settings
+        The content of params.yaml with these changes.
 
     Yields
     ------
@@ -281,22 +312,28 @@ def pipeline_run() -> Iterator[str]:
     """
     given = os.environ.get("MLFLOW_RUN_ID")
     with _asking():
+        client = mlflow.MlflowClient()
         if given:
-            mlflow.MlflowClient().log_batch(given, tags=[RunTag(k, v) for k, v in _source_tags().items()])
+            client.log_batch(given, tags=[RunTag(k, v) for k, v in _source_tags().items()])
+            if _MADE_UP_NAME.fullmatch(client.get_run(given).info.run_name or ""):
+                client.update_run(given, name=_pipeline_name(words))
             active = mlflow.start_run(run_id=given)
         else:
             _select_experiment()
-            active = mlflow.start_run(run_name=_pipeline_name(), tags=_source_tags())
+            active = mlflow.start_run(run_name=_pipeline_name(words), tags=_source_tags())
+        parent = str(active.info.run_id)
         send_kept(UNSENT)
+        _log_settings(parent, settings)
         log_dataset()
     try:
-        yield active.info.run_id
+        yield parent
     except BaseException:
         # the reason is what is to be told
         with suppress(*_TROUBLE):
             mlflow.end_run(FAILED)
         raise
     with _asking():
+        client.delete_tag(parent, PROCESS_TAG)
         mlflow.end_run(FINISHED)
 
 
@@ -325,14 +362,13 @@ def link_stages(parent: str, identities: Mapping[str, Path]) -> dict[str, str]:
         if runs:
             info = runs[0].info
             links[stage] = str(info.run_id)
-            lines.append(
-                f"- **{stage}**: [{info.run_id}](#/experiments/{info.experiment_id}/runs/{info.run_id})"
-            )
-    note = "The runs that made what lies in the workspace, those of skipped stages too:\n\n" + "\n".join(
-        lines
+            did = runs[0].data.tags.get(NOTE_TAG, "").partition("\n")[0]
+            page = f"#/experiments/{info.experiment_id}/runs/{info.run_id}"
+            lines.append(f"- [{stage.replace('@', ' ')}]({page}): {did[:_NOTE_LINE]}")
+    note = "\n".join(
+        ["The runs that made what lies in the workspace, those of skipped stages too:", "", *lines]
     )
-    tags = [RunTag(LINK_PREFIX + stage.replace("@", "."), run) for stage, run in links.items()]
-    client.log_batch(parent, tags=[*tags, RunTag("mlflow.note.content", note)])
+    client.log_batch(parent, tags=[RunTag(STAGES_TAG, json.dumps(links)), RunTag(NOTE_TAG, note)])
     return links
 
 
@@ -350,7 +386,7 @@ def find_stage_runs(stage: str, output_sha256: str, experiments: Sequence[str]) 
 
 
 def log_dataset(pointer: Path = Path("data.dvc")) -> None:
-    """Log the raw data, under the hash that DVC knows it by, as the active run's input."""
+    """Log the raw data as the active run's input, under the first letters of the hash that DVC gives it."""
     if not pointer.is_file():
         return
     content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
@@ -360,7 +396,7 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
         # MLflow warns that two of its own classes fit a local path
         warnings.simplefilter("ignore", UserWarning)
         source = resolve_dataset_source(origin)
-    dataset = MetaDataset(source, name=Path(origin).name, digest=out["md5"][:36])  # type: ignore[abstract]  # it has a default at run time
+    dataset = MetaDataset(source, name=Path(origin).name, digest=out["md5"][:8])  # type: ignore[abstract]  # it has a default at run time
     mlflow.log_input(dataset, context="pipeline")
 
 
@@ -394,12 +430,8 @@ def find_run(words: str) -> Run:
 def linked_runs(parent: Run, prefix: str) -> dict[str, Run]:
     """Return the runs that a pipeline's run is linked with whose stages begin with ``prefix``."""
     client = mlflow.MlflowClient()
-    links = {
-        key.removeprefix(LINK_PREFIX): run
-        for key, run in parent.data.tags.items()
-        if key.startswith(LINK_PREFIX + prefix)
-    }
-    return {stage: client.get_run(run) for stage, run in links.items()}
+    links = json.loads(parent.data.tags.get(STAGES_TAG, "{}"))
+    return {stage: client.get_run(run) for stage, run in links.items() if stage.startswith(prefix)}
 
 
 def download(run: Run, path: str) -> Path:
@@ -419,8 +451,8 @@ def download(run: Run, path: str) -> Path:
 
 
 def metric_name(words: str) -> str:
-    """Turn words into a name that MLflow takes: letters outside its alphabet become ``_``."""
-    return re.sub(r"[^\w./: -]+", "_", words, flags=re.ASCII).replace(" ", "_")
+    """Turn words into a part of a metric's name: letters outside MLflow's alphabet become ``_``."""
+    return re.sub(r"[^\w.:-]+", "_", words, flags=re.ASCII).strip("_")
 
 
 def store_address() -> str:
@@ -459,7 +491,10 @@ def _select_experiment() -> str:
     if PARENT_VARIABLE in os.environ:
         given = str(mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE]).info.experiment_id)
     name = None if given else os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    return str(mlflow.set_experiment(name, given).experiment_id)
+    experiment = mlflow.set_experiment(name, given)
+    if experiment.name == EXPERIMENT and NOTE_TAG not in experiment.tags:
+        mlflow.MlflowClient().set_experiment_tag(experiment.experiment_id, NOTE_TAG, _INTRODUCTION)
+    return str(experiment.experiment_id)
 
 
 def _parent_run(client: mlflow.MlflowClient, experiment: str) -> str | None:
@@ -472,8 +507,26 @@ def _parent_run(client: mlflow.MlflowClient, experiment: str) -> str | None:
     found = client.search_runs([experiment], f"tags.`{PIPELINE_TAG}` = '{pipeline}'", max_results=1)
     if found:
         return str(found[0].info.run_id)
-    tags = {PIPELINE_TAG: pipeline, **_source_tags()}
-    return str(client.create_run(experiment, run_name=_pipeline_name(), tags=tags).info.run_id)
+    tags = {PIPELINE_TAG: pipeline, "mlflow.source.name": "dvc", **_source_tags()}
+    run = str(client.create_run(experiment, run_name=_pipeline_name([]), tags=tags).info.run_id)
+    _log_settings(run, yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
+    return run
+
+
+def _log_settings(run: str, settings: Mapping[str, Any]) -> None:
+    """Log params.yaml on a pipeline's run, so that pipelines are told apart by what was set."""
+    # `mlflow run` logs what it was given as it was written, and nothing may be logged twice
+    known = mlflow.MlflowClient().get_run(run).data.params
+    # pretraining is no part of the pipeline
+    flat = _flatten({section: own for section, own in settings.items() if section != "pretrain"})
+    StageRun(run, None).log_params({key: value for key, value in flat.items() if key not in known})
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
 
 
 def _dvc_process() -> str | None:
@@ -487,8 +540,9 @@ def _dvc_process() -> str | None:
     return None
 
 
-def _pipeline_name() -> str:
-    return f"pipeline {datetime.now():%Y-%m-%d %H:%M:%S}"
+def _pipeline_name(words: Sequence[str]) -> str:
+    # what differs comes first: a narrow column shows no more
+    return f"{' '.join(words)[:_NAME] or 'pipeline'} {datetime.now():%m-%d %H:%M}"
 
 
 def _source_tags() -> dict[str, str]:

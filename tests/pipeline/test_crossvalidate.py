@@ -85,11 +85,11 @@ def test_folds_are_reported_and_recorded_and_the_same_each_time(project: Project
     newest = found["stages"][0]
     folds = [run for run in found["folds"] if run.data.tags["mlflow.parentRunId"] == newest.info.run_id]
     assert sorted(run.info.run_name for run in folds) == ["fold 1", "fold 2", "fold 3"]
-    logged = {run.info.run_name: run.data.metrics["roc_auc"] for run in folds}
+    logged = {run.info.run_name: run.data.metrics["test/roc_auc"] for run in folds}
     assert logged == {f"fold {number + 1}": value for number, value in enumerate(roc_auc)}
-    assert newest.data.metrics["mean.roc_auc"] == content["mean"]["roc_auc"]
+    assert newest.data.metrics["mean/roc_auc"] == content["mean"]["roc_auc"]
     assert (
-        newest.data.metrics["std.cosine.pr_auc"] == content["baselines"]["embedding cosine"]["std"]["pr_auc"]
+        newest.data.metrics["std/cosine.pr_auc"] == content["baselines"]["embedding cosine"]["std"]["pr_auc"]
     )
 
 

@@ -48,12 +48,15 @@ def test_a_report_holds_verdict_baselines_slices_audit_and_the_other_framework(
     run = evaluations(finished)[f"evaluate@{framework}"]
     assert run.data.tags["dnapair.verdict"] == verdict["headline"]
     metrics = read_json(folder / "metrics.json")
-    assert run.data.metrics["roc_auc"] == pytest.approx(metrics["roc_auc"], abs=1e-6)
+    assert run.data.metrics["test/roc_auc"] == pytest.approx(metrics["roc_auc"], abs=1e-6)
     assert {
-        "baseline.embedding_cosine.gain.pr_auc_low",
-        "ece",
-        "uncalibrated.ece",
-        "seeds.roc_auc.sd",
+        "test_versus_gain/embedding_cosine.pr_auc_low",
+        "test_versus/embedding_cosine.pr_auc",
+        "test_intervals/roc_auc_high",
+        "test/ece",
+        "test_uncalibrated/ece",
+        "test_seeds/roc_auc_sd",
+        "test_slices/sequences.none_seen_in_training.accuracy",
     } <= set(run.data.metrics)
 
 

@@ -76,13 +76,13 @@ def test_losses_fall_and_the_encoder_is_used_by_the_pipeline(settings: Project):
     output = settings.run("dnapair", "pretrain")
     assert "To use it, set encoder.source: encoders/own" in output
     for loss in ("contrastive_loss", "masked_loss"):
-        values = curve(settings, f"pretraining.{loss}")
+        values = curve(settings, f"pretraining/{loss}")
         assert len(values) == 12
         assert values[-1] < values[0]
-    warm = curve(settings, "warm_start.contrastive_loss")
+    warm = curve(settings, "warm_start/contrastive_loss")
     assert warm[-1] < warm[0]
-    assert len(curve(settings, "warm_start.val_roc_auc")) == 3
-    assert curve(settings, "kmers.val_roc_auc")
+    assert len(curve(settings, "warm_start/val_roc_auc")) == 3
+    assert curve(settings, "kmers/val_roc_auc")
     assert curve(settings, "share_of_peak")[0] > 0
     folder = settings.root / "encoders" / "own"
     train = {f"g{number}" for number in range(24)}
@@ -132,7 +132,7 @@ def test_killed_run_goes_on_from_its_checkpoint_to_the_same_weights(settings: Pr
     settings.set({"pretrain.seed": 1})
     step = standing(checkpoint)["step"]
     settings.run("dnapair", "pretrain")
-    assert len(curve(settings, "pretraining.contrastive_loss")) == 12 - step // 10
+    assert len(curve(settings, "pretraining/contrastive_loss")) == 12 - step // 10
     found = weights(root / "encoders" / "own")
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=2e-3)

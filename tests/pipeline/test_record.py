@@ -83,10 +83,12 @@ def test_one_parent_a_child_for_each_stage_a_grandchild_for_each_trial(finished:
 def test_every_parameter_is_logged(finished: Project):
     record = Record(finished)
     logged: dict[str, str] = {}
-    for child in record.children(record.parents()[0]).values():
+    parent = record.parents()[0]
+    for child in record.children(parent).values():
         logged |= child.data.params
     wanted = settings(finished)
     assert {key: logged.get(key) for key in wanted} == wanted
+    assert parent.data.params == wanted
 
 
 def test_metrics_are_logged_per_epoch_and_at_the_end(finished: Project):
@@ -98,8 +100,33 @@ def test_metrics_are_logged_per_epoch_and_at_the_end(finished: Project):
         assert [metric.step for metric in history] == [1, 2, 3]
         metrics = json.loads((finished.root / "reports" / framework / "metrics.json").read_text())
         logged = children[f"evaluate@{framework}"].data.metrics
-        assert {key: logged[key] for key in metrics} == pytest.approx(metrics, abs=1e-6)
-        assert parent.data.metrics[f"{framework}.roc_auc"] == pytest.approx(metrics["roc_auc"], abs=1e-6)
+        metrics["pairs"] = metrics.pop("n")
+        assert {key: logged[f"test/{key}"] for key in metrics} == pytest.approx(metrics, abs=1e-6)
+        assert parent.data.metrics[f"{framework}/roc_auc"] == pytest.approx(metrics["roc_auc"], abs=1e-6)
+    registration = json.loads((finished.root / "reports" / "registration.json").read_text())
+    chosen = {key: value for key, value in parent.data.metrics.items() if key.startswith("chosen/")}
+    assert chosen
+    assert all(
+        value == parent.data.metrics[key.replace("chosen", registration["framework"])]
+        for key, value in chosen.items()
+    )
+
+
+def test_every_run_says_what_it_did(finished: Project):
+    record = Record(finished)
+    parent = record.parents()[0]
+    children = record.children(parent)
+    overview = parent.data.tags["mlflow.note.content"]
+    for stage, run in children.items():
+        did = run.data.tags["mlflow.note.content"].splitlines()[0]
+        assert f"- [{stage.replace('@', ' ')}](#/" in overview
+        assert did[:300] in overview
+    described = [*children.values(), *record.children(children["tune"]).values()]
+    for run in described:
+        # the names of processes are for runs that may still be killed
+        assert set(run.data.tags).isdisjoint({"dnapair.process", "dnapair.pipeline"})
+    experiment = record.client.get_experiment(parent.info.experiment_id)
+    assert "whole pipeline" in experiment.tags["mlflow.note.content"]
 
 
 def test_data_commit_plots_reports_and_models_are_logged(finished: Project):
@@ -109,7 +136,7 @@ def test_data_commit_plots_reports_and_models_are_logged(finished: Project):
     digest = yaml.safe_load((finished.root / "data.dvc").read_text())["outs"][0]["md5"]
     commit = finished.run("git", "rev-list", "--max-parents=0", "HEAD").strip()
     for run in (parent, *children.values()):
-        assert run.inputs.dataset_inputs[0].dataset.digest == digest
+        assert run.inputs.dataset_inputs[0].dataset.digest == digest[:8]
         assert run.data.tags["mlflow.source.git.commit"] == commit
     assert any(name.endswith("dataset.json") for name in record.files(children["prepare"]))
     assert any(name.endswith("validation.html") for name in record.files(children["validate"]))
@@ -154,7 +181,9 @@ def test_failed_stage_is_recorded_as_failed(finished: Project):
         record = Record(finished)
         parent = record.parents()[-1]
         assert parent.info.status == "FAILED"
-        assert record.children(parent)["validate"].info.status == "FAILED"
+        validate = record.children(parent)["validate"]
+        assert validate.info.status == "FAILED"
+        assert validate.data.tags["mlflow.note.content"].startswith("Failed: 1 of ")
 
 
 def test_mlflow_run_with_another_setting_does_what_it_must_and_finds_the_rest(finished: Project):
@@ -170,9 +199,13 @@ def test_mlflow_run_with_another_setting_does_what_it_must_and_finds_the_rest(fi
         assert set(children) == STAGES - {"prepare", "embed", "scale", "validate", "tune", "baselines"}
         assert children["train@torch"].data.params["train.epochs"] == "2"
         embedded = record.children(first)["embed"].info.run_id
-        assert parent.data.tags["dnapair.run.embed"] == embedded
+        links = json.loads(parent.data.tags["dnapair.stages"])
+        assert links["embed"] == embedded
         assert embedded in parent.data.tags["mlflow.note.content"]
-        assert parent.data.tags["dnapair.run.train.torch"] == children["train@torch"].info.run_id
+        assert links["train@torch"] == children["train@torch"].info.run_id
+        # what is compared is told apart by name and settings
+        assert parent.info.run_name.startswith("train.epochs=2 ")
+        assert (first.data.params["train.epochs"], parent.data.params["train.epochs"]) == ("3", "2")
 
 
 def test_mlflow_run_of_one_stage_in_an_environment_by_uv(finished: Project, tmp_path: Path):

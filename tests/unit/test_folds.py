@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnapair.errors import DnapairError
-from dnapair.evaluation.folds import COSINE_METRICS, cut_fold, draw_folds, measure_fold, spread
+from dnapair.evaluation.folds import COSINE_METRICS, cut_fold, draw_folds, measure_fold
 from dnapair.evaluation.metrics import METRICS
 from dnapair.networks.spec import NetworkSpec
 from dnapair.training.learner import LearnerSettings
@@ -127,8 +127,3 @@ def test_test_pairs_take_part_in_nothing_but_the_metrics(families, tmp_path: Pat
     # the scaler is fitted on train's sequences: others' values don't move its range
     other = measure(changed, splits, tmp_path)
     assert (other.threshold, other.best_epoch) == (whole.threshold, whole.best_epoch)
-
-
-def test_the_spread_is_the_sample_standard_deviation():
-    each = [{"f1": 0.5, "pairs": 3}, {"f1": 0.7, "pairs": 4}, {"f1": 0.9, "pairs": 5}]
-    assert spread(each, ["f1"]) == {"mean": {"f1": pytest.approx(0.7)}, "std": {"f1": pytest.approx(0.2)}}

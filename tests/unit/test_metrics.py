@@ -142,3 +142,12 @@ def test_calibration_counts_every_pair_once() -> None:
     np.testing.assert_allclose(bins.predicted, [0.05, 0.17, 1.0])
     np.testing.assert_allclose(bins.observed, [0, 1, 1])
     assert bins.pairs.tolist() == [1, 2, 1]
+
+
+def test_the_spread_over_seeds_or_folds_is_mean_and_sample_deviation() -> None:
+    one = dict.fromkeys(metrics.METRICS, 1.0)
+    two = dict.fromkeys(metrics.METRICS, 2.0)
+    assert metrics.spread([one]) == {}
+    assert metrics.spread([one, two])["f1"] == pytest.approx((1.5, np.sqrt(0.5)))
+    folds = [{"f1": 0.5, "pairs": 3}, {"f1": 0.7, "pairs": 4}, {"f1": 0.9, "pairs": 5}]
+    assert metrics.spread(folds, ["f1"]) == {"f1": pytest.approx((0.7, 0.2))}

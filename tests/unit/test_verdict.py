@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
 from dnapair.evaluation.outcome import Outcome, Prediction, measure
-from dnapair.evaluation.page import CARD_LIMIT, FIGURES, Subject, render_page, spread, write_card
+from dnapair.evaluation.page import CARD_LIMIT, FIGURES, Subject, render_page, write_card
 from dnapair.evaluation.resampling import Units
 from dnapair.evaluation.slices import Slice
 from dnapair.evaluation.verdict import judge, signed
@@ -105,13 +105,6 @@ def test_what_the_temperature_did_is_measured() -> None:
 def test_scores_that_are_no_probabilities_are_refused() -> None:
     with pytest.raises(DnapairError, match="no numbers between 0 and 1"):
         outcome_of(np.full(N, np.nan), {"noise": NOISE})
-
-
-def test_seeds_are_summed_up_by_mean_and_sample_deviation() -> None:
-    one = dict.fromkeys(metrics.METRICS, 1.0)
-    two = dict.fromkeys(metrics.METRICS, 2.0)
-    assert spread([one]) == {}
-    assert spread([one, two])["f1"] == pytest.approx((1.5, np.sqrt(0.5)))
 
 
 def test_a_minus_is_a_minus() -> None:

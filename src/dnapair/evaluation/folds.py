@@ -1,8 +1,8 @@
 """Cross-validation over groups: no group and no sequence of a fold's test pairs is trained on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,12 +214,3 @@ def measure_fold(
 def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     probabilities: NDArray[np.float64] = expit(logits.astype(np.float64))
     return probabilities
-
-
-def spread(each: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return ``mean`` and ``std`` (the sample standard deviation) of numbers of at least two folds."""
-    values = {name: np.array([fold[name] for fold in each], np.float64) for name in names}
-    return {
-        "mean": {name: float(column.mean()) for name, column in values.items()},
-        "std": {name: float(column.std(ddof=1)) for name, column in values.items()},
-    }

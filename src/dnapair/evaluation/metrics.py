@@ -1,5 +1,7 @@
 """Metrics of predicted probabilities, the threshold, and the points of each curve."""
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -263,3 +265,17 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Divide, with NaN where the whole is 0."""
     quotient: np.ndarray = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
     return quotient
+
+
+def spread(
+    each: Sequence[Mapping[str, float]], names: Sequence[str] = METRICS
+) -> dict[str, tuple[float, float]]:
+    """Return mean and sample standard deviation of each metric over seeds or folds; none for a single one."""
+    if len(each) < 2:
+        return {}
+    found = {}
+    for name in names:
+        values = [one[name] for one in each]
+        mean = math.fsum(values) / len(values)
+        found[name] = (mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)))
+    return found

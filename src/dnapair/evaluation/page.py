@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment
 from markupsafe import Markup
 
-from dnapair.evaluation.metrics import METRICS
+from dnapair.evaluation.metrics import METRICS, spread
 from dnapair.evaluation.outcome import COMPARED, Outcome
 from dnapair.evaluation.page_template import PAGE
 from dnapair.evaluation.verdict import NAMES, Verdict, signed, spell, spell_gain
@@ -125,7 +125,8 @@ def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
         for part in outcome.slices
     ]
     lines = [
-        f"**{verdict.headline}**",
+        # not bold: lists show it as it is
+        verdict.headline,
         "",
         *(f"- {_plain(words)}" for words in verdict.details),
         "",
@@ -150,18 +151,6 @@ def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
             return card + "\nThe rest stands in report.html.\n"
         card += line + "\n"
     return card
-
-
-def spread(seeds: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """Return mean and sample standard deviation of each metric over seeds; none for a single one."""
-    if len(seeds) < 2:
-        return {}
-    found = {}
-    for name in METRICS:
-        values = [one[name] for one in seeds]
-        mean = math.fsum(values) / len(values)
-        found[name] = (mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)))
-    return found
 
 
 def _plain(words: str) -> str:

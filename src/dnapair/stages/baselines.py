@@ -46,8 +46,14 @@ def run() -> None:
             }
             write_json(folder / "baselines.json", facts)
             write_sums(folder)
-        run.log_metrics({f"threshold.{name}": baseline.threshold for name, baseline in found.items()})
+        run.log_metrics(
+            {
+                f"threshold/{tracking.metric_name(name)}": baseline.threshold
+                for name, baseline in found.items()
+            }
+        )
         run.log_file(paths.BASELINES, "baselines")
+        run.describe(f"{len(found)} baselines on the same pairs: {', '.join(found)}.")
 
 
 def original_recipe(params: Params, splits: dict[str, Pairs]) -> Baseline:

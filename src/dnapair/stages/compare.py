@@ -64,7 +64,7 @@ def _evaluations(words: str) -> dict[str, Run]:
     stage = run.data.tags.get(tracking.STAGE_TAG, "")
     if stage.startswith("evaluate@"):
         return {stage: run}
-    linked = tracking.linked_runs(run, "evaluate.")
+    linked = tracking.linked_runs(run, "evaluate@")
     if not linked:
         raise DnapairError(
             f"The run {run.info.run_name} ({run.info.run_id}) is no evaluation, and no pipeline that has one."
@@ -91,7 +91,7 @@ def _table(a: Recorded, b: Recorded) -> Table:
     units = Units(codes, int(codes.max()) + 1, connected=False)
     both = {
         name: WeightedMetrics(
-            labels, one.predictions["probability"].to_numpy(), one.run.data.metrics["threshold"]
+            labels, one.predictions["probability"].to_numpy(), one.run.data.metrics["test/threshold"]
         )
         for name, one in (("a", a), ("b", b))
     }

@@ -59,8 +59,8 @@ def cross_validate(params: Params) -> None:
     """Train and measure every fold that the work folder does not hold yet, each as an MLflow run."""
     # no folds, no wait for the imports of MLflow and scikit-learn
     from dnapair import tracking
-    from dnapair.evaluation.folds import COSINE, COSINE_METRICS, cut_fold, draw_folds, spread
-    from dnapair.evaluation.metrics import METRICS
+    from dnapair.evaluation.folds import COSINE, COSINE_METRICS, cut_fold, draw_folds
+    from dnapair.evaluation.metrics import METRICS, spread
 
     asked = params.evaluate
     best = read_json(paths.BEST_HYPERPARAMETERS)
@@ -100,8 +100,8 @@ def cross_validate(params: Params) -> None:
                         write_json(record, measure(number, cut(number), data, params, best, work, nested))
                 each.append(read_json(record))
                 bar.update()
-        network = spread(each, METRICS)
-        cosine = spread([fold["baselines"][COSINE] for fold in each], COSINE_METRICS)
+        network = by_kind(spread(each, METRICS))
+        cosine = by_kind(spread([fold["baselines"][COSINE] for fold in each], COSINE_METRICS))
         report = {
             "folds": asked.folds,
             "groups": columns,
@@ -112,17 +112,30 @@ def cross_validate(params: Params) -> None:
         }
         write_json(paths.FOLDS_REPORT, report)
         run.log_metrics(
-            {f"{kind}.{name}": value for kind, values in network.items() for name, value in values.items()}
+            {f"{kind}/{name}": value for kind, values in network.items() for name, value in values.items()}
             | {
-                f"{kind}.cosine.{name}": value
+                f"{kind}/cosine.{name}": value
                 for kind, values in cosine.items()
                 for name, value in values.items()
             }
             | {"dropped_pairs": dropped}
         )
         run.log_file(paths.FOLDS_REPORT)
+        means = " and ".join(
+            f"{words} {network['mean'][name]:.3f} \u00b1 {network['std'][name]:.3f}"
+            for name, words in (("pr_auc", "PR-AUC"), ("roc_auc", "ROC-AUC"))
+        )
+        run.describe(f"{asked.folds} folds over {', '.join(columns)}: {means} (mean and standard deviation).")
         # what it holds could outlive a change of the code
         shutil.rmtree(work)
+
+
+def by_kind(found: dict[str, tuple[float, float]]) -> dict[str, dict[str, float]]:
+    """Turn mean and standard deviation of each metric into ``mean`` and ``std`` of all."""
+    return {
+        kind: {name: both[place] for name, both in found.items()}
+        for place, kind in enumerate(("mean", "std"))
+    }
 
 
 def training(params: Params, best: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +213,11 @@ def measure(
         "threshold": measured.threshold,
         **measured.metrics,
     }
-    run.log_metrics(values | {f"cosine.{name}": value for name, value in measured.cosine.items()})
+    run.log_metrics(
+        {**counts, "best_epoch": measured.best_epoch, "test/threshold": measured.threshold}
+        | {f"test/{name}": value for name, value in measured.metrics.items()}
+        | {f"cosine/{name}": value for name, value in measured.cosine.items()}
+    )
     return {"fold": number + 1, **values, "baselines": {COSINE: measured.cosine}}
 
 

@@ -57,6 +57,9 @@ def run() -> None:
         run.log_params({"encoder.name": encoder.name, "encoder.sha256": encoder.fingerprint})
         run.log_metrics({"sequences": store.rows, "dimensions": store.dimensions})
         run.log_file(paths.EMBEDDINGS / "manifest.json")
+        run.describe(
+            f"{store.rows:,} sequences in {store.dimensions} dimensions by {encoder.name}, in {precision}."
+        )
 
 
 def _precision(settings: Embed) -> Literal["float32", "bfloat16"]:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics, plots
-from dnapair.evaluation.outcome import Outcome, Prediction, measure
-from dnapair.evaluation.page import Subject, render_page, spread, write_card
+from dnapair.evaluation.outcome import COMPARED, MAIN, Outcome, Prediction, measure
+from dnapair.evaluation.page import Subject, render_page, write_card
 from dnapair.evaluation.projection import project
 from dnapair.evaluation.report import draw_curves, draw_decisions, rounded, write_csv
 from dnapair.evaluation.resampling import Units, find_units
@@ -252,7 +252,7 @@ def write_numbers(folder: Path, subject: Subject, outcome: Outcome, verdict: Ver
         folder / "verdict.json",
         verdict._asdict()
         | {"best_baseline": outcome.best_baseline, "units": subject.units}
-        | rounded({"uncalibrated": outcome.uncalibrated, "seeds": spread(outcome.seeds)}),
+        | rounded({"uncalibrated": outcome.uncalibrated, "seeds": metrics.spread(outcome.seeds)}),
     )
     write_csv(
         folder / "slices.csv",
@@ -317,53 +317,67 @@ def draw_map(path: Path, framework: str, labels: np.ndarray, settings: Evaluate,
 
 
 def log(run: tracking.StageRun, framework: str, subject: Subject, outcome: Outcome, verdict: Verdict) -> None:
-    """Log all numbers and files, under names that runs are compared by."""
-    logged: dict[str, float] = {
-        **outcome.metrics,
-        "threshold": subject.threshold,
-        "n": subject.pairs,
-        "prevalence": subject.related / subject.pairs,
-        **_ends("", outcome.intervals),
-        **{f"uncalibrated.{name}": value for name, value in outcome.uncalibrated.items()},
-        **{f"seeds.{name}.sd": sd for name, (_, sd) in spread(outcome.seeds).items()},
+    """Log numbers under names that runs are compared by, and all files, which hold the rest."""
+    best = outcome.baselines[outcome.best_baseline].gains[MAIN].estimate
+    rivals = {
+        tracking.metric_name(name): rival
+        for name, rival in (outcome.baselines | {"other framework": outcome.other}).items()
     }
-    rivals = {f"baseline.{name}": rival for name, rival in outcome.baselines.items()}
-    for name, rival in (rivals | {"other_framework": outcome.other}).items():
-        prefix = name.replace(" ", "_")
-        logged |= {f"{prefix}.{metric}": value for metric, value in rival.metrics.items()}
-        for metric, gain in rival.gains.items():
-            ends = zip(("", "_low", "_high"), (gain.estimate, gain.low, gain.high), strict=True)
-            logged |= {f"{prefix}.gain.{metric}{end}": value for end, value in ends}
-    for part in outcome.slices:
-        prefix = tracking.metric_name(f"slice.{part.by}.{part.value}")
-        logged |= {f"{prefix}.{metric}": value for metric, value in part.metrics.items()}
-        logged |= _ends(f"{prefix}.", part.intervals)
-    run.log_metrics({name: value for name, value in logged.items() if np.isfinite(value)})
+    # MLflow sorts the groups by name: what people look for first must come first
+    groups = {
+        "test": {
+            **outcome.metrics,
+            f"{MAIN}_gain_over_best_baseline": best,
+            "threshold": subject.threshold,
+            "pairs": subject.pairs,
+            "prevalence": subject.related / subject.pairs,
+        },
+        "test_intervals": {
+            f"{name}_{end}": value
+            for name, both in outcome.intervals.items()
+            for end, value in zip(("low", "high"), both, strict=True)
+        },
+        "test_seeds": {f"{name}_sd": sd for name, (_, sd) in metrics.spread(outcome.seeds).items()},
+        "test_slices": {
+            f"{tracking.metric_name(f'{part.by}.{part.value}')}.{metric}": value
+            for part in outcome.slices
+            for metric, value in part.metrics.items()
+        },
+        "test_uncalibrated": outcome.uncalibrated,
+        "test_versus": {
+            f"{name}.{metric}": rival.metrics[metric] for name, rival in rivals.items() for metric in COMPARED
+        },
+        "test_versus_gain": {
+            f"{name}.{metric}{end}": value
+            for name, rival in rivals.items()
+            for metric in metrics.RANKING
+            for end, value in zip(("", "_low", "_high"), rival.gains[metric][:3], strict=True)
+        },
+    }
+    run.log_metrics(
+        {
+            f"{group}/{name}": value
+            for group, logged in groups.items()
+            for name, value in logged.items()
+            if np.isfinite(value)
+        }
+    )
     tested = "".join(sha256(path) for path in (paths.PAIRS, paths.SEQUENCES, paths.split_file("test")))
     run.set_tags(
         {
             tracking.TESTED_TAG: hashlib.sha256(tested.encode()).hexdigest(),
             "dnapair.verdict": verdict.headline,
-            "mlflow.note.content": (paths.report_folder(framework) / "card.md").read_text(encoding="utf-8"),
         }
     )
-    best = outcome.baselines[outcome.best_baseline].gains
+    run.describe((paths.report_folder(framework) / "card.md").read_text(encoding="utf-8"))
     run.log_parent_metrics(
         {
-            **{f"{framework}.{name}": outcome.metrics[name] for name in metrics.METRICS},
-            f"{framework}.gain_over_best_baseline.pr_auc": best["pr_auc"].estimate,
+            **{f"{framework}/{name}": outcome.metrics[name] for name in metrics.METRICS},
+            f"{framework}/{MAIN}_gain_over_best_baseline": best,
         }
     )
     for path in sorted(paths.report_folder(framework).iterdir()):
         run.log_file(path, "plots" if path.suffix == ".png" else "reports")
-
-
-def _ends(prefix: str, intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    return {
-        f"{prefix}{name}_{end}": value
-        for name, both in intervals.items()
-        for end, value in zip(("low", "high"), both, strict=True)
-    }
 
 
 def write_text(path: Path, content: str) -> None:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,12 @@ def run(arguments: Sequence[str]) -> None:
         If a setting is unknown or impossible, or a stage failed.
     """
     targets, overrides = _parse(arguments)
+    settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     if overrides:
         # before anything is written
-        content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-        _change(content, overrides)
-        check_params(content, "The settings given")
-    changes = [word for key, value in overrides.items() for word in ("--set-param", f"{key}={value}")]
+        _change(settings, overrides)
+        check_params(settings, "The settings given")
+    changes = [f"{key}={value}" for key, value in overrides.items()]
     if PRETRAIN in targets:
         if len(targets) > 1:
             raise DnapairError(f"{PRETRAIN} runs alone: it is not a part of the pipeline.")
@@ -47,24 +47,27 @@ def run(arguments: Sequence[str]) -> None:
             # not `dvc exp run`: it takes away new files that DVC does not track, and so the encoder
             with modify_yaml("params.yaml") as content:
                 _change(content, overrides)
-        _pretrain()
+        _pretrain([*targets, *changes], settings)
         return
-    with tracking.pipeline_run() as parent:
+    with tracking.pipeline_run([*targets, *changes], settings) as parent:
         # `dvc exp run` rather than a rewrite of our own: it records the changed settings as an experiment
-        _dvc(["exp", "run", *changes, *targets] if overrides else ["repro", *targets], parent)
+        given = [word for change in changes for word in ("--set-param", change)]
+        _dvc(["exp", "run", *given, *targets] if overrides else ["repro", *targets], parent)
         if not targets and not registry.is_registered(
             load_params().registration.name, sha256(paths.REGISTRATION)
         ):
             # another tracking store than the one this model was registered in
             _dvc(["repro", "--force", "--single-item", "register"], parent)
         tracking.link_stages(parent, paths.IDENTITIES)
-        tracking.StageRun(parent, None).log_metrics(summary.parent_metrics())
+        # reports that a part of the pipeline did not bring up to date are none of its own
+        if not targets:
+            tracking.StageRun(parent, None).log_metrics(summary.parent_metrics())
     if not targets:
         summary.show()
 
 
-def _pretrain() -> None:
-    with tracking.pipeline_run() as parent:
+def _pretrain(words: Sequence[str], settings: Mapping[str, Any]) -> None:
+    with tracking.pipeline_run(words, settings) as parent:
         _dvc(["repro", "prepare"], parent)
         fetched = subprocess.run(["encoders/fetch_genes.sh", load_params().pretrain.fasta], check=False)
         if fetched.returncode:

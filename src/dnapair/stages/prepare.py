@@ -81,6 +81,11 @@ def run() -> None:
         logged = ("pairs", "sequences", "splits", "sharing_with_train", "dropped_across_splits")
         run.log_metrics(numbers({key: report[key] for key in logged if key in report}))
         run.log_file(paths.DATASET_REPORT)
+        splits = ", ".join(f"{counts['pairs']:,} in {name}" for name, counts in report["splits"].items())
+        run.describe(
+            f"{len(dataset.pairs):,} pairs of {len(dataset.sequences):,} sequences; split "
+            f"{params.split.method}: {splits}."
+        )
 
 
 def read(data: Data, scratch: Path) -> Dataset:
@@ -197,10 +202,10 @@ def count_splits(dataset: Dataset, split: NDArray[np.object_]) -> dict[str, dict
 
 
 def numbers(counts: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Name nested numbers by their keys: ``{"pairs": {"read": 9}}`` becomes ``{"pairs.read": 9}``."""
+    """Name nested numbers by their keys: ``{"pairs": {"read": 9}}`` becomes ``{"pairs/read": 9}``."""
     flat: dict[str, float] = {}
     for key, value in counts.items():
-        flat |= numbers(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        flat |= numbers(value, f"{prefix}{key}/") if isinstance(value, Mapping) else {prefix + key: value}
     return flat
 
 

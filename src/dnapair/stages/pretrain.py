@@ -75,7 +75,7 @@ def run() -> None:
             {"genomes": len(corpus.names), "records": corpus.records, "bases": len(corpus.bases)}
         )
         if kmers:
-            record.log_metrics({f"kmers.{name}": value for name, value in kmers.items()})
+            record.log_metrics({f"kmers/{name}": value for name, value in kmers.items()})
         watch = Watch(
             CHECKPOINT,
             identity,
@@ -102,6 +102,9 @@ def run() -> None:
             # people mend the text of a card
             write_sums(folder, but="README.md")
         record.log_file(output / "README.md")
+        record.describe(
+            f"{output}: an encoder from {corpus.records:,} records of {len(corpus.names):,} genomes."
+        )
         CHECKPOINT.unlink()
     print(f"{output}: ready. To use it, set encoder.source: {output} in params.yaml.")
 
@@ -231,7 +234,7 @@ def _prepared(path: Path) -> Path:
 
 
 def _log(record: tracking.StageRun, phase: str, step: int, values: Mapping[str, float]) -> None:
-    record.log_metrics({f"{phase.replace(' ', '_')}.{name}": value for name, value in values.items()}, step)
+    record.log_metrics({f"{phase.replace(' ', '_')}/{name}": value for name, value in values.items()}, step)
     auc = f", validation ROC-AUC of the cosine {values['val_roc_auc']:.3f}" if "val_roc_auc" in values else ""
     tqdm.write(f"{phase}, step {step}{auc}, {values['tokens_per_s']:,.0f} tokens/s", file=sys.stderr)
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from dnapair import registry, tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import decide
-from dnapair.evaluation.metrics import WeightedMetrics
+from dnapair.evaluation.metrics import METRICS, WeightedMetrics
 from dnapair.evaluation.resampling import Difference, difference, find_units, resample
 from dnapair.evaluation.verdict import spell_gain
 from dnapair.files import read_json, sha256, write_json
@@ -78,8 +78,10 @@ def run() -> None:
             tags,
             (paths.report_folder(winner) / "card.md").read_text(encoding="utf-8"),
         )
+        tested = read_json(paths.report_folder(winner) / "metrics.json")
         _gate(registered, known, winner, params, run)
         run.log_metrics({"val_pr_auc": scores[winner], "largest_difference_to_pipeline": difference})
+        run.log_parent_metrics({f"chosen/{name}": tested[name] for name in METRICS})
         run.log_file(paths.REGISTRATION)
         run.log_file(paths.report_folder(winner) / "report.html", "reports")
 
@@ -90,6 +92,7 @@ def _gate(
     """Move the alias if the gate lets the new version through; write the reason on the version."""
     settings = params.registration
     if known is not None and str(known.version) == registered.version:
+        run.describe(f"{registered.uri}, the {framework} network, is {settings.alias} already.")
         print(f"register: {registered.uri} is {settings.alias} already")
         return
     findings = read_json(paths.AUDIT_REPORT)["findings"]
@@ -107,10 +110,12 @@ def _gate(
     )
     if decision.promoted:
         registry.promote(registered, settings.alias, decision.reason)
-        print(f"register: {registered.uri} is {settings.alias}: {decision.reason}")
+        became = f"is {settings.alias}"
     else:
         registry.refuse(registered, settings.alias, decision.reason)
-        print(f"register: {registered.uri} does not become {settings.alias}: {decision.reason}")
+        became = f"does not become {settings.alias}"
+    run.describe(f"{registered.uri}, the {framework} network, {became}: {decision.reason}")
+    print(f"register: {registered.uri} {became}: {decision.reason}")
 
 
 def _against_champion(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Difference:
@@ -137,7 +142,7 @@ def _against_champion(known: Any, framework: str, params: Params, run: tracking.
         new, champion = (float(one.measure(np.ones((1, label.size)))["pr_auc"][0]) for one in both)
         found[split] = difference(new - champion, drawn["new"]["pr_auc"], drawn["champion"]["pr_auc"])
         run.log_metrics(
-            {f"against_champion.{split}.pr_auc.{name}": end for name, end in found[split]._asdict().items()}
+            {f"against_champion/{split}.pr_auc.{name}": end for name, end in found[split]._asdict().items()}
         )
     print(f"register: test PR-AUC {spell_gain(found['test'])} against the champion (it decides nothing)")
     return found["val"]

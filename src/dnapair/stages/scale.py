@@ -58,6 +58,11 @@ def run() -> None:
         run.log_metrics({"clipped_share": share, "constant_dimensions": len(constant), "rows": store.rows})
         run.log_file(paths.SCALING_REPORT)
         run.log_file(plot, "plots")
+        run.describe(
+            f"{store.rows:,} embeddings scaled to [-1, 1] by the range of train; {share:.2%} of the other "
+            f"sequences' values lay outside and were clipped. {len(constant)} of {store.dimensions} "
+            "dimensions are constant."
+        )
 
 
 def pair_batches() -> Iterator[pa.RecordBatch]:

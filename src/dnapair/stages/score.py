@@ -44,3 +44,4 @@ def run(framework: str) -> None:
                 pq.write_table(pa.table(columns), folder / f"{split}.parquet")
             write_sums(folder)
         run.log_file(paths.score_folder(framework), "scores")
+        run.describe(f"Probabilities of the validation and test pairs, by {len(weights)} trained networks.")

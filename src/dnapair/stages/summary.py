@@ -15,9 +15,13 @@ RECIPE = "the original recipe"
 
 def parent_metrics() -> dict[str, float]:
     """Return the test metrics of both frameworks under the names that pipelines are compared by."""
+    found = _metrics()
+    named = dict(found)
+    if paths.REGISTRATION.is_file():
+        named["chosen"] = found[read_json(paths.REGISTRATION)["framework"]]
     return {
-        f"{framework}.{name}": value
-        for framework, metrics in _metrics().items()
+        f"{prefix}/{name}": value
+        for prefix, metrics in named.items()
         for name, value in metrics.items()
         if name in SHOWN
     }

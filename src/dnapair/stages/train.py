@@ -13,7 +13,7 @@ from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
 from dnapair.files import atomic_file, atomic_folder, read_json, write_json, write_sums
 from dnapair.matrix import Matrix, MatrixFile
-from dnapair.model_logging import NAME, save_network
+from dnapair.model_logging import save_network
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, save_weights
 from dnapair.params import Train, flatten, load_params
@@ -56,7 +56,9 @@ def run(framework: str) -> None:
         repeats = []
         for number in range(2, settings.repeats + 1):
             seed = settings.seed + number - 1
-            with tracking.trial_run(run, run.run_id, number, {"train.seed": seed}, "repeat") as nested:
+            with tracking.trial_run(
+                run, run.run_id, number, {"train.seed": seed}, f"{framework} repeat"
+            ) as nested:
                 repeats.append(train_seed(seed, nested))
         report = {
             "framework": framework,
@@ -74,14 +76,22 @@ def run(framework: str) -> None:
                 save_weights(path, repeat.weights)
             write_sums(folder)
         run.log_params({"positive_weight": weight})
-        run.log_parent_metrics({f"{framework}.val_pr_auc": model.report["val_pr_auc"]})
+        run.log_parent_metrics({f"{framework}/val_pr_auc": model.report["val_pr_auc"]})
         scores = [trained.report["val_pr_auc"] for trained in (model, *repeats)]
+        run.describe(
+            f"Validation PR-AUC {scores[0]:.3f} after epoch {model.report['best_epoch']} of "
+            f"{model.report['epochs']}, the best"
+            + (f"; {min(scores):.3f} to {max(scores):.3f} with {len(scores)} seeds." if repeats else ".")
+        )
         if repeats:
             run.log_metrics({"val_pr_auc_mean": np.mean(scores), "val_pr_auc_std": np.std(scores, ddof=1)})
         run.log_file(paths.model_folder(framework), "model_folder")
         rows = np.stack([val.rows1, val.rows2], axis=1)[:EXAMPLE_PAIRS]
         example = matrix[rows].astype(np.float32)
-        run.log_model(NAME, lambda folder: save_network(framework, spec, model.weights, example, folder))
+        run.log_model(
+            f"network-{framework}",
+            lambda folder: save_network(framework, spec, model.weights, example, folder),
+        )
 
 
 def train_network(

@@ -63,6 +63,12 @@ def run() -> None:
         report = {"network": network, "train": train, "trials": tried, "chosen": chosen}
         write_json(paths.BEST_HYPERPARAMETERS, report)
         run.log_file(paths.BEST_HYPERPARAMETERS)
+        run.describe(
+            "No search: the network is trained as params.yaml says."
+            if chosen is None
+            else f"Trial {chosen + 1} of {len(trials)} has the best validation PR-AUC, "
+            f"{trials[chosen].val_pr_auc:.3f}: {tell(tried[chosen])}."
+        )
         if study:
             # what it holds could outlive a change of the code
             shutil.rmtree(study)
@@ -152,6 +158,7 @@ def make_objective(params: Params, study: str, find_run: Callable[[], tracking.S
             f"{'network' if key in NETWORK_KEYS else 'train'}.{key}": value for key, value in chosen.items()
         }
         with tracking.trial_run(find_run(), study, number, tried) as trial:
+            trial.describe(f"{tell(chosen)}; trained for {epochs} epochs.")
 
             def log_epoch(epoch: Epoch) -> None:
                 trial.log_metrics({"loss": epoch.train_loss, "val_pr_auc": epoch.val_pr_auc}, epoch.epoch)
@@ -170,6 +177,14 @@ def identify(params: Params) -> str:
         "data": [sha256(path) for path in (paths.SCALED, paths.split_file("train"), paths.split_file("val"))],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def tell(values: dict[str, Any]) -> str:
+    """Write a trial's values in a line."""
+    return ", ".join(
+        f"{key} {values[key]:.3g}" if isinstance(values[key], float) else f"{key} {values[key]}"
+        for key in (*NETWORK_KEYS, *TRAIN_KEYS)
+    )
 
 
 def describe(values: "Values") -> dict[str, Any]:

@@ -91,7 +91,10 @@ def run() -> None:
         checked = len(outcome.expectations) + len(findings)
         run.log_metrics({"expectations": len(outcome.expectations), "failed": len(outcome.failures)})
         run.log_metrics(measured(health, findings))
-        run.set_tags({"dnapair.audit": worst(findings)})
+        run.describe(
+            f"{checked - len(outcome.failures)} of {checked} checks hold. The leakage audit's worst finding: "
+            f"{worst(findings)}."
+        )
         for path in (paths.VALIDATION_REPORT, PAGE, paths.AUDIT_REPORT, paths.TOKENS_REPORT):
             run.log_file(path)
         if outcome.failures:
@@ -179,10 +182,10 @@ def measured(health: dict[str, Tokens], findings: list[Finding]) -> dict[str, fl
     """Name the numbers of tokens and audit for MLflow."""
     numbers: dict[str, float] = {}
     for finding in findings:
-        name = f"audit.{finding.check}.{finding.split or 'data'}"
+        name = f"audit/{finding.check}.{finding.split or 'data'}"
         numbers |= {f"{name}.count": finding.count, f"{name}.share": finding.share}
     for split, own in health.items():
-        numbers |= {f"tokens.{split}.{name}": value for name, value in own._asdict().items()}
+        numbers |= {f"tokens/{split}.{name}": value for name, value in own._asdict().items()}
     return numbers
 
 
