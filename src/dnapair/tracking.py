@@ -5,7 +5,6 @@ each stage's run is tagged with the SHA-256 of one file that stands for all its 
 carries a tag with the run of every stage whose output lies in the workspace.
 """
 
-import logging
 import os
 import re
 import socket
@@ -51,10 +50,6 @@ PATIENCE = 60.0
 FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 FAILED = RunStatus.to_string(RunStatus.FAILED)
 _TROUBLE = (MlflowException, SQLAlchemyError)
-
-# they log what is raised too, with tracebacks; what is raised is told
-for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class StageRun:
