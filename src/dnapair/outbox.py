@@ -6,6 +6,7 @@ the next command that reaches the same store sends it.
 """
 
 import hashlib
+import logging
 import re
 import shutil
 import sys
@@ -29,6 +30,10 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
 _BATCH = 100
 """Params, metrics and tags that a request of MLflow's may hold in any store."""
+
+# they log what they raise, with tracebacks; what is raised is told by us
+for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 Call = dict[str, Any]
 """The keys ``do`` (what to call) and ``run`` (a run's id, or a name by :meth:`Outbox.start`), and values."""
@@ -176,8 +181,9 @@ def deliver(client: mlflow.MlflowClient, call: Call, ids: dict[str, str]) -> Non
 
 
 def reason(error: Exception) -> str:
-    """Return an error's first line, without the user and password that an address in it may hold."""
-    lines = str(error).strip().splitlines()
+    """Return an error's first line that says anything, without the user and password of an address in it."""
+    # SQLAlchemy begins with a hint for programmers
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result")]
     words = re.sub(r"(?<=://)[^/@\s]*@", "", lines[0] if lines else type(error).__name__)
     return words if words.endswith(".") else words + "."
 

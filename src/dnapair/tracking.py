@@ -9,7 +9,6 @@ pages put them under one heading.
 """
 
 import json
-import logging
 import os
 import re
 import socket
@@ -57,9 +56,6 @@ FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 FAILED = RunStatus.to_string(RunStatus.FAILED)
 _TROUBLE = (MlflowException, SQLAlchemyError)
 
-# they log what is raised too, with tracebacks; what is raised is told
-for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
 NOTE_TAG = "mlflow.note.content"
 _NOTE_LINE = 300
 _NAME = 120

@@ -1,5 +1,6 @@
 """Stage `prepare`: the raw data, read, checked, cleaned and split."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from dnapair import tracking
 from dnapair.columns import ColumnNames
+from dnapair.errors import DnapairError
 from dnapair.files import atomic_folder, sha256, write_json, write_sums
 from dnapair.groups import SEQUENCE_ROWS
 from dnapair.memory import return_freed_arrays
@@ -63,6 +65,7 @@ def run() -> None:
     with tracking.stage_run("prepare", settings, paths.IDENTITIES) as run:
         # beside the output: a system's temporary files may lie in memory
         paths.DATASET.parent.mkdir(exist_ok=True)
+        check_data(Path(params.data.path))
         division = divide(read(params.data, paths.DATASET.parent), params.split)
         dataset = division.dataset
         write(dataset, division.split, params.split.column if params.split.method == "predefined" else None)
@@ -86,6 +89,47 @@ def run() -> None:
             f"{len(dataset.pairs):,} pairs of {len(dataset.sequences):,} sequences; split "
             f"{params.split.method}: {splits}."
         )
+
+
+def check_data(data: Path) -> None:
+    """Hash every file of the raw data that DVC knows.
+
+    DVC itself trusts a file whose time and size are as they were: bits that flipped on the disk pass it.
+
+    Parameters
+    ----------
+    data
+        A folder or a file. What DVC does not track, or has no list of files of, is not checked.
+
+    Raises
+    ------
+    DnapairError
+        If a file is missing or changed.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            (out,) = repo.find_outs_by_path(str(data))
+            tree = out.get_obj() if out.hash_info.isdir else None
+    except DvcException:
+        return
+    if out.hash_name != "md5":
+        # an earlier DVC's hash, of text with other line ends
+        return
+    known = {data.joinpath(*key): found.value for key, _, found in tree} if tree else {}
+    for path, expected in known.items() if out.hash_info.isdir else [(data, out.hash_info.value)]:
+        if not path.is_file():
+            wrong = "missing"
+        else:
+            with path.open("rb") as file:
+                wrong = "" if hashlib.file_digest(file, "md5").hexdigest() == expected else "changed"
+        if wrong:
+            raise DnapairError(
+                f"{path} is {wrong}: it is not what {data}.dvc says. If you changed it, tell DVC: dvc commit "
+                f"--force {data}.dvc. If not, delete {data}, and `dvc repro` brings it anew."
+            )
 
 
 def read(data: Data, scratch: Path) -> Dataset:
