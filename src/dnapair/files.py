@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dnapair.errors import DnapairError
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -56,6 +58,23 @@ def write_json(path: Path, content: Any) -> None:
     """Write JSON that people can read and git can compare: indented, in the order given."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that :func:`write_json` wrote.
+
+    Raises
+    ------
+    DnapairError
+        If the file holds something else. One that is missing is a FileNotFoundError, as for any file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise DnapairError(f"{path} is damaged, or no JSON object. Make it again: dvc repro --force")
+    return content
 
 
 def sha256(path: Path) -> str:

@@ -1,7 +1,6 @@
 """A trained pair model as one folder: encoder, scaler and network; raw DNA in, probabilities out."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from dnapair.embedding.encoder import Encoder, load_encoder
 from dnapair.embedding.pooling import Pooling
 from dnapair.embedding.rounding import round_to_half
 from dnapair.errors import DnapairError
-from dnapair.files import sha256, write_json
+from dnapair.files import read_json, sha256, write_json
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import load_weights
@@ -109,7 +108,9 @@ class PairScorer:
     """
 
     def __init__(self, folder: Path) -> None:
-        content: dict[str, Any] = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(folder / "settings.json")
+        if content.keys() != set(Settings._fields):
+            raise DnapairError(f"{folder / 'settings.json'} is not of this dnapair: {', '.join(content)}.")
         self.settings = Settings(**content)
         encoder = load_encoder(str(folder / "encoder"), None, allow_pytorch_bin=False)
         self._embedder = Embedder(
@@ -120,10 +121,11 @@ class PairScorer:
             self.settings.precision,
         )
         self._scaler = Scaler.load(folder / "scaler.safetensors")
-        spec = NetworkSpec.from_json(json.loads((folder / "network.json").read_text(encoding="utf-8")))
+        spec = NetworkSpec.from_json(read_json(folder / "network.json"))
         # one set of weights serves both frameworks: a network that TensorFlow trained runs here too
+        weights = load_weights(folder / "weights.safetensors", spec)
         self._net = TorchNet(spec)
-        self._net.set_weights(load_weights(folder / "weights.safetensors", spec))
+        self._net.set_weights(weights)
         self._net.eval()
 
     def score(self, seq1: Sequence[str], seq2: Sequence[str], first_row: int = 1) -> Scores:

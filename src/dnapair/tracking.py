@@ -5,6 +5,7 @@ each stage's run is tagged with the SHA-256 of one file that stands for all its 
 carries a tag with the run of every stage whose output lies in the workspace.
 """
 
+import hashlib
 import os
 import re
 import socket
@@ -36,6 +37,7 @@ STUDY_TAG = "dnapair.study"
 PIPELINE_TAG = "dnapair.pipeline"
 LINK_PREFIX = "dnapair.run."
 PROCESS_TAG = "dnapair.process"
+_LONGEST_NAME = 200
 TESTED_TAG = "dnapair.test_pairs_sha256"
 """On evaluations: runs that agree in it were tested on the same pairs."""
 
@@ -274,14 +276,20 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
     """Log the raw data, under the hash that DVC knows it by, as the active run's input."""
     if not pointer.is_file():
         return
-    content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
-    out = content["outs"][0]
-    origin = next((str(dep["path"]) for dep in content.get("deps", [])), str(out["path"]))
+    try:
+        content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
+        out = content["outs"][0]
+        origin = next((str(dep["path"]) for dep in content.get("deps", [])), str(out["path"]))
+        digest = str(out["md5"])[:36]
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise DnapairError(
+            f"{pointer} is not what DVC writes. Bring the data anew: dvc import-url --force WHERE data"
+        ) from None
     with warnings.catch_warnings():
         # MLflow warns that two of its own classes fit a local path
         warnings.simplefilter("ignore", UserWarning)
         source = resolve_dataset_source(origin)
-    dataset = MetaDataset(source, name=Path(origin).name, digest=out["md5"][:36])  # type: ignore[abstract]  # it has a default at run time
+    dataset = MetaDataset(source, name=Path(origin).name, digest=digest)  # type: ignore[abstract]  # it has a default at run time
     mlflow.log_input(dataset, context="pipeline")
 
 
@@ -340,8 +348,12 @@ def download(run: Run, path: str) -> Path:
 
 
 def metric_name(words: str) -> str:
-    """Turn words into a name that MLflow takes: letters outside its alphabet become ``_``."""
-    return re.sub(r"[^\w./: -]+", "_", words, flags=re.ASCII).replace(" ", "_")
+    """Turn words into a name that MLflow takes and that is no path: other letters become ``_``."""
+    plain = re.sub(r"[^\w.: -]+", "_", words, flags=re.ASCII).replace(" ", "_")
+    if len(plain) > _LONGEST_NAME:
+        # what was cut off may be all that tells two names apart
+        plain = f"{plain[:_LONGEST_NAME]}_{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+    return plain
 
 
 def check_store() -> None:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
-from dnapair.files import sha256, write_json
+from dnapair.files import read_json, sha256, write_json
 from dnapair.groups import group_columns, read_groups
 from dnapair.networks.spec import NetworkSpec
 from dnapair.numbers import open_parquet, read_numbers
@@ -63,7 +63,7 @@ def cross_validate(params: Params) -> None:
     from dnapair.evaluation.metrics import METRICS
 
     asked = params.evaluate
-    best = json.loads(paths.BEST_HYPERPARAMETERS.read_text(encoding="utf-8"))
+    best = read_json(paths.BEST_HYPERPARAMETERS)
     columns = find_groups(params)
     settings = {
         "evaluate.folds": asked.folds,
@@ -97,7 +97,7 @@ def cross_validate(params: Params) -> None:
                     shown = {"fold": number + 1, "evaluate.groups": columns}
                     with tracking.trial_run(run, work.name, number + 1, shown, "fold") as nested:
                         write_json(record, measure(number, cut(number), data, params, best, work, nested))
-                each.append(json.loads(record.read_text(encoding="utf-8")))
+                each.append(read_json(record))
                 bar.update()
         network = spread(each, METRICS)
         cosine = spread([fold["baselines"][COSINE] for fold in each], COSINE_METRICS)

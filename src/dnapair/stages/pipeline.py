@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.utils.serialize import modify_yaml
 
 from dnapair import registry, tracking
 from dnapair.errors import DnapairError
 from dnapair.files import sha256
-from dnapair.params import check_params, load_params
+from dnapair.params import check_params, load_params, parse_yaml
 from dnapair.stages import paths, summary
 
 PRETRAIN = "pretrain"
@@ -36,7 +35,7 @@ def run(arguments: Sequence[str]) -> None:
     targets, overrides = _parse(arguments)
     if overrides:
         # before anything is written
-        content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        content = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"), "params.yaml")
         _change(content, overrides)
         check_params(content, "The settings given")
     changes = [word for key, value in overrides.items() for word in ("--set-param", f"{key}={value}")]
@@ -103,7 +102,7 @@ def _change(content: dict[str, Any], overrides: dict[str, str]) -> None:
             section = section.get(name) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
             raise DnapairError(f"--{key}: params.yaml has no such setting.")
-        section[last] = yaml.safe_load(value)
+        section[last] = parse_yaml(value, f"--{key}")
 
 
 def _dvc(arguments: Sequence[str], parent: str) -> None:

@@ -1,13 +1,11 @@
 """Stage `register`: the better network becomes a served model, and champion if the gate lets it through."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from dnapair import registry, tracking
 from dnapair.errors import DnapairError
@@ -15,9 +13,9 @@ from dnapair.evaluation.gate import decide
 from dnapair.evaluation.metrics import WeightedMetrics
 from dnapair.evaluation.resampling import Difference, difference, find_units, resample
 from dnapair.evaluation.verdict import spell_gain
-from dnapair.files import sha256, write_json
+from dnapair.files import read_json, sha256, write_json
 from dnapair.groups import group_columns, read_groups
-from dnapair.numbers import read_numbers
+from dnapair.numbers import column_names, read_numbers, read_table
 from dnapair.params import Params, flatten, load_params
 from dnapair.scoring import PairScorer, Settings, write_bundle
 from dnapair.sequence_file import SequenceFile
@@ -40,7 +38,7 @@ def run() -> None:
         tracking.stage_run("register", logged, paths.IDENTITIES) as run,
         tempfile.TemporaryDirectory() as temporary,
     ):
-        training = {name: _read(paths.model_folder(name) / "training.json") for name in FRAMEWORKS}
+        training = {name: read_json(paths.model_folder(name) / "training.json") for name in FRAMEWORKS}
         scores = {name: float(training[name]["val_pr_auc"]) for name in FRAMEWORKS}
         winner = max(FRAMEWORKS, key=lambda name: scores[name])
         settings = Settings(
@@ -92,10 +90,10 @@ def _gate(
     if known is not None and str(known.version) == registered.version:
         print(f"register: {registered.uri} is {settings.alias} already")
         return
-    findings = _read(paths.AUDIT_REPORT)["findings"]
+    findings = read_json(paths.AUDIT_REPORT)["findings"]
     folder = paths.report_folder(framework)
-    best = str(_read(folder / "verdict.json")["best_baseline"])
-    gain = Difference(**_read(folder / "comparison.json")[best]["gains"]["pr_auc"])
+    best = str(read_json(folder / "verdict.json")["best_baseline"])
+    gain = Difference(**read_json(folder / "comparison.json")[best]["gains"]["pr_auc"])
     champion = None if known is None else _against_champion(known, framework, params, run)
     decision = decide(
         [finding["words"] for finding in findings if finding["level"] == "fail"],
@@ -116,7 +114,7 @@ def _gate(
 def _against_champion(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Difference:
     """Compare with the champion on the validation pairs, which decide; log the same on the test pairs."""
     scorer = registry.load_scorer(f"models:/{known.name}/{known.version}")
-    columns = group_columns(params.evaluate.groups, params.split.groups, pq.read_schema(paths.PAIRS).names)
+    columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
     groups = read_groups(paths.PAIRS, columns)
     found = {}
     for split in ("val", "test"):
@@ -124,7 +122,7 @@ def _against_champion(known: Any, framework: str, params: Params, run: tracking.
         print(
             f"register: version {known.version}, the {params.registration.alias}, scores {label.size} pairs"
         )
-        scores = pd.read_parquet(paths.score_folder(framework) / f"{split}.parquet")["probability"].to_numpy()
+        scores = read_table(paths.score_folder(framework) / f"{split}.parquet")["probability"].to_numpy()
         # the threshold decides nothing that is compared here
         both = [WeightedMetrics(label, one, 0.5) for one in (scores, _scores(scorer, split, label.size))]
         drawn = resample(
@@ -169,7 +167,7 @@ def _check(scorer: PairScorer, framework: str) -> float:
 
 def _pairs(split: str, start: int, stop: int) -> pd.DataFrame:
     """Return the raw DNA and labels of a split's pairs from ``start`` to before ``stop``."""
-    rows = pq.read_table(paths.split_file(split)).slice(start, stop - start)
+    rows = read_table(paths.split_file(split)).slice(start, stop - start)
     sequences = SequenceFile(paths.SEQUENCES)
     return pd.DataFrame(
         {
@@ -178,8 +176,3 @@ def _pairs(split: str, start: int, stop: int) -> pd.DataFrame:
             "label": rows["label"].to_numpy(),
         }
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content

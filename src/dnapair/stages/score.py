@@ -1,14 +1,12 @@
 """Stage `score`: what the trained networks of one framework say of the validation and test pairs."""
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.special import expit
 
 from dnapair import tracking
-from dnapair.files import atomic_folder
+from dnapair.files import atomic_folder, read_json
 from dnapair.matrix import MatrixFile
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import load_weights
@@ -25,8 +23,8 @@ def run(framework: str) -> None:
     """Score with artifacts/models/FRAMEWORK and its repeats, and write artifacts/scores/FRAMEWORK."""
     with tracking.stage_run(f"score@{framework}", {}, paths.IDENTITIES) as run:
         model = paths.model_folder(framework)
-        training = json.loads((model / "training.json").read_text(encoding="utf-8"))
-        spec = NetworkSpec.from_json(json.loads((model / "network.json").read_text(encoding="utf-8")))
+        training = read_json(model / "training.json")
+        spec = NetworkSpec.from_json(read_json(model / "network.json"))
         seeds = [f"seed_{repeat['seed']}" for repeat in training["repeats"]]
         weights = {"probability": model / "weights.safetensors"}
         weights |= {seed: model / "repeats" / f"{seed}.safetensors" for seed in seeds}

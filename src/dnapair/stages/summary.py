@@ -1,13 +1,12 @@
 """What a pipeline run ends with: the test metrics side by side, and what to type next."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dnapair.files import read_json
 from dnapair.stages import paths
 
 SHOWN = ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "mcc", "log_loss", "brier", "ece")
@@ -35,7 +34,7 @@ def show() -> None:
     for framework in metrics:
         table.add_column(framework, justify="right", no_wrap=True)
     first = paths.report_folder(next(iter(metrics)))
-    verdict, compared = _read(first / "verdict.json"), _read(first / "comparison.json")
+    verdict, compared = read_json(first / "verdict.json"), read_json(first / "comparison.json")
     best = str(verdict["best_baseline"])
     beside = [name for name in dict.fromkeys((best, RECIPE)) if name in compared]
     for name in beside:
@@ -49,10 +48,13 @@ def show() -> None:
     console.print(table)
     for framework in metrics:
         folder = paths.report_folder(framework)
-        console.print(f"{framework}: {_read(folder / 'verdict.json')['headline']} {folder / 'report.html'}")
-    encoder = _read(paths.SCALING_REPORT)
+        headline = read_json(folder / "verdict.json")["headline"]
+        console.print(f"{framework}: {headline} {folder / 'report.html'}", markup=False)
+    encoder = read_json(paths.SCALING_REPORT)
     if not encoder["trained"]:
-        console.print(f"The encoder is {encoder['encoder']}: its weights were drawn, not learnt.")
+        console.print(
+            f"The encoder is {encoder['encoder']}: its weights were drawn, not learnt.", markup=False
+        )
     console.print(
         "\nNext:\n"
         "  source .venv/bin/activate\n"
@@ -66,15 +68,10 @@ def show() -> None:
 
 
 def _with_interval(framework: str, name: str, value: float) -> str:
-    interval = _read(paths.report_folder(framework) / "intervals.json").get(name)
+    interval = read_json(paths.report_folder(framework) / "intervals.json").get(name)
     return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else f"{value:.3f}"
 
 
 def _metrics() -> dict[str, dict[str, Any]]:
     found = {name: paths.report_folder(name) / "metrics.json" for name in ("torch", "tensorflow")}
-    return {name: _read(path) for name, path in found.items() if path.is_file()}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return {name: read_json(path) for name, path in found.items() if path.is_file()}

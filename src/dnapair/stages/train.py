@@ -1,7 +1,6 @@
 """Stage `train`: the residual network, in one framework, with as many seeds as are asked for."""
 
 import csv
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from scipy.special import expit
 from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
-from dnapair.files import atomic_file, atomic_folder, write_json
+from dnapair.files import atomic_file, atomic_folder, read_json, write_json
 from dnapair.matrix import Matrix, MatrixFile
 from dnapair.model_logging import log_network
 from dnapair.networks.spec import NetworkSpec
@@ -39,7 +38,7 @@ class Trained(NamedTuple):
 def run(framework: str) -> None:
     """Train on artifacts/normalized with the best hyperparameters, and write artifacts/models/FRAMEWORK."""
     params = load_params()
-    best = json.loads(paths.BEST_HYPERPARAMETERS.read_text(encoding="utf-8"))
+    best = read_json(paths.BEST_HYPERPARAMETERS)
     settings = params.train.model_copy(update=best["train"])
     logged = flatten(settings, "train") | {f"network.{key}": value for key, value in best["network"].items()}
     with tracking.stage_run(f"train@{framework}", logged, paths.IDENTITIES) as run:

@@ -1,10 +1,8 @@
 """Stage `validate`: checks of the scaled data, and the audit of the splits; a failure stops the pipeline."""
 
-import json
 from dataclasses import asdict
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dnapair import tracking
@@ -13,11 +11,11 @@ from dnapair.auditing.findings import Finding, Limit, worst
 from dnapair.checks import REACHES_ENDS, RULES, check
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
-from dnapair.files import atomic_file, write_json
+from dnapair.files import atomic_file, read_json, write_json
 from dnapair.groups import SEQUENCE_ROWS, group_columns, read_groups
 from dnapair.matrix import MatrixFile
 from dnapair.memory import return_freed_arrays
-from dnapair.numbers import read_numbers
+from dnapair.numbers import column_names, read_numbers, read_table
 from dnapair.params import Params, Split, flatten, load_params
 from dnapair.scaling import Scaler
 from dnapair.sequence_file import SequenceFile
@@ -62,7 +60,7 @@ def run() -> None:
         used = {split: used_by(rows, len(sequences)) for split, rows in files.items()}
         health = token_health(sequences, used, k, window)
         by_dimension = scaler.mode == "dimension"
-        scaling = json.loads(paths.SCALING_REPORT.read_text(encoding="utf-8"))
+        scaling = read_json(paths.SCALING_REPORT)
         filed = [
             *row_facts(len(sequences), store.rows, len(matrix)),
             *pair_facts(row1, row2, label, names[codes], files, len(matrix)),
@@ -111,14 +109,14 @@ def audited(params: Params, files: dict[str, SplitRows], sequences: SequenceFile
         for check, setting in settings
         if check not in ("k", "containment")
     }
-    columns = group_columns(params.evaluate.groups, params.split.groups, pq.read_schema(paths.PAIRS).names)
+    columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
     groups = None
     # without groups of their own, pairs have sequences in common, which other checks look at
     if params.evaluate.groups or not set(columns) <= set(SEQUENCE_ROWS):
         groups = Groups(columns, read_groups(paths.PAIRS, columns), lambda row: name_groups(columns, row))
     ids = SequenceFile(paths.SEQUENCES, "id")
     rules = Rules(limits, settings.k, settings.containment)
-    report = json.loads(paths.DATASET_REPORT.read_text(encoding="utf-8"))
+    report = read_json(paths.DATASET_REPORT)
     repeated = report["repeated_across_splits"]
     return [
         dropped_pairs(
@@ -201,7 +199,7 @@ def read_text(column: str) -> tuple[np.ndarray, np.ndarray]:
     codes : np.ndarray, shape=(pairs,)
         Each pair's place in ``names``.
     """
-    table = pq.read_table(paths.PAIRS, columns=[column], read_dictionary=[column])
+    table = read_table(paths.PAIRS, [column], texts=[column])
     values = table[column].combine_chunks()
     return values.dictionary.to_numpy(zero_copy_only=False), values.indices.to_numpy()
 
