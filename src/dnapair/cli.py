@@ -24,6 +24,8 @@ app = typer.Typer(
 ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
     "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # half a minute for a tracking server that is gone, three for one that hangs; MLflow's own are many
@@ -32,9 +34,13 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     # threads that wait by spinning make training many times slower where other processes use the cores
     "OMP_WAIT_POLICY": "PASSIVE",
+    "RAY_USAGE_STATS_ENABLED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-"""No telemetry, chatter or spinning of the libraries, unless the user's environment says otherwise."""
+"""No telemetry, pickle, chatter or spinning of the libraries, unless the environment says otherwise."""
+
+LONGEST_LINE = 2000
+"""Letters of one line of a message."""
 
 _RECORDERS = {"botocore", "mlflow", "requests", "sqlalchemy", "urllib3"}
 
@@ -295,6 +301,17 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+def printable(message: str) -> str:
+    """Write a message so that names from the data can't fill or steer the terminal it is shown on."""
+    lines = []
+    for line in message.split("\n"):
+        shown = "".join(
+            letter if letter.isprintable() or letter == "\t" else f"\\x{ord(letter):02x}" for letter in line
+        )
+        lines.append(shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]} ...")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends with one message and exit code 1."""
     for name, value in ENVIRONMENT.items():
@@ -302,7 +319,7 @@ def main() -> None:
     try:
         app()
     except DnapairError as error:
-        sys.exit(f"dnapair: {error}")
+        sys.exit(f"dnapair: {printable(str(error))}")
     except KeyboardInterrupt:
         sys.exit(130)
     except FileNotFoundError as error:

@@ -31,6 +31,8 @@ STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
+    # a $ in a name is a $
+    "text.parse_math": False,
     "axes.edgecolor": GREYS[1],
     "axes.labelcolor": INK,
     "axes.titlesize": 12,

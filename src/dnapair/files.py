@@ -133,22 +133,21 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON.
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that :func:`write_json` wrote.
 
     Raises
     ------
-    FileNotFoundError
-        If it is missing.
     DnapairError
-        If the file is damaged.
+        If the file holds something else. One that is missing is a FileNotFoundError, as for any file.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise DnapairError(
-            f"{path} is damaged: it is no JSON. Delete it, then run the pipeline: dvc repro"
-        ) from None
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise DnapairError(f"{path} is damaged, or no JSON object. Make it again: dvc repro --force")
+    return content
 
 
 def sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnapair.errors import DnapairError
-from dnapair.numbers import open_parquet
+from dnapair.numbers import open_parquet, reading
 
 SEQUENCE_ROWS = {"seq1": "row1", "seq2": "row2"}
 """Names of groups that are sequences, and the columns of pairs.parquet that number these."""
@@ -70,7 +70,7 @@ def read_groups(pairs: Path, columns: Sequence[str]) -> NDArray[np.int64]:
         If a pair has no name in one of the columns.
     """
     numbers: dict[str, int] = {}
-    with open_parquet(pairs) as file:
+    with open_parquet(pairs) as file, reading(pairs):
         groups = np.empty((file.metadata.num_rows, len(columns)), np.int64)
         first = 0
         stored = [SEQUENCE_ROWS.get(name, name) for name in columns]

@@ -12,6 +12,7 @@ from dnapair.errors import DnapairError
 BASES = "ATCG"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
+_LARGEST_FILE = 2**20
 _NOT_A_BASE = 4
 _BASE_CODES = np.full(256, _NOT_A_BASE, np.uint8)
 _BASE_CODES[[ord(base) for base in BASES]] = range(4)
@@ -66,6 +67,8 @@ class KmerVocabulary(NamedTuple):
             If a special token or a k-mer is missing, or there are k-mers of no length from 3 to 6.
         """
         try:
+            if path.stat().st_size > _LARGEST_FILE:
+                raise DnapairError(f"{path} has more than {_LARGEST_FILE:,} bytes: it lists no k-mers.")
             tokens = path.read_text(encoding="utf-8").split()
         except FileNotFoundError:
             raise DnapairError(f"{path} is missing: a DNABERT checkpoint lists its k-mers there.") from None

@@ -50,13 +50,17 @@ class MatrixFile:
 
     def __init__(self, path: Path) -> None:
         try:
-            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (FileNotFoundError, ValueError):
-            raise DnapairError(f"{path} is missing or truncated. Make it again: dvc repro -f scale") from None
-        self.shape: tuple[int, ...] = mapped.shape
-        self.dtype: np.dtype[Any] = mapped.dtype
-        self._start: int = mapped.offset
-        self._row_bytes: int = self.shape[1] * self.dtype.itemsize
+            with path.open("rb") as file:
+                self.shape, self.dtype = read_header(file)
+                self._start = file.tell()
+                self._row_bytes = self.shape[1] * self.dtype.itemsize
+                whole = file.seek(0, os.SEEK_END) == self._offset(self.shape[0])
+        except FileNotFoundError:
+            raise DnapairError(f"{path} is missing. Make it first: dvc repro scale") from None
+        except ValueError as error:
+            raise DnapairError(f"{path} is no matrix: {error}. Make it again: dvc repro -f scale") from None
+        if not whole:
+            raise DnapairError(f"{path} is truncated or damaged. Make it again: dvc repro -f scale")
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
@@ -98,6 +102,30 @@ class MatrixFile:
 
     def _offset(self, row: int) -> int:
         return self._start + row * self._row_bytes
+
+
+def read_header(file: BinaryIO) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """Read the beginning of an .npy file, up to its values, and nothing else: no pickle, no archive.
+
+    Returns
+    -------
+    shape : tuple of int
+        Rows and columns.
+    dtype : np.dtype
+        A kind of floating-point numbers.
+
+    Raises
+    ------
+    ValueError
+        If it is not what :func:`write_header` writes, of such numbers.
+    """
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"its format is {version}, not (1, 0)")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    if len(shape) != 2 or min(shape) < 0 or fortran_order or dtype.kind != "f":
+        raise ValueError(f"it holds {dtype} of shape {shape}, not numbers in rows")
+    return shape, dtype
 
 
 def write_header(file: BinaryIO, shape: tuple[int, int], dtype: DTypeLike) -> None:

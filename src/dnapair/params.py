@@ -1,5 +1,6 @@
 """params.yaml as frozen settings: unknown keys and impossible values are errors that name the key."""
 
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,13 +13,14 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=1, lt=2**31)]
 BERT_KMERS = 510
+_LARGEST_FILE = 2**20
 Width = Annotated[int, Field(ge=1, le=65536)]
 
 
 class Section(BaseModel):
     """A section of params.yaml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Columns(Section):
@@ -262,8 +264,8 @@ class Evaluate(Section):
 class Register(Section):
     """Where the better model goes."""
 
-    name: Annotated[str, Field(min_length=1)]
-    alias: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(pattern=r"^\w[\w .-]{0,99}$")]
+    alias: Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,99}$")]
     margin: Annotated[float, Field(ge=0, le=1)]
     baseline: Literal["estimate", "certain", "ignore"]
 
@@ -329,6 +331,13 @@ class Pretrain(Section):
     device: Literal["auto", "cpu", "cuda"]
     seed: Seed
 
+    @field_validator("output")
+    @classmethod
+    def _inside_the_project(cls, output: str) -> str:
+        if Path(output).is_absolute() or ".." in Path(output).parts or not Path(output).parts:
+            raise ValueError("name a folder inside the project, such as encoders/own")
+        return output
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Pretrain":
         if self.hidden % self.heads:
@@ -389,14 +398,45 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         the message names each key.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > _LARGEST_FILE:
+            raise DnapairError(f"{path} has more than {_LARGEST_FILE:,} bytes: these are no settings.")
+        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise DnapairError(f"{path} is not here. Run dnapair in the project's top folder.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DnapairError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise DnapairError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise DnapairError(f"{path} holds no settings: it must be a mapping with sections such as `data:`.")
     return check_params(content, str(path))
+
+
+def parse_yaml(text: str, origin: str) -> Any:
+    """Read YAML of plain values: a tag that would build anything else is an error, and no code runs.
+
+    Parameters
+    ----------
+    text
+        The YAML.
+    origin
+        What to call the place it came from in a message.
+
+    Returns
+    -------
+    object
+        Mappings, lists, strings, numbers, true, false, dates and null.
+
+    Raises
+    ------
+    DnapairError
+        If it is not valid, or nested too deeply.
+    """
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise DnapairError(f"{origin} is not valid YAML: it is nested too deeply.") from None
+    # PyYAML lets through what int() and date() say of values such as 0b and 2001-99-99
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise DnapairError(f"{origin} is not valid YAML: {' '.join(str(error).split())[:500]}") from None
 
 
 def check_params(content: dict[str, Any], origin: str) -> Params:
@@ -433,8 +473,16 @@ def _describe(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{key}: missing. Add it; the project's own params.yaml shows its usual value."
     message = problem["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+    given = "" if isinstance(problem["input"], dict) else f" (given: {_shortly(problem['input'])})"
     return f"{key}: {message}{given}"
+
+
+def _shortly(value: Any) -> str:
+    # aliases make a few lines of YAML a value of billions of parts, and Python will not print a huge number
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        return "a number with thousands of digits"
 
 
 def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:

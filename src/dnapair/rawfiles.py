@@ -77,7 +77,8 @@ def find_files(
     Raises
     ------
     DnapairError
-        If the path or a named file is not there, there is no table, or a name or link leads out of the folder.
+        If the path or a named file is not there, there is no table, or a name or a link leads out of the
+        folder.
     """
     if not path.exists():
         raise DnapairError(
@@ -257,8 +258,8 @@ class _Bounded(io.RawIOBase):
             what = "line" if self._mark == b"\n" else "record"
             lines = f" or has more than {MOST_LINES:,} lines" if what == "record" else ""
             raise DnapairError(
-                f"{self._path}, {what} {self._parts + 1}: it is longer than {self._longest:,} bytes{lines}, which "
-                f"is the most that dnapair reads of a {what}. Is this the right file? If so, cut the sequence."
+                f"{self._path}, {what} {self._parts + 1}: it is longer than {self._longest:,} bytes{lines}, "
+                f"the most that dnapair reads of a {what}. Is this the right file? If so, cut the sequence."
             )
         self._parts += content.count(self._mark)
         if last >= 0:
@@ -273,8 +274,8 @@ class _Bounded(io.RawIOBase):
         allowed = max(_FREELY_UNPACKED, MOST_UNPACKED * self._packed.tell())
         if self._unpacked > allowed:
             raise DnapairError(
-                f"{self._path} unpacks to more than {MOST_UNPACKED} times its size, as a file does that is made to "
-                "fill a disk. If you trust it, unpack it yourself (gunzip) and give the plain file."
+                f"{self._path} unpacks to more than {MOST_UNPACKED} times its size, as a file does that is "
+                "made to fill a disk. If you trust it, unpack it yourself (gunzip) and give the plain file."
             )
 
 

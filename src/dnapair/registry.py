@@ -1,5 +1,6 @@
 """The registry: versions of the pair model, and which of them is champion."""
 
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -143,6 +144,8 @@ def load_scorer(uri: str) -> PairScorer:
     DnapairError
         If there is no such model, or it is not one of dnapair's.
     """
+    # MLflow reads a model's pickle where there is one; none of dnapair's has one
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     try:
         scorer = mlflow.pyfunc.load_model(uri).unwrap_python_model().scorer
     except (MlflowException, OSError) as error:

@@ -124,6 +124,8 @@ class Scaler:
             with safe_open(path, framework="numpy") as file:
                 minimum, maximum = file.get_tensor("minimum"), file.get_tensor("maximum")
                 mode = file.metadata()["mode"]
+            if any(row.dtype != np.float32 or row.shape != (minimum.size,) for row in (minimum, maximum)):
+                raise TypeError("not two rows of float32")
         except FileNotFoundError:
             raise DnapairError(f"{path} is missing. Make it first: dvc repro scale") from None
         except (SafetensorError, KeyError, TypeError):

@@ -164,8 +164,9 @@ class PairScorer:
         self._scaler = Scaler.load(folder / "scaler.safetensors")
         spec = NetworkSpec.from_json(_read_json(folder, "network.json"))
         # one set of weights serves both frameworks: a network that TensorFlow trained runs here too
+        weights = load_weights(folder / "weights.safetensors", spec)
         self._net = TorchNet(spec)
-        self._net.set_weights(load_weights(folder / "weights.safetensors", spec))
+        self._net.set_weights(weights)
         self._net.eval()
 
     def score(self, seq1: Sequence[str], seq2: Sequence[str], first_row: int = 1) -> Scores:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dnapair.numbers import open_parquet
+from dnapair.numbers import open_parquet, reading
 
 GROUP_ROWS = 8192
 GROUP_LETTERS = 8_000_000
@@ -104,7 +104,8 @@ class SequenceFile(Sequence[str]):
         return [texts[place] for place in places.tolist()]
 
     def _group(self, group: int) -> Any:
-        return self._file.read_row_group(group, columns=[self._column])[self._column]
+        with reading(self._path):
+            return self._file.read_row_group(group, columns=[self._column])[self._column]
 
 
 def letter_blocks(sequences: Iterable[str], letters: int) -> Iterator[tuple[int, list[str]]]:

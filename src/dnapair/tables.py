@@ -219,14 +219,15 @@ class _ParquetTable:
         widest = 0
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type):
-                longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+                longest = int(pc.max(pc.binary_length(column.dictionary)).as_py() or 0)
                 if longest > LONGEST_LINE:
                     raise DnapairError(
-                        f"{self.path}, rows {done + 1} to {done + batch.num_rows}: column {name!r} has a value of "
-                        f"{longest:,} bytes; the most that dnapair reads is {LONGEST_LINE:,}."
+                        f"{self.path}, rows {done + 1} to {done + batch.num_rows}: column {name!r} has a "
+                        f"value of {longest:,} bytes; the most that dnapair reads is {LONGEST_LINE:,}."
                     )
                 widest += longest
-        return max(1, min(batch.num_rows, _BATCH_BYTES // max(widest, 1)))
+        rows: int = min(batch.num_rows, _BATCH_BYTES // max(widest, 1))
+        return max(1, rows)
 
     def places(self, rows: Sequence[int]) -> list[str]:
         return [f"{self.path}, row {row + 1}" for row in rows]
@@ -241,7 +242,8 @@ class _ParquetTable:
 
     def _unreadable(self, name: str) -> DnapairError:
         return DnapairError(
-            f"{self.path}: column {name!r} holds {self._types[name]}, which can't be read as text. Take it out."
+            f"{self.path}: column {name!r} holds {self._types[name]}, which can't be read as text. Take it "
+            "out."
         )
 
     def _damaged(self, error: Exception) -> DnapairError:
@@ -266,8 +268,8 @@ def _delimiter(path: Path) -> str:
     counts = {delimiter: line.count(delimiter.encode()) for delimiter in "\t;,"}
     if max(counts.values()) >= MOST_COLUMNS:
         raise DnapairError(
-            f"{path}, line 1: more than {MOST_COLUMNS:,} columns. A pair table has two of sequences or ids, one of "
-            "labels, and what else is needed."
+            f"{path}, line 1: more than {MOST_COLUMNS:,} columns. A pair table has two of sequences or ids, "
+            "one of labels, and what else is needed."
         )
     if counts["\t"]:
         return "\t"

@@ -8,6 +8,7 @@ What a run did stands in its description. Metrics that belong together have a na
 pages put them under one heading.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -44,6 +45,7 @@ PIPELINE_TAG = "dnapair.pipeline"
 STAGES_TAG = "dnapair.stages"
 """On pipelines: JSON, the run of each stage."""
 PROCESS_TAG = "dnapair.process"
+_LONGEST_NAME = 200
 TESTED_TAG = "dnapair.test_pairs_sha256"
 """On evaluations: runs that agree in it were tested on the same pairs."""
 UNSENT = Path("artifacts/unsent")
@@ -385,14 +387,20 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
     """Log the raw data as the active run's input, under the first letters of the hash that DVC gives it."""
     if not pointer.is_file():
         return
-    content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
-    out = content["outs"][0]
-    origin = next((str(dep["path"]) for dep in content.get("deps", [])), str(out["path"]))
+    try:
+        content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
+        out = content["outs"][0]
+        origin = next((str(dep["path"]) for dep in content.get("deps", [])), str(out["path"]))
+        digest = str(out["md5"])[:36]
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise DnapairError(
+            f"{pointer} is not what DVC writes. Bring the data anew: dvc import-url --force WHERE data"
+        ) from None
     with warnings.catch_warnings():
         # MLflow warns that two of its own classes fit a local path
         warnings.simplefilter("ignore", UserWarning)
         source = resolve_dataset_source(origin)
-    dataset = MetaDataset(source, name=Path(origin).name, digest=out["md5"][:8])  # type: ignore[abstract]  # it has a default at run time
+    dataset = MetaDataset(source, name=Path(origin).name, digest=digest[:8])  # type: ignore[abstract]  # it has a default at run time
     mlflow.log_input(dataset, context="pipeline")
 
 
@@ -447,8 +455,12 @@ def download(run: Run, path: str) -> Path:
 
 
 def metric_name(words: str) -> str:
-    """Turn words into a part of a metric's name: letters outside MLflow's alphabet become ``_``."""
-    return re.sub(r"[^\w.:-]+", "_", words, flags=re.ASCII).strip("_")
+    """Turn words into a part of a metric's name, which is no path: letters outside MLflow's become ``_``."""
+    plain = re.sub(r"[^\w.:-]+", "_", words, flags=re.ASCII).strip("_")
+    if len(plain) > _LONGEST_NAME:
+        # what was cut off may be all that tells two names apart
+        plain = f"{plain[:_LONGEST_NAME]}_{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+    return plain
 
 
 def store_address() -> str:

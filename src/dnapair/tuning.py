@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import math
 import tempfile
 import warnings
@@ -25,7 +24,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FatalError
 
 from dnapair.errors import DnapairError
-from dnapair.files import write_json
+from dnapair.files import read_json, write_json
 from dnapair.matrix import Matrix
 from dnapair.networks.spec import NetworkSpec
 from dnapair.training.learner import LearnerSettings
@@ -245,7 +244,7 @@ def work(objective: Objective, space: Space, settings: SearchSettings) -> int:
 
 def _first_trial(objective: Objective, given: Values, epochs: int, record: Path) -> Trial:
     if record.is_file():
-        return Trial(given, epochs, float(json.loads(record.read_text(encoding="utf-8"))[OBJECTIVE]))
+        return Trial(given, epochs, float(read_json(record)[OBJECTIVE]))
     score = objective(1, given, epochs)
     write_json(record, {OBJECTIVE: score})
     return Trial(given, epochs, score)

@@ -1,8 +1,10 @@
 """The encoder: a BERT over k-mers, loaded whole or refused; nothing is initialised in silence."""
 
 import hashlib
+import json
 import os
 import re
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +30,23 @@ from dnapair.kmers import KmerVocabulary
 UNTRAINED = "untrained"
 _UNTRAINED_KEY = "dnapair_untrained"
 _POSITIONS = 512
+_CONFIG_KEYS = {
+    "vocab_size": int,
+    "hidden_size": int,
+    "num_hidden_layers": int,
+    "num_attention_heads": int,
+    "intermediate_size": int,
+    "max_position_embeddings": int,
+    "type_vocab_size": int,
+    "pad_token_id": int,
+    "layer_norm_eps": float,
+    "hidden_dropout_prob": float,
+    "attention_probs_dropout_prob": float,
+    "hidden_act": str,
+    _UNTRAINED_KEY: str,
+}
+"""What of a config.json is used: others of transformers' keys name code, kernels or adapters to load."""
+_LARGEST_CONFIG = 2**20
 _HUB_FILES = ["config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin"]
 
 
@@ -167,6 +186,7 @@ def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> 
             )
     vocabulary = KmerVocabulary.from_file(folder / "vocab.txt")
     config = _read_config(config_file, vocabulary)
+    _check_size(folder, config)
     model = _load_weights(folder, config)
     model.requires_grad_(False)
     return wrap(model, vocabulary, name=_name(source, revision))
@@ -194,14 +214,29 @@ def _download(source: str, revision: str | None) -> Path:
 
 
 def _read_config(path: Path, vocabulary: KmerVocabulary) -> BertConfig:
+    if path.stat().st_size > _LARGEST_CONFIG:
+        raise DnapairError(f"{path} has more than {_LARGEST_CONFIG:,} bytes: it describes no BERT.")
     try:
-        config = BertConfig.from_pretrained(path)
-    except (OSError, ValueError, TypeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        kind = content.get("model_type", "bert")
+    except (ValueError, AttributeError, RecursionError) as error:
         raise DnapairError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
-    kind = BertConfig.get_config_dict(path)[0].get("model_type", "bert")
     if kind != "bert":
         raise DnapairError(
-            f"{path}: the checkpoint is a {kind!r}, but dnapair encodes with 'bert' over k-mers."
+            f"{path}: the checkpoint is a {str(kind)[:40]!r}, but dnapair encodes with 'bert' over k-mers."
+        )
+    known = {key: content[key] for key in _CONFIG_KEYS if key in content}
+    for key, value in known.items():
+        kind = _CONFIG_KEYS[key]
+        whole = type(value) is int and kind is not str
+        if not (whole or type(value) is kind) or (kind is not str and not 0 <= value < 2**31):
+            raise DnapairError(f"{path}: {key} is {str(value)[:40]!r}, which no BERT has.")
+    config = BertConfig(**known)
+    heads = config.num_attention_heads
+    if min(config.hidden_size, config.num_hidden_layers, heads) < 1 or config.hidden_size % heads:
+        raise DnapairError(
+            f"{path}: {config.num_hidden_layers} layer(s), and {heads} head(s) for a hidden_size of "
+            f"{config.hidden_size}, which no BERT has."
         )
     if config.vocab_size != vocabulary.size:
         raise DnapairError(
@@ -214,6 +249,26 @@ def _read_config(path: Path, vocabulary: KmerVocabulary) -> BertConfig:
             "Choose another encoder.source."
         )
     return config
+
+
+def _check_size(folder: Path, config: BertConfig) -> None:
+    """Refuse a shape with more weights than the checkpoint has bytes, before memory is taken for it."""
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        file = folder / "pytorch_model.bin"
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                packed = [entry for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+            if packed:
+                raise DnapairError(f"{file} is packed, which PyTorch's own files never are: it is refused.")
+    rows = config.vocab_size + config.max_position_embeddings + config.type_vocab_size
+    layer = 4 * config.hidden_size + 2 * config.intermediate_size
+    weights = config.hidden_size * (rows + config.num_hidden_layers * layer)
+    if weights > file.stat().st_size:
+        raise DnapairError(
+            f"The checkpoint in {folder} does not fit: config.json describes {weights:,} weights, and "
+            f"{file.name} has {file.stat().st_size:,} bytes."
+        )
 
 
 def _load_weights(folder: Path, config: BertConfig) -> BertModel:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from dnapair.embedding.rounding import round_to_half
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_file, lock, sha256, write_json
+from dnapair.matrix import read_header
 
 MANIFEST = "manifest.json"
 _JOURNAL = "journal.jsonl"
@@ -270,7 +271,13 @@ def _read_shard(path: Path, expected: str) -> NDArray[np.float16]:
             f"{path} is truncated or changed: its SHA-256 is not the manifest's. Make it again: "
             "dvc repro --force embed (whole shards are kept)"
         )
-    values: NDArray[np.float16] = np.load(io.BytesIO(content), allow_pickle=False)
+    file = io.BytesIO(content)
+    try:
+        shape, dtype = read_header(file)
+        values: NDArray[np.float16] = np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)
+    except ValueError as error:
+        # its hash is right, so the manifest was changed as well
+        raise DnapairError(f"{path} is no shard: {error}. Make it again: dvc repro --force embed") from None
     return values
 
 

@@ -1,7 +1,6 @@
 """The report of an evaluation: one HTML page that needs no script and no network, and a card in Markdown."""
 
 import base64
-import html
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from dnapair.evaluation.metrics import METRICS, spread
 from dnapair.evaluation.outcome import COMPARED, Outcome
 from dnapair.evaluation.page_template import PAGE
 from dnapair.evaluation.verdict import NAMES, Verdict, signed, spell, spell_gain
+from dnapair.inert import markdown
 
 FIGURES = {
     "roc": "ROC curve",
@@ -120,7 +120,7 @@ def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
         for name, rival in compared.items()
     ]
     slices = [
-        f"| {_plain(part.by)}: {_plain(part.value)} | {part.pairs:,} | {part.metrics['roc_auc']:.3f} "
+        f"| {markdown(part.by)}: {markdown(part.value)} | {part.pairs:,} | {part.metrics['roc_auc']:.3f} "
         f"({spell(part.intervals['roc_auc'])}) | {part.metrics['accuracy']:.3f} |"
         for part in outcome.slices
     ]
@@ -128,10 +128,11 @@ def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
         # not bold: lists show it as it is
         verdict.headline,
         "",
-        *(f"- {_plain(words)}" for words in verdict.details),
+        *(f"- {markdown(words, CARD_LIMIT)}" for words in verdict.details),
         "",
-        f"{subject.title}. Takes raw DNA in `seq1` and `seq2`; gives `probability` and `label` (1 from "
-        f"{subject.threshold:.3f} on, chosen on validation). Intervals: 95 %, {subject.units}.",
+        f"{markdown(subject.title, CARD_LIMIT)}. Takes raw DNA in `seq1` and `seq2`; gives `probability` "
+        f"and `label` (1 from {subject.threshold:.3f} on, chosen on validation). Intervals: 95 %, "
+        f"{markdown(subject.units, CARD_LIMIT)}.",
         "",
         "| test | value |",
         "|---|---|",
@@ -151,11 +152,6 @@ def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
             return card + "\nThe rest stands in report.html.\n"
         card += line + "\n"
     return card
-
-
-def _plain(words: str) -> str:
-    """Make text from the data inert in a Markdown table."""
-    return html.escape(words, quote=False).replace("|", "\\|")
 
 
 def _number(value: float) -> str:

@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 
 from dnapair.evaluation import metrics, plots
 from dnapair.files import atomic_file
+from dnapair.inert import cell
 
 DECIMALS = 6
 DRAWN_BASELINES = 3
@@ -106,8 +107,10 @@ def rounded(value: Any) -> Any:
 
 
 def write_csv(path: Path, columns: Mapping[str, np.ndarray] | pd.DataFrame) -> None:
-    """Write columns of equal length."""
+    """Write columns of equal length; no spreadsheet takes a text in them for a formula."""
+    table = pd.DataFrame(columns)
+    texts = {name: table[name].map(cell) for name in table.select_dtypes(exclude=["number", "bool"])}
     with atomic_file(path) as temporary:
-        pd.DataFrame(columns).to_csv(
+        table.assign(**texts).rename(columns=cell).to_csv(
             temporary, index=False, float_format=f"%.{DECIMALS}g", lineterminator="\n"
         )

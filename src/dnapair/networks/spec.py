@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from dnapair.errors import DnapairError
 from dnapair.features import parts
 
 Normalization = Literal["layer", "batch", "none"]
@@ -11,6 +12,7 @@ Activation = Literal["relu", "gelu", "silu", "tanh"]
 
 EPSILON = 1e-5
 """Added to the variance by layer and batch normalisation: the frameworks' own defaults differ."""
+MOST_BLOCKS = 1024
 MOMENTUM = 0.9
 """Share of the running statistics that batch normalisation keeps at each step."""
 
@@ -64,5 +66,26 @@ class NetworkSpec:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "NetworkSpec":
-        """Build it from what :meth:`to_json` gave."""
-        return cls(**{**content, "widths": tuple(content["widths"])})
+        """Build it from what :meth:`to_json` gave.
+
+        Raises
+        ------
+        DnapairError
+            If it is no network, or one beyond what params.yaml allows.
+        """
+        try:
+            spec = cls(**{**content, "widths": tuple(content["widths"])})
+            sizes = (spec.dimensions, spec.depth, *spec.widths)
+            possible = (
+                all(type(size) is int and 0 < size <= 65536 for size in sizes)
+                and 0 < len(spec.widths) * spec.depth <= MOST_BLOCKS
+                and 0 <= spec.dropout < 1
+                and spec.normalization in get_args(Normalization)
+                and spec.activation in get_args(Activation)
+            )
+        except (KeyError, TypeError):
+            possible = False
+        if not possible:
+            shown = str(dict(content))
+            raise DnapairError(f"This is no network that dnapair builds: {shown[:200]}. Train it again.")
+        return spec

@@ -91,8 +91,7 @@ def read_standing(path: Path, settings: Mapping[str, Any]) -> Standing | None:
     """
     if not path.exists():
         return None
-    metadata = _open(path)
-    earlier = json.loads(metadata["settings"])
+    earlier, standing = _open(path)
     now = json.loads(json.dumps(settings))
     changed = [
         f"  {name}: {earlier.get(name)} then, {now.get(name)} now"
@@ -105,7 +104,7 @@ def read_standing(path: Path, settings: Mapping[str, Any]) -> Standing | None:
             + "\n".join(changed)
             + f"\nSet them back to go on from there, or remove {path} to begin anew."
         )
-    return Standing(**json.loads(metadata["standing"]))
+    return standing
 
 
 def restore(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -117,6 +116,11 @@ def restore(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> 
         The file, as :func:`read_standing` accepted it.
     module, optimizer
         Built as they were when it was written.
+
+    Raises
+    ------
+    DnapairError
+        If it does not fit them.
     """
     state: dict[int, dict[str, torch.Tensor]] = {}
     weights = {}
@@ -126,15 +130,20 @@ def restore(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> 
             if key.startswith(_WEIGHTS):
                 weights[key.removeprefix(_WEIGHTS)] = tensor
             else:
-                number, name = key.removeprefix(_OPTIMIZER).split(".", 1)
-                state.setdefault(int(number), {})[name] = tensor
-    module.load_state_dict(weights)
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+                number, _, name = key.removeprefix(_OPTIMIZER).partition(".")
+                state.setdefault(int(number) if number.isdecimal() else -1, {})[name] = tensor
+    try:
+        module.load_state_dict(weights)
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise DnapairError(f"{path} does not fit: {reason} Remove it to begin anew.") from None
 
 
-def _open(path: Path) -> dict[str, str]:
+def _open(path: Path) -> tuple[dict[str, Any], Standing]:
     try:
         with safe_open(path, "pt") as file:
-            return dict(file.metadata())
-    except (SafetensorError, OSError, TypeError):
+            metadata = dict(file.metadata())
+        return dict(json.loads(metadata["settings"])), Standing(**json.loads(metadata["standing"]))
+    except (SafetensorError, OSError, TypeError, ValueError, KeyError, RecursionError):
         raise DnapairError(f"{path} can't be read. Remove it to begin anew.") from None

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 from packaging.requirements import Requirement
 from rich.console import Console
+from rich.markup import escape
 
 from dnapair.errors import DnapairError
 
@@ -43,10 +44,10 @@ def run() -> bool:
     ):
         try:
             for line in check():
-                console.print(f"[green]ok[/green]       {line}")
+                console.print(f"[green]ok[/green]       {escape(line)}")
         except DnapairError as error:
             healthy = False
-            console.print(f"[red]problem[/red]  {error}")
+            console.print(f"[red]problem[/red]  {escape(str(error))}")
     console.print("Everything is here." if healthy else "Mend what is marked as a problem, then ask again.")
     return healthy
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from dnapair import tracking
 from dnapair.errors import DnapairError
@@ -31,7 +30,7 @@ from dnapair.files import atomic_file, atomic_folder, read_json, sha256, write_j
 from dnapair.groups import group_columns, read_groups
 from dnapair.matrix import MatrixFile
 from dnapair.networks.spec import NetworkSpec
-from dnapair.numbers import read_numbers
+from dnapair.numbers import column_names, open_parquet, read_numbers, read_table
 from dnapair.params import Evaluate, flatten, load_params
 from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
@@ -133,7 +132,7 @@ def read_scores(framework: str) -> Scored:
     """
     training = read_json(paths.model_folder(framework) / "training.json")
     threshold = float(training["threshold"])
-    val = pd.read_parquet(paths.score_folder(framework) / "val.parquet")
+    val = read_table(paths.score_folder(framework) / "val.parquet").to_pandas()
     (labels,) = read_numbers(paths.split_file("val"), ["label"])
     expected = metrics.best_threshold(labels, val["probability"].to_numpy())
     if abs(threshold - expected) > ROUNDING:
@@ -142,7 +141,7 @@ def read_scores(framework: str) -> Scored:
             f"pairs give ({expected:.4f}): it was chosen on other pairs, test pairs perhaps, so its accuracy "
             "and F1 on test would be worth nothing. Train it again: dvc repro -f train"
         )
-    test = pd.read_parquet(paths.score_folder(framework) / "test.parquet")
+    test = read_table(paths.score_folder(framework) / "test.parquet").to_pandas()
     repeats = [test[name].to_numpy() for name in test if str(name).startswith("seed_")]
     about = f"The same specification, data, hyperparameters and seed in {TITLES[framework]}."
     return Scored(Prediction(test["probability"].to_numpy(), threshold, about), repeats, training)
@@ -151,7 +150,7 @@ def read_scores(framework: str) -> Scored:
 def read_baselines() -> dict[str, Prediction]:
     """Read what the stage `baselines` says of the test pairs."""
     about = read_json(paths.BASELINES / "baselines.json")
-    scores = pd.read_parquet(paths.BASELINES / "test.parquet")
+    scores = read_table(paths.BASELINES / "test.parquet").to_pandas()
     return {
         name: Prediction(scores[name].to_numpy(np.float64), float(one["threshold"]), one["about"])
         for name, one in about.items()
@@ -160,7 +159,7 @@ def read_baselines() -> dict[str, Prediction]:
 
 def pair_columns() -> list[str]:
     """Return the names of the pair table's columns besides dnapair's own."""
-    return [name for name in pq.read_schema(paths.PAIRS).names if name not in OWN_COLUMNS]
+    return [name for name in column_names(paths.PAIRS) if name not in OWN_COLUMNS]
 
 
 def find_slices(settings: Evaluate, row: np.ndarray, sequences: np.ndarray) -> list[Slice]:
@@ -172,14 +171,14 @@ def find_slices(settings: Evaluate, row: np.ndarray, sequences: np.ndarray) -> l
             f"evaluate.slices names {', '.join(map(repr, missing))}, but the pairs have the columns "
             f"{', '.join(there) or 'of label and sequences only'}. Name some of these, or set it to null."
         )
-    table = pq.read_table(paths.PAIRS, columns=there).take(row).to_pandas() if there else pd.DataFrame()
+    table = read_table(paths.PAIRS, there).take(row).to_pandas() if there else pd.DataFrame()
     slices = [
         part
         for name in slicing_columns(settings.slices, table)
         for part in slices_of_column(name, table[name].to_numpy())
     ]
     train = read_numbers(paths.split_file("train"), ["seq1", "seq2"])
-    in_train = np.zeros(pq.read_metadata(paths.SEQUENCES).num_rows, bool)
+    in_train = np.zeros(open_parquet(paths.SEQUENCES).metadata.num_rows, bool)
     for used in train:
         in_train[used] = True
     length, gc = describe_sequences(sequences)

@@ -4,13 +4,13 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_file
 from dnapair.matrix import Matrix, MatrixFile
+from dnapair.numbers import read_table
 from dnapair.stages import paths
 
 SPLITS = ("train", "val", "test")
@@ -35,7 +35,7 @@ def run(output: Path) -> None:
     paths.check(paths.NORMALIZED)
     matrix = MatrixFile(paths.SCALED)
     for split in SPLITS:
-        rows = pq.read_table(paths.split_file(split))
+        rows = read_table(paths.split_file(split))
         with atomic_file(output / f"{split}.npz") as temporary:
             _write_npz(
                 temporary, matrix, rows["seq1"].to_numpy(), rows["seq2"].to_numpy(), rows["label"].to_numpy()

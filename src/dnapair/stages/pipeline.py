@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.utils.serialize import modify_yaml
 
 from dnapair import registry, tracking
 from dnapair.errors import DnapairError
 from dnapair.files import sha256
-from dnapair.params import check_params, load_params
+from dnapair.params import check_params, load_params, parse_yaml
 from dnapair.stages import paths, summary
 
 PRETRAIN = "pretrain"
@@ -34,7 +33,7 @@ def run(arguments: Sequence[str]) -> None:
         If a setting is unknown or impossible, or a stage failed.
     """
     targets, overrides = _parse(arguments)
-    settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    settings = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"), "params.yaml")
     if overrides:
         # before anything is written
         _change(settings, overrides)
@@ -106,7 +105,7 @@ def _change(content: dict[str, Any], overrides: dict[str, str]) -> None:
             section = section.get(name) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
             raise DnapairError(f"--{key}: params.yaml has no such setting.")
-        section[last] = yaml.safe_load(value)
+        section[last] = parse_yaml(value, f"--{key}")
 
 
 def _dvc(arguments: Sequence[str], parent: str) -> None:

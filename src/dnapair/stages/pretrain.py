@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
@@ -16,6 +15,7 @@ from dnapair.errors import DnapairError
 from dnapair.evaluation.baselines import count_kmers, fit_kmers
 from dnapair.files import atomic_folder, sha256, write_sums
 from dnapair.kmers import KmerVocabulary
+from dnapair.numbers import column_names, read_table
 from dnapair.params import Pretrain, flatten, load_params
 from dnapair.pretraining.card import Facts, write_encoder
 from dnapair.pretraining.checkpoint import Standing, read_standing
@@ -190,14 +190,14 @@ def allowed_genomes(columns: list[str]) -> set[str]:
     DnapairError
         If there is no such column, or no genome is in train alone.
     """
-    there = pq.read_schema(_prepared(paths.PAIRS)).names
+    there = column_names(_prepared(paths.PAIRS))
     missing = [column for column in columns if column not in there]
     if missing:
         raise DnapairError(
             f"pretrain.train_genomes: the pairs have no column {missing[0]!r}; they have {', '.join(there)}. "
             "Name others, or set it to null to use every genome of the FASTA, val's and test's too."
         )
-    table = pq.read_table(paths.PAIRS, columns=["split", *columns]).to_pandas()
+    table = read_table(paths.PAIRS, ["split", *columns]).to_pandas()
     train, *others = (set(table.loc[table["split"] == split, columns].to_numpy().ravel()) for split in SPLITS)
     allowed = train.difference(*others)
     if not allowed:
@@ -210,7 +210,7 @@ def allowed_genomes(columns: list[str]) -> set[str]:
 
 def _probe(seed: int) -> tuple[Probe, dict[str, float]]:
     """Build the probe on the validation pairs, and give the figures of 4-mers on the same pairs."""
-    table = pq.read_table(_prepared(paths.PAIRS), columns=["row1", "row2", "label", "split"]).to_pandas()
+    table = read_table(_prepared(paths.PAIRS), ["row1", "row2", "label", "split"]).to_pandas()
     sequences = SequenceFile(paths.SEQUENCES)
     train, val = (_pairs(table[table["split"] == split]) for split in ("train", "val"))
     scores = fit_kmers(count_kmers(sequences), train, seed)(val)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from dnapair import registry, tracking
 from dnapair.errors import DnapairError
@@ -16,7 +15,7 @@ from dnapair.evaluation.resampling import Difference, difference, find_units, re
 from dnapair.evaluation.verdict import spell_gain
 from dnapair.files import read_json, sha256, write_json
 from dnapair.groups import group_columns, read_groups
-from dnapair.numbers import read_numbers
+from dnapair.numbers import column_names, read_numbers, read_table
 from dnapair.params import Params, flatten, load_params
 from dnapair.scoring import PairScorer, Settings, write_bundle
 from dnapair.sequence_file import SequenceFile
@@ -121,7 +120,7 @@ def _gate(
 def _against_champion(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Difference:
     """Compare with the champion on the validation pairs, which decide; log the same on the test pairs."""
     scorer = registry.load_scorer(f"models:/{known.name}/{known.version}")
-    columns = group_columns(params.evaluate.groups, params.split.groups, pq.read_schema(paths.PAIRS).names)
+    columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
     groups = read_groups(paths.PAIRS, columns)
     found = {}
     for split in ("val", "test"):
@@ -129,7 +128,7 @@ def _against_champion(known: Any, framework: str, params: Params, run: tracking.
         print(
             f"register: version {known.version}, the {params.registration.alias}, scores {label.size} pairs"
         )
-        scores = pd.read_parquet(paths.score_folder(framework) / f"{split}.parquet")["probability"].to_numpy()
+        scores = read_table(paths.score_folder(framework) / f"{split}.parquet")["probability"].to_numpy()
         # the threshold decides nothing that is compared here
         both = [WeightedMetrics(label, one, 0.5) for one in (scores, _scores(scorer, split, label.size))]
         drawn = resample(
@@ -174,7 +173,7 @@ def _check(scorer: PairScorer, framework: str) -> float:
 
 def _pairs(split: str, start: int, stop: int) -> pd.DataFrame:
     """Return the raw DNA and labels of a split's pairs from ``start`` to before ``stop``."""
-    rows = pq.read_table(paths.split_file(split)).slice(start, stop - start)
+    rows = read_table(paths.split_file(split)).slice(start, stop - start)
     sequences = SequenceFile(paths.SEQUENCES)
     return pd.DataFrame(
         {

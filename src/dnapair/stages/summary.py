@@ -53,10 +53,12 @@ def show() -> None:
     for framework in metrics:
         folder = paths.report_folder(framework)
         headline = read_json(folder / "verdict.json")["headline"]
-        console.print(f"{framework}: {headline} {folder / 'report.html'}")
+        console.print(f"{framework}: {headline} {folder / 'report.html'}", markup=False)
     encoder = read_json(paths.SCALING_REPORT)
     if not encoder["trained"]:
-        console.print(f"The encoder is {encoder['encoder']}: its weights were drawn, not learnt.")
+        console.print(
+            f"The encoder is {encoder['encoder']}: its weights were drawn, not learnt.", markup=False
+        )
     console.print(
         "\nNext:\n"
         "  source .venv/bin/activate\n"

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dnapair import tracking
@@ -16,7 +15,7 @@ from dnapair.files import atomic_file, read_json, write_json
 from dnapair.groups import SEQUENCE_ROWS, group_columns, read_groups
 from dnapair.matrix import MatrixFile
 from dnapair.memory import return_freed_arrays
-from dnapair.numbers import read_numbers
+from dnapair.numbers import column_names, read_numbers, read_table
 from dnapair.params import Params, Split, flatten, load_params
 from dnapair.scaling import Scaler
 from dnapair.sequence_file import SequenceFile
@@ -114,7 +113,7 @@ def audited(params: Params, files: dict[str, SplitRows], sequences: SequenceFile
         for check, setting in settings
         if check not in ("k", "containment")
     }
-    columns = group_columns(params.evaluate.groups, params.split.groups, pq.read_schema(paths.PAIRS).names)
+    columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
     groups = None
     # without groups of their own, pairs have sequences in common, which other checks look at
     if params.evaluate.groups or not set(columns) <= set(SEQUENCE_ROWS):
@@ -204,7 +203,7 @@ def read_text(column: str) -> tuple[np.ndarray, np.ndarray]:
     codes : np.ndarray, shape=(pairs,)
         Each pair's place in ``names``.
     """
-    table = pq.read_table(paths.PAIRS, columns=[column], read_dictionary=[column])
+    table = read_table(paths.PAIRS, [column], texts=[column])
     values = table[column].combine_chunks()
     return values.dictionary.to_numpy(zero_copy_only=False), values.indices.to_numpy()
 
