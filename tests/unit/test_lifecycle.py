@@ -226,7 +226,7 @@ def test_the_list_reads_well_in_80_columns(
     life: Lifecycle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    life.decide("1", True, "there is no champion yet; PR-AUC +0.009 (−0.013 to +0.032) against cosine")
+    life.decide("1", True, "there is no champion yet; PR-AUC +0.009 (-0.013 to +0.032) against cosine")
     life.decide("2", False, "[red]it is not better[/red] than the champion")
     models.challenge(4, "to be watched")
     models.archive(3, "")
