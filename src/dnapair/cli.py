@@ -44,6 +44,7 @@ LONGEST_LINE = 2000
 
 _RECORDERS = {"botocore", "mlflow", "requests", "sqlalchemy", "urllib3"}
 
+CHAMPION = "models:/dnapair@champion"
 STAGES = "Stages (dvc repro runs them in this order)"
 TOOLS = "Tools"
 
@@ -171,13 +172,28 @@ def predict(
     output: Annotated[
         Path, typer.Option(help="Where the table with probability and label goes: .csv or .tsv.")
     ],
-    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = "models:/dnapair@champion",
+    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = CHAMPION,
     chunk: Annotated[int, typer.Option(min=1, help="Pairs scored at a time.")] = 4096,
 ) -> None:
     """Score a file of pairs of raw DNA, of any size."""
     from dnapair import predict as tool
 
     tool.predict_file(file, output, model, chunk)
+
+
+@app.command(rich_help_panel=TOOLS)
+def drift(
+    file: Annotated[Path, typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .gz too.")],
+    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = CHAMPION,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the page goes: .html. Its numbers go to a .json beside it.")
+    ] = None,
+) -> None:
+    """Say whether a file of pairs is like what a model was trained on; exit code 1 if not."""
+    from dnapair.stages import drift as tool
+
+    if not tool.run(file, model, output):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -202,7 +218,7 @@ def explain(
     output: Annotated[
         Path, typer.Option(help="Where the picture goes: .png. Its numbers go to a .csv beside it.")
     ] = Path("explained.png"),
-    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = "models:/dnapair@champion",
+    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = CHAMPION,
     window: Annotated[
         int, typer.Option(min=1, help="Bases replaced at a time: N of them take an N-th of the time.")
     ] = 1,
@@ -290,6 +306,76 @@ def export(
     from dnapair.stages import export as tool
 
     tool.run(output)
+
+
+Version = Annotated[int, typer.Argument(min=1, help="Number of the version.")]
+Reason = Annotated[str, typer.Option(help="Why; it stays in the history.")]
+
+models = typer.Typer(no_args_is_help=False)
+app.add_typer(models, name="models", rich_help_panel=TOOLS)
+
+
+@models.callback(invoke_without_command=True)
+def list_models(context: typer.Context) -> None:
+    """List the registered versions; promote, take back or archive one."""
+    if context.invoked_subcommand is None:
+        from dnapair.stages import models as tool
+
+        tool.show()
+
+
+@models.command()
+def history() -> None:
+    """Print who did what to which version, the newest first."""
+    from dnapair.stages import models as tool
+
+    tool.history()
+
+
+@models.command()
+def promote(
+    version: Version,
+    reason: Reason = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Although the gate refused it; with --reason.")
+    ] = False,
+) -> None:
+    """Make a version champion."""
+    from dnapair.stages import models as tool
+
+    tool.promote(version, reason, force)
+
+
+@models.command()
+def rollback(reason: Reason = "") -> None:
+    """Make the version champion again that was it before."""
+    from dnapair.stages import models as tool
+
+    tool.roll_back(reason)
+
+
+@models.command()
+def challenger(version: Version, reason: Reason = "") -> None:
+    """Give a version the second alias, to be served beside the champion."""
+    from dnapair.stages import models as tool
+
+    tool.challenge(version, reason)
+
+
+@models.command()
+def archive(version: Version, reason: Reason = "") -> None:
+    """Put a version away, so that it can't be promoted."""
+    from dnapair.stages import models as tool
+
+    tool.archive(version, reason)
+
+
+@models.command()
+def restore(version: Version, reason: Reason = "") -> None:
+    """Take a version out of the archive."""
+    from dnapair.stages import models as tool
+
+    tool.restore(version, reason)
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -252,8 +252,8 @@ class _Counter:
         share = self._outside / self.total
         return Fact(
             f"range of {kind.words}",
-            f"At most {limit:.1%} of the sequences have a {kind.words} outside that of training ({trained}).",
-            f"More than {limit:.1%} of the sequences have a {kind.words} outside that of training ({trained})",
+            f"At most {limit:.1%} of the sequences have a {kind.words} unlike that in training ({trained}).",
+            f"More than {limit:.1%} of the sequences have a {kind.words} unlike that in training ({trained})",
             share,
             0,
             min(1.0, limit + chance),

@@ -261,13 +261,28 @@ class Evaluate(Section):
         return folds
 
 
+class Watch(Section):
+    """How far input may be from the train sequences."""
+
+    max_outside_share: Annotated[float, Field(ge=0, le=1)]
+    max_distance: Annotated[float, Field(ge=0, le=1)]
+    max_clipped_share: Annotated[float, Field(ge=0, le=1)]
+
+
 class Register(Section):
     """Where the better model goes."""
 
     name: Annotated[str, Field(pattern=r"^\w[\w .-]{0,99}$")]
     alias: Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,99}$")]
+    challenger: Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,99}$")]
     margin: Annotated[float, Field(ge=0, le=1)]
     baseline: Literal["estimate", "certain", "ignore"]
+
+    @model_validator(mode="after")
+    def _two_aliases(self) -> "Register":
+        if self.alias == self.challenger:
+            raise ValueError(f"alias and challenger are both {self.alias!r}: two versions need two names")
+        return self
 
 
 class WarmStart(Section):
@@ -374,6 +389,7 @@ class Params(Section):
     train: Train
     tune: Tune
     evaluate: Evaluate
+    watch: Watch
     registration: Annotated[Register, Field(alias="register")]
     pretrain: Pretrain
 

@@ -66,6 +66,9 @@ def log_pair_model(
 ) -> Registered:
     """Log the pyfunc model to the active run and register it, unless this very model is registered.
 
+    A version that is there already gets the tags and the description anew: they are of the run that
+    registered this very model last.
+
     Parameters
     ----------
     name
@@ -111,19 +114,6 @@ def champion(name: str, alias: str) -> ModelVersion | None:
         return mlflow.MlflowClient().get_model_version_by_alias(name, alias)
     except MlflowException:
         return None
-
-
-def promote(registered: Registered, alias: str, reason: str) -> None:
-    """Move the alias to a version and write down why."""
-    client = mlflow.MlflowClient()
-    client.set_registered_model_alias(registered.name, alias, registered.version)
-    client.set_model_version_tag(registered.name, registered.version, f"dnapair.{alias}", f"yes: {reason}")
-
-
-def refuse(registered: Registered, alias: str, reason: str) -> None:
-    """Write down why a version does not get the alias."""
-    client = mlflow.MlflowClient()
-    client.set_model_version_tag(registered.name, registered.version, f"dnapair.{alias}", f"no: {reason}")
 
 
 def load_scorer(uri: str) -> PairScorer:

@@ -7,14 +7,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dnapair import registry, tracking
+from dnapair import __version__, registry, tracking
+from dnapair.drift import SAMPLE, Limits, describe
 from dnapair.errors import DnapairError
-from dnapair.evaluation.gate import decide
+from dnapair.evaluation.gate import Decision, decide
 from dnapair.evaluation.metrics import METRICS, WeightedMetrics
 from dnapair.evaluation.resampling import Difference, difference, find_units, resample
 from dnapair.evaluation.verdict import spell_gain
 from dnapair.files import read_json, sha256, write_json
 from dnapair.groups import group_columns, read_groups
+from dnapair.lifecycle import (
+    DATA_TAG,
+    FRAMEWORK_TAG,
+    MAKER_TAG,
+    TEST_TAGS,
+    VALIDATION_TAG,
+    Lifecycle,
+)
+from dnapair.matrix import MatrixFile
 from dnapair.numbers import column_names, read_numbers, read_table
 from dnapair.params import Params, flatten, load_params
 from dnapair.scoring import PairScorer, Settings, write_bundle
@@ -26,8 +36,7 @@ FRAMEWORKS = ("torch", "tensorflow")
 _TOLERANCE = 1e-4
 _CHECKED_PAIRS = 256
 _SCORED_PAIRS = 4096
-_DATA_TAG = "dnapair.dataset_sha256"
-_SCORE_TAG = "dnapair.val_pr_auc"
+_DESCRIBED_ROWS = 1024
 
 
 def run() -> None:
@@ -52,7 +61,9 @@ def run() -> None:
         )
         encoder = open_encoder(params.encoder)
         bundle = Path(temporary)
-        identity = write_bundle(bundle, encoder, paths.SCALER, paths.model_folder(winner), settings)
+        reference = _describe_training(encoder.vocabulary.k, Limits(**params.watch.model_dump()))
+        network = paths.model_folder(winner)
+        identity = write_bundle(bundle, encoder, paths.SCALER, network, settings, reference)
         difference = _check(PairScorer(bundle), winner)
         registration = {
             "framework": winner,
@@ -62,10 +73,13 @@ def run() -> None:
             "dataset_sha256": sha256(paths.PAIRS),
         }
         write_json(paths.REGISTRATION, registration)
+        tested = read_json(paths.report_folder(winner) / "metrics.json")
         tags = {
-            _DATA_TAG: sha256(paths.PAIRS),
-            _SCORE_TAG: repr(scores[winner]),
-            "dnapair.framework": winner,
+            DATA_TAG: sha256(paths.PAIRS),
+            VALIDATION_TAG: repr(scores[winner]),
+            FRAMEWORK_TAG: winner,
+            MAKER_TAG: __version__,
+            **{tag: repr(float(tested[name])) for name, tag in TEST_TAGS.items()},
             registry.REGISTRATION_TAG: sha256(paths.REGISTRATION),
         }
         known = registry.champion(params.registration.name, params.registration.alias)
@@ -77,7 +91,6 @@ def run() -> None:
             tags,
             (paths.report_folder(winner) / "card.md").read_text(encoding="utf-8"),
         )
-        tested = read_json(paths.report_folder(winner) / "metrics.json")
         _gate(registered, known, winner, params, run)
         run.log_metrics({"val_pr_auc": scores[winner], "largest_difference_to_pipeline": difference})
         run.log_parent_metrics({f"chosen/{name}": tested[name] for name in METRICS})
@@ -94,12 +107,30 @@ def _gate(
         run.describe(f"{registered.uri}, the {framework} network, is {settings.alias} already.")
         print(f"register: {registered.uri} is {settings.alias} already")
         return
+    life = Lifecycle(settings.name, settings.alias, settings.challenger)
+    kept_back = life.kept_back(registered.version)
+    if kept_back:
+        run.describe(
+            f"{registered.uri}, the {framework} network, does not become {settings.alias}: {kept_back}"
+        )
+        print(f"register: {registered.uri} does not become {settings.alias}: {kept_back}")
+        return
+    decision = _decide(known, framework, params, run)
+    life.decide(registered.version, decision.promoted, decision.reason)
+    becomes = "is" if decision.promoted else "does not become"
+    run.describe(f"{registered.uri}, the {framework} network, {becomes} {settings.alias}: {decision.reason}")
+    print(f"register: {registered.uri} {becomes} {settings.alias}: {decision.reason}")
+
+
+def _decide(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Decision:
+    """Ask the gate."""
+    settings = params.registration
     findings = read_json(paths.AUDIT_REPORT)["findings"]
     folder = paths.report_folder(framework)
     best = str(read_json(folder / "verdict.json")["best_baseline"])
     gain = Difference(**read_json(folder / "comparison.json")[best]["gains"]["pr_auc"])
     champion = None if known is None else _against_champion(known, framework, params, run)
-    decision = decide(
+    return decide(
         [finding["words"] for finding in findings if finding["level"] == "fail"],
         best,
         gain,
@@ -107,14 +138,6 @@ def _gate(
         champion,
         settings.margin,
     )
-    if decision.promoted:
-        registry.promote(registered, settings.alias, decision.reason)
-        became = f"is {settings.alias}"
-    else:
-        registry.refuse(registered, settings.alias, decision.reason)
-        became = f"does not become {settings.alias}"
-    run.describe(f"{registered.uri}, the {framework} network, {became}: {decision.reason}")
-    print(f"register: {registered.uri} {became}: {decision.reason}")
 
 
 def _against_champion(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Difference:
@@ -169,6 +192,17 @@ def _check(scorer: PairScorer, framework: str) -> float:
             f"(allowed: {_TOLERANCE:g}), so it is not registered. Run: dvc repro --force evaluate"
         )
     return difference
+
+
+def _describe_training(k: int, limits: Limits) -> dict[str, Any]:
+    """Describe the train sequences, for the model to hold its input to."""
+    matrix, sequences = MatrixFile(paths.SCALED), SequenceFile(paths.SEQUENCES)
+    rows = np.unique(read_numbers(paths.split_file("train"), ["seq1", "seq2"]))
+    chosen = rows[np.linspace(0, rows.size - 1, min(rows.size, SAMPLE)).astype(np.int64)]
+    blocks = (chosen[start : start + _DESCRIBED_ROWS] for start in range(0, chosen.size, _DESCRIBED_ROWS))
+    # scaling clips nothing of what it was fitted on
+    described = ((sequences.take(block), matrix[block]) for block in blocks)
+    return describe(described, k, int(rows.size), limits)
 
 
 def _pairs(split: str, start: int, stop: int) -> pd.DataFrame:
