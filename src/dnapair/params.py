@@ -268,6 +268,15 @@ class Register(Section):
     baseline: Literal["estimate", "certain", "ignore"]
 
 
+class Serve(Section):
+    """What a request to `dnapair serve` may ask; the defaults are for a folder without params.yaml."""
+
+    max_pairs: Positive = 1024
+    max_bases: Positive = 100_000
+    max_megabytes: Annotated[float, Field(gt=0, le=1000)] = 2.0
+    max_waiting: Annotated[int, Field(ge=0)] = 64
+
+
 class WarmStart(Section):
     """The bag of k-mers that the BERT's weights are trained as first."""
 
@@ -366,6 +375,7 @@ class Params(Section):
     tune: Tune
     evaluate: Evaluate
     registration: Annotated[Register, Field(alias="register")]
+    serve: Serve
     pretrain: Pretrain
 
 

@@ -28,7 +28,6 @@ FRAMEWORKS = ("torch", "tensorflow")
 _TOLERANCE = 1e-4
 _CHECKED_PAIRS = 256
 _SCORED_PAIRS = 4096
-_DATA_TAG = "dnapair.dataset_sha256"
 _SCORE_TAG = "dnapair.val_pr_auc"
 
 
@@ -64,9 +63,10 @@ def run() -> None:
         }
         write_json(paths.REGISTRATION, registration)
         tags = {
-            _DATA_TAG: sha256(paths.PAIRS),
+            registry.DATA_TAG: sha256(paths.PAIRS),
             _SCORE_TAG: repr(scores[winner]),
-            "dnapair.framework": winner,
+            registry.FRAMEWORK_TAG: winner,
+            registry.ENCODER_TAG: encoder.name,
             registry.REGISTRATION_TAG: sha256(paths.REGISTRATION),
         }
         known = registry.champion(params.registration.name, params.registration.alias)
