@@ -197,6 +197,32 @@ def drift(
 
 
 @app.command(rich_help_panel=TOOLS)
+def serve(
+    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = CHAMPION,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; 0.0.0.0: on every network of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one, which is printed.")] = 5001,
+    max_pairs: Annotated[int | None, typer.Option(min=1, help="In place of serve.max_pairs.")] = None,
+    max_bases: Annotated[int | None, typer.Option(min=1, help="In place of serve.max_bases.")] = None,
+    max_megabytes: Annotated[
+        float | None, typer.Option(min=1e-6, max=1000, help="In place of serve.max_megabytes.")
+    ] = None,
+    max_waiting: Annotated[int | None, typer.Option(min=0, help="In place of serve.max_waiting.")] = None,
+) -> None:
+    """Serve the model: MLflow's scoring protocol on POST /invocations, with limits (see docs/serving.md)."""
+    from dnapair import server as tool
+
+    given = {
+        "max_pairs": max_pairs,
+        "max_bases": max_bases,
+        "max_megabytes": max_megabytes,
+        "max_waiting": max_waiting,
+    }
+    tool.serve(model, host, port, tool.read_settings(given))
+
+
+@app.command(rich_help_panel=TOOLS)
 def compare(
     first: Annotated[str, typer.Argument(help="A run: its id, the first letters of it, or its name.")],
     second: Annotated[str, typer.Argument(help="The run to hold against it.")],

@@ -17,13 +17,6 @@ from mlflow.exceptions import MlflowException
 
 from dnapair.errors import DnapairError
 
-DATA_TAG = "dnapair.dataset_sha256"
-FRAMEWORK_TAG = "dnapair.framework"
-MAKER_TAG = "dnapair.version"
-VALIDATION_TAG = "dnapair.val_pr_auc"
-TEST_TAGS = {"roc_auc": "dnapair.test_roc_auc", "pr_auc": "dnapair.test_pr_auc"}
-"""Of a version, for lists and searches: what it was trained on and with, and how good it is."""
-
 HISTORY_TAG = "dnapair.history."
 ARCHIVED_TAG = "dnapair.archived"
 ROLLED_BACK_TAG = "dnapair.rolled_back"

@@ -285,6 +285,15 @@ class Register(Section):
         return self
 
 
+class Serve(Section):
+    """What a request to `dnapair serve` may ask; the defaults are for a folder without params.yaml."""
+
+    max_pairs: Positive = 1024
+    max_bases: Positive = 100_000
+    max_megabytes: Annotated[float, Field(gt=0, le=1000)] = 2.0
+    max_waiting: Annotated[int, Field(ge=0)] = 64
+
+
 class WarmStart(Section):
     """The bag of k-mers that the BERT's weights are trained as first."""
 
@@ -391,6 +400,7 @@ class Params(Section):
     evaluate: Evaluate
     watch: Watch
     registration: Annotated[Register, Field(alias="register")]
+    serve: Serve
     pretrain: Pretrain
 
 

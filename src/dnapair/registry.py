@@ -1,6 +1,7 @@
 """The registry: versions of the pair model, and which of them is champion."""
 
 import os
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,13 @@ from dnapair.scoring import PairScorer
 
 BUNDLE_TAG = "dnapair.bundle_sha256"
 REGISTRATION_TAG = "dnapair.registration_sha256"
+DATA_TAG = "dnapair.dataset_sha256"
+FRAMEWORK_TAG = "dnapair.framework"
+ENCODER_TAG = "dnapair.encoder"
+MAKER_TAG = "dnapair.version"
+VALIDATION_TAG = "dnapair.val_pr_auc"
+TEST_TAGS = {"roc_auc": "dnapair.test_roc_auc", "pr_auc": "dnapair.test_pr_auc"}
+"""Of a version, for lists and searches: what it was trained on and with, and how good it is."""
 
 _SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("string", "seq1"), ColSpec("string", "seq2")]),
@@ -139,14 +147,49 @@ def load_scorer(uri: str) -> PairScorer:
     try:
         scorer = mlflow.pyfunc.load_model(uri).unwrap_python_model().scorer
     except (MlflowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DnapairError(
-            f"The model {uri} can't be had from {mlflow.get_tracking_uri()}: {reason} "
-            "`dnapair run` makes and registers one; `mlflow ui` lists those there are."
-        ) from None
+        raise _not_to_be_had(uri, error) from None
     except AttributeError:
         raise DnapairError(f"{uri} is not a pair model of dnapair's.") from None
     return cast(PairScorer, scorer)
+
+
+def find_version(uri: str) -> tuple[ModelVersion, str | None] | tuple[None, None]:
+    """Find what the registry knows of a model's address.
+
+    Parameters
+    ----------
+    uri
+        Any address that MLflow knows.
+
+    Returns
+    -------
+    tuple
+        The version and the alias it was asked for by, if any; None twice for an address that names neither.
+
+    Raises
+    ------
+    DnapairError
+        If the registry has no such version.
+    """
+    address = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", uri)
+    if address is None:
+        return None, None
+    name, alias, number = address.groups()
+    client = mlflow.MlflowClient()
+    try:
+        if alias:
+            return client.get_model_version_by_alias(name, alias), alias
+        return client.get_model_version(name, number), None
+    except MlflowException as error:
+        raise _not_to_be_had(uri, error) from None
+
+
+def _not_to_be_had(uri: str, error: Exception) -> DnapairError:
+    reason = str(error).splitlines()[0]
+    return DnapairError(
+        f"The model {uri} can't be had from {mlflow.get_tracking_uri()}: {reason} "
+        "`dnapair run` makes and registers one; `mlflow ui` lists those there are."
+    )
 
 
 def is_registered(name: str, registration_sha256: str) -> bool:

@@ -169,6 +169,11 @@ class PairScorer:
         self._net.set_weights(weights)
         self._net.eval()
 
+    @property
+    def k(self) -> int:
+        """Bases in a k-mer of the encoder."""
+        return self._embedder.encoder.vocabulary.k
+
     def score(self, seq1: Sequence[str], seq2: Sequence[str], first_row: int = 1) -> Scores:
         """Score pairs; a sequence that occurs more than once is embedded once.
 

@@ -56,11 +56,11 @@ def test_stage_names_exactly_the_settings_it_reads(stage: str):
     assert read == {key.split(".")[0] for key in STAGES[stage].get("params", [])}
 
 
-def test_every_setting_is_read_by_some_stage():
+def test_every_setting_is_read_by_some_stage_or_by_the_server():
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
     stages = [*STAGES.values(), PRETRAINING["pretrain"]]
     read = {key for stage in stages for key in stage.get("params", [])}
-    assert set(sections) == {key for key in read if "." not in key}
+    assert set(sections) == {key for key in read if "." not in key} | {"serve"}
 
 
 def test_pretraining_depends_on_exactly_the_files_it_imports(imports: grimp.ImportGraph):

@@ -1,17 +1,17 @@
 """BERT on a CPU, by OpenVINO: bfloat16 where the processor has units for it, one stream a core."""
 
-import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import openvino as ov
-import psutil
 from numpy.typing import NDArray
 from openvino import opset15 as op
 
 from dnapair.embedding.pooling import Pooling
 from dnapair.embedding.shape import BertShape
+from dnapair.processor import cores
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -19,7 +19,8 @@ Weights = Mapping[str, NDArray[np.float32]]
 class CpuBert:
     """A BERT, laid out for this processor.
 
-    A window's result is the same to the bit whatever else is in its batch, on the processors tried.
+    A window's result is the same to the bit whatever else is in its batch, on the processors tried. Threads
+    may share it: their batches take turns on the cores.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class CpuBert:
     def __init__(
         self, weights: Weights, shape: BertShape, pooling: Pooling, precision: str, threads: int | None = None
     ) -> None:
-        threads = threads or _cores()
+        threads = threads or cores()
         settings = {
             "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[precision],
             "NUM_STREAMS": threads,
@@ -47,11 +48,10 @@ class CpuBert:
             # two processes would pin themselves to the same cores
             "ENABLE_CPU_PINNING": False,
         }
-        compiled = ov.Core().compile_model(_graph(weights, shape, pooling), "CPU", settings)
-        # one more than work at a time, so that no core waits for the next batch
-        self._queue = ov.AsyncInferQueue(compiled, threads + 1)
-        self._results: dict[int, NDArray[np.float32]] = {}
-        self._queue.set_callback(self._keep)
+        self._compiled = ov.Core().compile_model(_graph(weights, shape, pooling), "CPU", settings)
+        self._threads = threads
+        # a queue is of one thread, or one would take another's results
+        self._own = threading.local()
 
     def run(
         self, batches: Sequence[tuple[NDArray[np.int32], NDArray[np.bool_]]]
@@ -68,25 +68,38 @@ class CpuBert:
         list of np.ndarray
             For each batch what pooling made of its windows, shape=(n, d), float32.
         """
-        for number, (ids, real) in enumerate(batches):
-            self._queue.start_async({0: ids, 1: real.astype(np.float32)}, number)
-        self._queue.wait_all()
-        results = [self._results[number] for number in range(len(batches))]
-        self._results.clear()
-        return results
+        # few batches are cut, or a lone pair would keep one core busy and the others idle
+        parts = -(-self._threads // max(1, len(batches)))
+        cuts = [_cut(len(ids), parts) for ids, _ in batches]
+        results: dict[tuple[int, int], NDArray[np.float32]] = {}
+        queue = self._queue()
+        for number, ((ids, real), cut) in enumerate(zip(batches, cuts, strict=True)):
+            mask = real.astype(np.float32)
+            for part, rows in enumerate(cut):
+                queue.start_async({0: ids[rows], 1: mask[rows]}, (results, (number, part)))
+        queue.wait_all()
+        return [
+            np.concatenate([results[number, part] for part in range(len(cut))])
+            for number, cut in enumerate(cuts)
+        ]
 
-    def _keep(self, request: Any, number: int) -> None:
-        self._results[number] = request.get_output_tensor(0).data.copy()
+    def _queue(self) -> Any:
+        if not hasattr(self._own, "queue"):
+            # one more than work at a time, so that no core waits for the next batch
+            self._own.queue = ov.AsyncInferQueue(self._compiled, self._threads + 1)
+            self._own.queue.set_callback(_keep)
+        return self._own.queue
 
 
-def _cores() -> int:
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return (
-        int(asked)
-        if asked.isdigit() and int(asked)
-        else min(allowed, psutil.cpu_count(logical=False) or allowed)
-    )
+def _keep(request: Any, place: tuple[dict[tuple[int, int], NDArray[np.float32]], tuple[int, int]]) -> None:
+    results, key = place
+    results[key] = request.get_output_tensor(0).data.copy()
+
+
+def _cut(rows: int, parts: int) -> list[slice]:
+    """Cut rows into at most so many parts of nearly one size."""
+    step = max(1, -(-rows // parts))
+    return [slice(start, start + step) for start in range(0, rows, step)]
 
 
 def _graph(weights: Weights, shape: BertShape, pooling: Pooling) -> ov.Model:

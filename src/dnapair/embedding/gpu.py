@@ -1,5 +1,6 @@
 """BERT on a GPU, by PyTorch: windows of many lengths packed end to end, so that no token is padding."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, cast
@@ -85,6 +86,8 @@ class GpuBert:
         self._shape = shape
         self._pooling = pooling
         self._batch_tokens = batch_tokens or BATCH_TOKENS
+        # threads may share it: two at a time would need the memory of two
+        self._lock = threading.Lock()
         self._finish = torch.compile(_finish_layer) if self._device.type == "cuda" else _finish_layer
 
     @torch.inference_mode()
@@ -101,12 +104,17 @@ class GpuBert:
         list of np.ndarray
             For each batch what pooling made of its windows, shape=(n, d), float32.
         """
+        with self._lock:
+            values = self._run(batches)
+        return np.split(values, np.cumsum([len(ids) for ids, _ in batches])[:-1])
+
+    def _run(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         while True:
             try:
                 # results stay on the GPU until all is queued: fetching one would make the GPU wait
                 parts = [self._forward(packed) for packed in self._pack(batches)]
-                values = torch.cat(parts).cpu().numpy()
-                break
+                values: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+                return values
             except torch.OutOfMemoryError:
                 if self._batch_tokens <= self._shape.positions:
                     raise
@@ -115,7 +123,6 @@ class GpuBert:
             tqdm.write(
                 f"embed: the GPU's memory is full, going on with {self._batch_tokens} tokens at a time"
             )
-        return np.split(values, np.cumsum([len(ids) for ids, _ in batches])[:-1])
 
     def _pack(self, batches: Sequence[Batch]) -> Iterator[Packed]:
         rows = [row for ids, real in batches for row in zip(ids, real, strict=True)]

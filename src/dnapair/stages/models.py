@@ -9,17 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dnapair import tracking
-from dnapair.lifecycle import (
-    ARCHIVED_TAG,
-    DATA_TAG,
-    FRAMEWORK_TAG,
-    ROLLED_BACK_TAG,
-    TEST_TAGS,
-    VALIDATION_TAG,
-    Lifecycle,
-    Step,
-)
+from dnapair.lifecycle import ARCHIVED_TAG, ROLLED_BACK_TAG, Lifecycle, Step
 from dnapair.params import load_params
+from dnapair.registry import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
 
 _HASH_LETTERS = 8
 

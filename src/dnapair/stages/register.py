@@ -16,14 +16,7 @@ from dnapair.evaluation.resampling import Difference, difference, find_units, re
 from dnapair.evaluation.verdict import spell_gain
 from dnapair.files import read_json, sha256, write_json
 from dnapair.groups import group_columns, read_groups
-from dnapair.lifecycle import (
-    DATA_TAG,
-    FRAMEWORK_TAG,
-    MAKER_TAG,
-    TEST_TAGS,
-    VALIDATION_TAG,
-    Lifecycle,
-)
+from dnapair.lifecycle import Lifecycle
 from dnapair.matrix import MatrixFile
 from dnapair.numbers import column_names, read_numbers, read_table
 from dnapair.params import Params, flatten, load_params
@@ -75,11 +68,12 @@ def run() -> None:
         write_json(paths.REGISTRATION, registration)
         tested = read_json(paths.report_folder(winner) / "metrics.json")
         tags = {
-            DATA_TAG: sha256(paths.PAIRS),
-            VALIDATION_TAG: repr(scores[winner]),
-            FRAMEWORK_TAG: winner,
-            MAKER_TAG: __version__,
-            **{tag: repr(float(tested[name])) for name, tag in TEST_TAGS.items()},
+            registry.DATA_TAG: sha256(paths.PAIRS),
+            registry.VALIDATION_TAG: repr(scores[winner]),
+            registry.FRAMEWORK_TAG: winner,
+            registry.MAKER_TAG: __version__,
+            **{tag: repr(float(tested[name])) for name, tag in registry.TEST_TAGS.items()},
+            registry.ENCODER_TAG: encoder.name,
             registry.REGISTRATION_TAG: sha256(paths.REGISTRATION),
         }
         known = registry.champion(params.registration.name, params.registration.alias)
