@@ -1,13 +1,16 @@
 """Files and folders that appear whole or not at all."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from dnapair.errors import DnapairError
 
 
 @contextmanager
@@ -50,6 +53,35 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path, busy: Callable[[str], str]) -> Iterator[None]:
+    """Hold a lock while the block runs; the system frees it when the process ends, however it ends.
+
+    Parameters
+    ----------
+    path
+        The lock's file; it stays. Its folder is made where it is missing.
+    busy
+        Gives the message where another process holds the lock, from that one's number.
+
+    Raises
+    ------
+    DnapairError
+        If another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise DnapairError(busy(file.read().strip() or "?")) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def write_json(path: Path, content: Any) -> None:

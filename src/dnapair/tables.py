@@ -33,19 +33,25 @@ class Table(Protocol):
         Whether the columns have names of their own; if not, they are called column1, column2, ...
     names : list of str
         The columns; no two are the same.
+    schema : pyarrow.Schema
+        The types that the file has; strings in a text file.
     """
 
     path: Path
     header: bool
     names: list[str]
+    schema: Any
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        """Yield pyarrow record batches in which every column is a string and nothing is null.
+    def batches(self, columns: Sequence[str] | None = None, *, typed: bool = False) -> Iterator[Any]:
+        """Yield pyarrow record batches.
 
         Parameters
         ----------
         columns
             Those to read, at least one; None: all.
+        typed
+            Whether values and nulls are as the file has them; if not, every column is a string and nothing
+            is null.
         """
 
     def places(self, rows: Sequence[int]) -> list[str]:
@@ -90,8 +96,9 @@ class _TextTable:
         given = first if self.header else [""] * len(first)
         self.names = [name.strip() or f"column{number}" for number, name in enumerate(given, start=1)]
         _check_names(path, self.names)
+        self.schema = pa.schema([(name, pa.string()) for name in self.names])
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str] | None = None, *, typed: bool = False) -> Iterator[Any]:
         last = None
         try:
             with open_raw(self.path) as file:
@@ -180,32 +187,49 @@ class _ParquetTable:
                 self._file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from None
-        self.names = list(self._file.schema_arrow.names)
+        self.schema = self._file.schema_arrow.remove_metadata()
+        self.names = list(self.schema.names)
         _check_names(path, self.names)
         if self._file.metadata.num_rows == 0:
             raise DnapairError(f"{path} has columns, but no pairs.")
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str] | None = None, *, typed: bool = False) -> Iterator[Any]:
         names = self.names if columns is None else list(columns)
         try:
             for batch in self._file.iter_batches(_BATCH_ROWS, columns=names):
-                yield pa.record_batch([self._as_text(name, batch[name]) for name in names], names=names)
+                values = [batch[name] if typed else as_text(self.path, name, batch[name]) for name in names]
+                yield pa.record_batch(values, names=names)
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from None
 
     def places(self, rows: Sequence[int]) -> list[str]:
         return [f"{self.path}, row {row + 1}" for row in rows]
 
-    def _as_text(self, name: str, column: Any) -> Any:
-        try:
-            return pc.fill_null(column.cast(pa.string()), "")
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-            raise DnapairError(
-                f"{self.path}: column {name!r} holds {column.type}, which can't be read as text. Take it out."
-            ) from None
-
     def _damaged(self, error: Exception) -> DnapairError:
         return DnapairError(f"{self.path} is damaged, or not Parquet after all: {error}")
+
+
+def as_text(path: Path, name: str, column: Any) -> Any:
+    """Make strings of a pyarrow column, and empty ones of nulls.
+
+    Parameters
+    ----------
+    path, name
+        Its file and its name, for the message.
+    column
+        The column.
+
+    Raises
+    ------
+    DnapairError
+        If its values can't be text.
+    """
+    try:
+        return pc.fill_null(column.cast(pa.string()), "")
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        raise DnapairError(
+            f"{path}: column {name!r} holds {column.type}, which can't be read as text. Take it out."
+        ) from None
 
 
 def _delimiter(path: Path) -> str:

@@ -1,9 +1,11 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from dnapair.files import atomic_file, atomic_folder, sha256, write_json
+from dnapair.errors import DnapairError
+from dnapair.files import atomic_file, atomic_folder, locked, sha256, write_json
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path):
@@ -51,3 +53,11 @@ def test_json_is_readable_and_in_the_order_given(tmp_path: Path):
 def test_sha256(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_lock_is_for_one_at_a_time_and_tells_who_has_it(tmp_path: Path):
+    lock = tmp_path / "new" / "lock"
+    with locked(lock, "held by {}".format), pytest.raises(DnapairError, match=f"held by {os.getpid()}"):
+        locked(lock, "held by {}".format).__enter__()
+    with locked(lock, "held by {}".format):
+        pass

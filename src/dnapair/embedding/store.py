@@ -1,13 +1,12 @@
 """Embeddings on disk: a folder of shards that are whole or absent, and a manifest of all that made them."""
 
-import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from tqdm import tqdm
 
 from dnapair.embedding.rounding import round_to_half
 from dnapair.errors import DnapairError
-from dnapair.files import atomic_file, sha256, write_json
+from dnapair.files import atomic_file, locked, sha256, write_json
 
 MANIFEST = "manifest.json"
 _JOURNAL = "journal.jsonl"
@@ -171,7 +170,14 @@ def write_store(
         If another process is at work on the same folder, or a value is beyond float16's range.
     """
     key = made_by | {"shard_rows": shard_rows, "code_sha256": code_sha256()}
-    with _lock(folder):
+    # beside the folder, not in it: DVC hashes what is in it
+    with locked(
+        folder.with_name(folder.name + ".lock"),
+        lambda process: (
+            f"Process {process} is writing to {folder}. Wait for it, or end it (it lives on when `dvc repro` "
+            "is killed), then run the same command again."
+        ),
+    ):
         done = _resume(folder, key)
         shards = [
             Shard(number, start, min(start + shard_rows, rows))
@@ -292,23 +298,3 @@ def code_sha256() -> str:
     """Return the SHA-256 of the code that embeddings depend on."""
     package = Path(__file__).parent.parent
     return hashlib.sha256(b"".join((package / name).read_bytes() for name in _CODE)).hexdigest()
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    # beside the folder, not in it: DVC hashes what is in it
-    path = folder.with_name(folder.name + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise DnapairError(
-                f"Process {file.read().strip() or '?'} is writing to {folder}. Wait for it, or end it "
-                "(it lives on when `dvc repro` is killed), then run the same command again."
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
