@@ -170,15 +170,19 @@ def run(
 def predict(
     file: Annotated[Path, typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .gz too.")],
     output: Annotated[
-        Path, typer.Option(help="Where the table with probability and label goes: .csv or .tsv.")
+        Path,
+        typer.Option(help="Where the table with probability and label goes: .csv, .tsv (.gz too), .parquet."),
     ],
     model: Annotated[str, typer.Option(help="Any MLflow model address.")] = CHAMPION,
-    chunk: Annotated[int, typer.Option(min=1, help="Pairs scored at a time.")] = 4096,
+    chunk: Annotated[int, typer.Option(min=1, help="Pairs scored, and kept, at a time.")] = 4096,
+    cache_mb: Annotated[
+        int, typer.Option(min=0, help="Memory for embeddings of sequences that come again.")
+    ] = 500,
 ) -> None:
-    """Score a file of pairs of raw DNA, of any size."""
+    """Score a file of pairs of raw DNA, of any size; goes on where it was stopped."""
     from dnapair import predict as tool
 
-    tool.predict_file(file, output, model, chunk)
+    tool.predict_file(file, output, model, chunk, cache_mb)
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -118,8 +118,8 @@ def lock(path: Path, task: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise DnapairError(
-                f"Process {file.read().strip() or '?'} is {task}. Wait for it, or end it (it lives on when "
-                "`dvc repro` is killed), then run the same command again."
+                f"Process {file.read().strip() or '?'} is {task}. Wait for it, or end it (it may live on "
+                "when what started it is killed), then run the same command again."
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

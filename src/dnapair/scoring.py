@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dnapair import __version__
 from dnapair.drift import Watch
+from dnapair.embedding.cache import EmbeddingCache
 from dnapair.embedding.embedder import Embedder, Precision, Strand, check_embeddable
 from dnapair.embedding.encoder import Encoder, load_encoder
 from dnapair.embedding.pooling import Pooling
@@ -33,6 +34,8 @@ _MANIFEST = "manifest.json"
 _REFERENCE = "reference.json"
 _REMEDY = "Register it again (dnapair register), or fetch it anew from where it is kept."
 _PARTS = (_SETTINGS, "scaler.safetensors", "network.json", "weights.safetensors", "encoder/model.safetensors")
+_BLOCK_PAIRS = 256
+_STEP_PAIRS = 16
 
 
 class Settings(NamedTuple):
@@ -111,20 +114,28 @@ def write_bundle(
     if reference is not None:
         write_json(folder / _REFERENCE, reference)
     # every later format keeps this file as it is: damage is told before all else
-    hashes = {
-        path.relative_to(folder).as_posix(): sha256(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    write_json(folder / _MANIFEST, hashes)
+    write_json(folder / _MANIFEST, _hashes(folder))
+    return bundle_sha256(folder)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+
+
+def bundle_sha256(folder: Path) -> str:
+    """Return the SHA-256 over a bundle's files and their names."""
     digest = hashlib.sha256()
-    for name, own in hashes.items():
+    for name, own in _hashes(folder).items():
         digest.update(f"{name} {own}\n".encode())
     return digest.hexdigest()
 
 
 class PairScorer:
     """Scores pairs of raw DNA.
+
+    A pair's score is the same to the bit whatever pairs are scored with it, on the processors tried; but for
+    rounding on a GPU.
 
     Parameters
     ----------
@@ -140,6 +151,15 @@ class PairScorer:
     watch : Watch or None
         Told of every sequence that is embedded. None at first.
 
+    Attributes
+    ----------
+    folder : Path
+        The bundle.
+    settings : Settings
+        How sequences are treated.
+    precision : str
+        ``float32`` or ``bfloat16``, what the encoder runs in here.
+
     Raises
     ------
     DnapairError
@@ -147,6 +167,7 @@ class PairScorer:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.settings = _open_bundle(folder)
         reference = folder / _REFERENCE
         self.reference: dict[str, Any] | None = (
@@ -161,6 +182,7 @@ class PairScorer:
             self.settings.normalize,
             self.settings.precision,
         )
+        self.precision = self._embedder.precision
         self._scaler = Scaler.load(folder / "scaler.safetensors")
         spec = NetworkSpec.from_json(_read_json(folder, "network.json"))
         # one set of weights serves both frameworks: a network that TensorFlow trained runs here too
@@ -174,7 +196,13 @@ class PairScorer:
         """Bases in a k-mer of the encoder."""
         return self._embedder.encoder.vocabulary.k
 
-    def score(self, seq1: Sequence[str], seq2: Sequence[str], first_row: int = 1) -> Scores:
+    def score(
+        self,
+        seq1: Sequence[str],
+        seq2: Sequence[str],
+        first_row: int = 1,
+        cache: EmbeddingCache | None = None,
+    ) -> Scores:
         """Score pairs; a sequence that occurs more than once is embedded once.
 
         Parameters
@@ -183,6 +211,8 @@ class PairScorer:
             Raw DNA, n sequences each: upper or lower case, T or U.
         first_row
             What to call the first pair in a message.
+        cache
+            Embeddings of earlier calls, and of this one for later ones. One cache serves one scorer.
 
         Returns
         -------
@@ -198,11 +228,11 @@ class PairScorer:
         names: dict[str, str] = {}
         columns = []
         for column, values in (("seq1", seq1), ("seq2", seq2)):
-            sequences = [normalize(value) for value in values]
+            sequences = _normalize(values, column, first_row)
             for place, sequence in enumerate(sequences, start=first_row):
                 names.setdefault(sequence, f"{column} of pair {place}")
             columns.append(sequences)
-        scaled = self.embed(list(names), list(names.values()))
+        scaled = self.embed(list(names), list(names.values()), cache)
         place_of = {sequence: place for place, sequence in enumerate(names)}
         logits = self.logits(*(scaled[[place_of[sequence] for sequence in column]] for column in columns))
         probability = torch.sigmoid(torch.from_numpy(logits)).numpy()
@@ -210,15 +240,19 @@ class PairScorer:
             probability.astype(np.float32), (probability >= self.settings.threshold).astype(np.int64)
         )
 
-    def embed(self, sequences: Sequence[str], names: Sequence[str]) -> NDArray[np.float32]:
+    def embed(
+        self, sequences: Sequence[str], names: Sequence[str], cache: EmbeddingCache | None = None
+    ) -> NDArray[np.float32]:
         """Make of sequences what the network takes.
 
         Parameters
         ----------
         sequences
-            As :func:`~dnapair.sequences.normalize` gives them.
+            As :func:`~dnapair.sequences.normalize` gives them; with a cache, no two are the same.
         names
             What to call each in a message.
+        cache
+            As for :meth:`score`.
 
         Returns
         -------
@@ -230,15 +264,26 @@ class PairScorer:
         DnapairError
             As :meth:`score`.
         """
+        if cache is None:
+            embeddings = self._embed(sequences, names)
+        else:
+            embeddings = cache.rows(
+                sequences,
+                lambda places: self._embed(
+                    [sequences[place] for place in places], [names[place] for place in places]
+                ),
+            )
+        if self.watch is not None:
+            self.watch.observe(sequences, self._scaler.scale(embeddings))
+        return self._scaler.transform(embeddings).astype(np.float32)
+
+    def _embed(self, sequences: Sequence[str], names: Sequence[str]) -> NDArray[np.float16]:
         if self.settings.ambiguous != "keep":
             for sequence, name in zip(sequences, names, strict=True):
                 _refuse_ambiguous(sequence, name)
         check_embeddable(sequences, names, self._embedder.encoder.vocabulary.k)
         # rounded as the pipeline stores them
-        embeddings = round_to_half(self._embedder.embed(sequences), names.__getitem__)
-        if self.watch is not None:
-            self.watch.observe(sequences, self._scaler.scale(embeddings))
-        return self._scaler.transform(embeddings).astype(np.float32)
+        return round_to_half(self._embedder.embed(sequences), names.__getitem__)
 
     def accepts(self, sequence: str) -> bool:
         """Tell whether a sequence, as :func:`~dnapair.sequences.normalize` gives it, can be embedded."""
@@ -252,11 +297,25 @@ class PairScorer:
 
     def logits(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the network's logit of each pair, shape=(n,), for what :meth:`embed` made of both sides."""
+        # rows by the 16, else matrix products add in another order; more than 256 do not stay in the cache
+        padding = ((0, -len(first) % _STEP_PAIRS), (0, 0))
+        sides = [
+            torch.split(torch.from_numpy(np.pad(side, padding)), _BLOCK_PAIRS) for side in (first, second)
+        ]
         with torch.inference_mode():
-            logits: NDArray[np.float64] = (
-                self._net(torch.from_numpy(first), torch.from_numpy(second)).double().numpy()
-            )
-        return logits
+            logits = torch.cat([self._net(*block) for block in zip(*sides, strict=True)])
+        scored: NDArray[np.float64] = logits[: len(first)].double().numpy()
+        return scored
+
+
+def _normalize(values: Sequence[str], column: str, first_row: int) -> list[str]:
+    sequences = []
+    for place, value in enumerate(values, start=first_row):
+        try:
+            sequences.append(normalize(value))
+        except DnapairError as error:
+            raise DnapairError(f"{column} of pair {place}: {error}.") from None
+    return sequences
 
 
 def _open_bundle(folder: Path) -> Settings:

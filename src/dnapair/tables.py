@@ -36,19 +36,25 @@ class Table(Protocol):
         Whether the columns have names of their own; if not, they are called column1, column2, ...
     names : list of str
         The columns; no two are the same.
+    schema : pyarrow.Schema
+        The types that the file has; strings in a text file.
     """
 
     path: Path
     header: bool
     names: list[str]
+    schema: Any
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        """Yield pyarrow record batches in which every column is a string and nothing is null.
+    def batches(self, columns: Sequence[str] | None = None, *, typed: bool = False) -> Iterator[Any]:
+        """Yield pyarrow record batches.
 
         Parameters
         ----------
         columns
             Those to read, at least one; None: all.
+        typed
+            Whether values and nulls are as the file has them; if not, every column is a string and nothing
+            is null.
         """
 
     def places(self, rows: Sequence[int]) -> list[str]:
@@ -95,8 +101,9 @@ class _TextTable:
         given = first if self.header else [""] * len(first)
         self.names = [name.strip() or f"column{number}" for number, name in enumerate(given, start=1)]
         _check_names(path, self.names)
+        self.schema = pa.schema([(name, pa.string()) for name in self.names])
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str] | None = None, *, typed: bool = False) -> Iterator[Any]:
         last = None
         try:
             with open_raw(self.path) as file:
@@ -190,6 +197,7 @@ class _ParquetTable:
             self._file = pq.ParquetFile(source, read_dictionary=texts)
         except (pa.ArrowException, OSError, MemoryError) as error:
             raise self._damaged(error) from None
+        self.schema = schema.remove_metadata()
         self.names = list(schema.names)
         self._types = {field.name: field.type for field in schema}
         if len(self.names) > MOST_COLUMNS:
@@ -198,11 +206,11 @@ class _ParquetTable:
         if self._file.metadata.num_rows == 0:
             raise DnapairError(f"{path} has columns, but no pairs.")
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str] | None = None, *, typed: bool = False) -> Iterator[Any]:
         names = self.names if columns is None else list(columns)
         for name in names:
-            if pa.types.is_nested(self._types[name]):
-                raise self._unreadable(name)
+            if not typed and pa.types.is_nested(self._types[name]):
+                raise _unreadable(self.path, name, self._types[name])
         done = 0
         try:
             for batch in self._file.iter_batches(_BATCH_ROWS, columns=names):
@@ -210,7 +218,8 @@ class _ParquetTable:
                 done += batch.num_rows
                 for start in range(0, batch.num_rows, rows):
                     part = batch.slice(start, rows)
-                    yield pa.record_batch([self._as_text(name, part[name]) for name in names], names=names)
+                    convert = self._as_stored if typed else self._as_text
+                    yield pa.record_batch([convert(name, part[name]) for name in names], names=names)
         except (pa.ArrowException, OSError, MemoryError) as error:
             raise self._damaged(error) from None
 
@@ -233,18 +242,11 @@ class _ParquetTable:
         return [f"{self.path}, row {row + 1}" for row in rows]
 
     def _as_text(self, name: str, column: Any) -> Any:
-        try:
-            if pa.types.is_dictionary(column.type):
-                column = column.dictionary_decode()
-            return pc.fill_null(column.cast(pa.string()), "")
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-            raise self._unreadable(name) from None
+        return as_text(self.path, name, column)
 
-    def _unreadable(self, name: str) -> DnapairError:
-        return DnapairError(
-            f"{self.path}: column {name!r} holds {self._types[name]}, which can't be read as text. Take it "
-            "out."
-        )
+    def _as_stored(self, name: str, column: Any) -> Any:
+        stored = self._types[name]
+        return column if column.type == stored else column.dictionary_decode().cast(stored)
 
     def _damaged(self, error: Exception) -> DnapairError:
         return DnapairError(f"{self.path} is damaged, or not Parquet after all: {error}")
@@ -260,6 +262,33 @@ def _is_text(kind: Any) -> bool:
             pa.types.is_large_binary,
         )
     )
+
+
+def as_text(path: Path, name: str, column: Any) -> Any:
+    """Make strings of a pyarrow column, and empty ones of nulls.
+
+    Parameters
+    ----------
+    path, name
+        Its file and its name, for the message.
+    column
+        The column.
+
+    Raises
+    ------
+    DnapairError
+        If its values can't be text.
+    """
+    try:
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        return pc.fill_null(column.cast(pa.string()), "")
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        raise _unreadable(path, name, column.type) from None
+
+
+def _unreadable(path: Path, name: str, kind: Any) -> DnapairError:
+    return DnapairError(f"{path}: column {name!r} holds {kind}, which can't be read as text. Take it out.")
 
 
 def _delimiter(path: Path) -> str:

@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from dnapair import __version__
 from dnapair.drift import Limits, Watch, describe
+from dnapair.embedding.cache import EmbeddingCache
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.encoder import build_untrained
 from dnapair.embedding.store import write_store
@@ -21,6 +22,7 @@ from dnapair.scoring import PairScorer, Settings, write_bundle
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.learners import make_learner
 from dnapair.training.loop import predict
+from tests.unit.tiny_model import write_tiny_bundle
 
 
 def test_a_served_model_gives_what_the_pipeline_gives(tmp_path: Path) -> None:
@@ -212,3 +214,31 @@ def test_what_can_be_scored_is_told_beforehand(bundle: Path) -> None:
         False,
         True,
     ]
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> PairScorer:
+    folder = tmp_path_factory.mktemp("scorer") / "bundle"
+    write_tiny_bundle(folder)
+    return PairScorer(folder)
+
+
+def test_a_pairs_score_is_the_same_to_the_bit_whatever_is_scored_with_it(scorer: PairScorer) -> None:
+    rng = np.random.default_rng(0)
+    made = ["".join(rng.choice(list("ACGT"), length)) for length in rng.integers(5, 90, 200)]
+    seq1, seq2 = ([made[place] for place in rng.integers(0, 200, 700)] for _ in range(2))
+    whole = scorer.score(seq1, seq2).probability
+    assert np.unique(whole).size > 500
+    cache = EmbeddingCache(10**6)
+    for step, count in ((1, 20), (3, 60), (50, 700), (257, 700)):
+        parts = [
+            scorer.score(*(side[start : min(start + step, count)] for side in (seq1, seq2)), cache=cache)
+            for start in range(0, count, step)
+        ]
+        np.testing.assert_array_equal(np.concatenate([part.probability for part in parts]), whole[:count])
+    assert cache.computed == len({*seq1, *seq2})
+
+
+def test_k_mers_that_do_not_overlap_are_named_by_their_pair(scorer: PairScorer) -> None:
+    with pytest.raises(DnapairError, match=r"^seq2 of pair 8: k-mer 2 \(CTTT\) does not go on"):
+        scorer.score(["ACGTA", "ACGTA"], ["ACGTA", "ACGT CTTT"], first_row=7)
