@@ -27,6 +27,8 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # `dnapair run` names the page of the whole run once, in place of two lines for each stage
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # threads that wait by spinning make training many times slower where other processes use the cores
     "OMP_WAIT_POLICY": "PASSIVE",
     "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -1,6 +1,6 @@
 """The registry: versions of the pair model, and which of them is champion."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -10,11 +10,14 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, Schema
 
 import dnapair
 from dnapair.errors import DnapairError
+from dnapair.evaluation.gate import Decision
 from dnapair.scoring import PairScorer
+from dnapair.tracking import store_address
 
 BUNDLE_TAG = "dnapair.bundle_sha256"
 REGISTRATION_TAG = "dnapair.registration_sha256"
@@ -108,8 +111,47 @@ def champion(name: str, alias: str) -> ModelVersion | None:
     """Return the version that carries the alias, or None."""
     try:
         return mlflow.MlflowClient().get_model_version_by_alias(name, alias)
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        # anything else, a server that is busy for one, does not mean that there is no champion
+        if error.error_code in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
+            return None
+        raise
+
+
+def settle(
+    registered: Registered, alias: str, decide: Callable[[ModelVersion | None], Decision]
+) -> Decision | None:
+    """Decide against the champion there is, and move the alias or write down why not.
+
+    Somebody else may move it while ``decide`` compares: then it is asked again, with the new champion. Left
+    is the time between the last look and the move, two requests to the server: of two who move it in there
+    the later wins.
+
+    Parameters
+    ----------
+    registered
+        The version that wants the alias.
+    alias
+        The alias.
+    decide
+        Decides against the present champion, or against none.
+
+    Returns
+    -------
+    Decision or None
+        None where the version has the alias already.
+    """
+    known = champion(registered.name, alias)
+    while True:
+        if known is not None and str(known.version) == registered.version:
+            return None
+        decision = decide(known)
+        latest = champion(registered.name, alias)
+        if (latest and latest.version) == (known and known.version):
+            break
+        known = latest
+    (promote if decision.promoted else refuse)(registered, alias, decision.reason)
+    return decision
 
 
 def promote(registered: Registered, alias: str, reason: str) -> None:
@@ -148,8 +190,8 @@ def load_scorer(uri: str) -> PairScorer:
     except (MlflowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DnapairError(
-            f"The model {uri} can't be had from {mlflow.get_tracking_uri()}: {reason} "
-            "`dnapair run` makes and registers one; `mlflow ui` lists those there are."
+            f"The model {uri} can't be had from {store_address()}: {reason} "
+            "`dnapair run` makes and registers one; the store's pages list those there are."
         ) from None
     except AttributeError:
         raise DnapairError(f"{uri} is not a pair model of dnapair's.") from None

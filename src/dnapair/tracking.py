@@ -191,7 +191,7 @@ def join_search(study: str) -> StageRun:
     found = client.search_runs(experiments, led, max_results=1, order_by=["attributes.start_time DESC"])
     if not found:
         raise DnapairError(
-            f"The MLflow tracking store {mlflow.get_tracking_uri()} has no chief that searches with these "
+            f"The MLflow tracking store {store_address()} has no chief that searches with these "
             "settings and data. A worker needs the chief's MLFLOW_TRACKING_URI, params.yaml and "
             "artifacts/normalized."
         )
@@ -307,8 +307,8 @@ def find_run(words: str) -> Run:
         if found:
             return found[0]
     raise DnapairError(
-        f"The tracking store {mlflow.get_tracking_uri()} has no run with the id or name {words!r}. "
-        "`mlflow ui` lists those there are."
+        f"The tracking store {store_address()} has no run with the id or name {words!r}. "
+        "Its pages list those there are (without a server: `make server`)."
     )
 
 
@@ -344,6 +344,21 @@ def metric_name(words: str) -> str:
     return re.sub(r"[^\w./: -]+", "_", words, flags=re.ASCII).replace(" ", "_")
 
 
+def store_address() -> str:
+    """Return where the tracking store is, without the user and password that its address may hold."""
+    return re.sub(r"(?<=://)[^/@]*@", "", mlflow.get_tracking_uri())
+
+
+def run_page(run_id: str) -> str:
+    """Say where a run is looked at: its page on the server, or how to start one for the store."""
+    info = mlflow.MlflowClient().get_run(run_id).info
+    page = f"/#/experiments/{info.experiment_id}/runs/{run_id}"
+    address = store_address().rstrip("/")
+    if address.startswith("http"):
+        return address + page
+    return f"`make server`, then http://127.0.0.1:{os.environ.get('MLFLOW_PORT', '5000')}{page}"
+
+
 def check_store() -> None:
     """Ask the tracking store for its experiments.
 
@@ -356,7 +371,7 @@ def check_store() -> None:
         mlflow.MlflowClient().search_experiments(max_results=1)
     except MlflowException as error:
         raise DnapairError(
-            f"The MLflow tracking store {mlflow.get_tracking_uri()} does not answer: {error.message} "
+            f"The MLflow tracking store {store_address()} does not answer: {error.message} "
             "Check MLFLOW_TRACKING_URI, or unset it to use mlflow.db in this folder."
         ) from None
 
@@ -367,8 +382,10 @@ def _select_experiment() -> str:
     given = os.environ.get("MLFLOW_EXPERIMENT_ID")
     if PARENT_VARIABLE in os.environ:
         given = str(mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE]).info.experiment_id)
-    name = None if given else os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    return str(mlflow.set_experiment(name, given).experiment_id)
+    if not given:
+        # of two that make it at once, the second gets it from MLflow without it being made current
+        given = mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)).experiment_id
+    return str(mlflow.set_experiment(experiment_id=given).experiment_id)
 
 
 def _parent_run(client: mlflow.MlflowClient, experiment: str) -> str | None:
