@@ -118,40 +118,33 @@ def champion(name: str, alias: str) -> ModelVersion | None:
         raise
 
 
-def settle(
-    registered: Registered, alias: str, decide: Callable[[ModelVersion | None], Decision]
-) -> Decision | None:
-    """Decide against the champion there is, and move the alias or write down why not.
+def decide_against_champion(
+    name: str, alias: str, decide: Callable[[ModelVersion | None], Decision]
+) -> Decision:
+    """Decide against the champion there is: anew if somebody else moved the alias in the meantime.
 
-    Somebody else may move it while ``decide`` compares: then it is asked again, with the new champion. Left
-    is the time between the last look and the move, two requests to the server: of two who move it in there
-    the later wins.
+    Left is the time between the last look and the move of the alias that follows, two requests to the store:
+    of two who move it in there, the later wins.
 
     Parameters
     ----------
-    registered
-        The version that wants the alias.
-    alias
-        The alias.
+    name, alias
+        Registered model, and its champion's alias.
     decide
-        Decides against the present champion, or against none.
+        Decides against a champion, or against none.
 
     Returns
     -------
-    Decision or None
-        None where the version has the alias already.
+    Decision
+        Against the version that has the alias now.
     """
-    known = champion(registered.name, alias)
+    known = champion(name, alias)
     while True:
-        if known is not None and str(known.version) == registered.version:
-            return None
         decision = decide(known)
-        latest = champion(registered.name, alias)
+        latest = champion(name, alias)
         if (latest and latest.version) == (known and known.version):
-            break
+            return decision
         known = latest
-    (promote if decision.promoted else refuse)(registered, alias, decision.reason)
-    return decision
 
 
 def promote(registered: Registered, alias: str, reason: str) -> None:

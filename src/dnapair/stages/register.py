@@ -69,6 +69,7 @@ def run() -> None:
             "dnapair.framework": winner,
             registry.REGISTRATION_TAG: sha256(paths.REGISTRATION),
         }
+        known = registry.champion(params.registration.name, params.registration.alias)
         registered = registry.log_pair_model(
             params.registration.name,
             bundle,
@@ -77,31 +78,42 @@ def run() -> None:
             tags,
             (paths.report_folder(winner) / "card.md").read_text(encoding="utf-8"),
         )
-        _gate(registered, winner, params, run)
+        _gate(registered, known, winner, params, run)
         run.log_metrics({"val_pr_auc": scores[winner], "largest_difference_to_pipeline": difference})
         run.log_file(paths.REGISTRATION)
         run.log_file(paths.report_folder(winner) / "report.html", "reports")
 
 
-def _gate(registered: registry.Registered, framework: str, params: Params, run: tracking.StageRun) -> None:
+def _gate(
+    registered: registry.Registered, known: Any, framework: str, params: Params, run: tracking.StageRun
+) -> None:
     """Move the alias if the gate lets the new version through; write the reason on the version."""
     settings = params.registration
+    if known is not None and str(known.version) == registered.version:
+        print(f"register: {registered.uri} is {settings.alias} already")
+        return
     findings = _read(paths.AUDIT_REPORT)["findings"]
-    failures = [finding["words"] for finding in findings if finding["level"] == "fail"]
     folder = paths.report_folder(framework)
     best = str(_read(folder / "verdict.json")["best_baseline"])
     gain = Difference(**_read(folder / "comparison.json")[best]["gains"]["pr_auc"])
 
     def against(known: Any) -> Decision:
         champion = None if known is None else _against_champion(known, framework, params, run)
-        return decide(failures, best, gain, settings.baseline, champion, settings.margin)
+        return decide(
+            [finding["words"] for finding in findings if finding["level"] == "fail"],
+            best,
+            gain,
+            settings.baseline,
+            champion,
+            settings.margin,
+        )
 
-    decision = registry.settle(registered, settings.alias, against)
-    if decision is None:
-        print(f"register: {registered.uri} is {settings.alias} already")
-    elif decision.promoted:
+    decision = registry.decide_against_champion(settings.name, settings.alias, against)
+    if decision.promoted:
+        registry.promote(registered, settings.alias, decision.reason)
         print(f"register: {registered.uri} is {settings.alias}: {decision.reason}")
     else:
+        registry.refuse(registered, settings.alias, decision.reason)
         print(f"register: {registered.uri} does not become {settings.alias}: {decision.reason}")
 
 
