@@ -10,10 +10,23 @@ export PATH := $(BIN):$(PATH)
 # uv does not read pip's settings: hand its links and index on
 pip_setting = $(shell $(BIN)/python -m pip config get $(1) 2>/dev/null)
 
-.PHONY: demo test test-slow soak lint bench install clean
+.PHONY: demo server test test-slow soak lint bench install clean
 
 demo: install
 	dnapair run
+
+# MLflow's own variables say what is served where (docs/team.md); without them, this folder's records on 127.0.0.1:5000
+ifndef MLFLOW_BACKEND_STORE_URI
+server: export MLFLOW_BACKEND_STORE_URI := sqlite:///mlflow.db
+# where runs that log without a server put theirs
+server: export MLFLOW_DEFAULT_ARTIFACT_ROOT := $(CURDIR)/mlruns
+endif
+server: export MLFLOW_WORKERS ?= 1
+# the job runner is for generative models: 13 processes more
+server: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
+server: export MLFLOW_DISABLE_TELEMETRY ?= true
+server: install
+	mlflow server
 
 test: install
 	pytest

@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # `dnapair run` names the page of the whole run once, in place of two lines for each stage
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # threads that wait by spinning make training many times slower where other processes use the cores
     "OMP_WAIT_POLICY": "PASSIVE",
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -283,7 +283,7 @@ def join_search(study: str) -> StageRun:
     found = client.search_runs(experiments, led, max_results=1, order_by=["attributes.start_time DESC"])
     if not found:
         raise DnapairError(
-            f"The MLflow tracking store {mlflow.get_tracking_uri()} has no chief that searches with these "
+            f"The MLflow tracking store {store_address()} has no chief that searches with these "
             "settings and data. A worker needs the chief's MLFLOW_TRACKING_URI, params.yaml and "
             "artifacts/normalized."
         )
@@ -426,8 +426,8 @@ def find_run(words: str) -> Run:
         if found:
             return found[0]
     raise DnapairError(
-        f"The tracking store {mlflow.get_tracking_uri()} has no run with the id or name {words!r}. "
-        "`mlflow ui` lists those there are."
+        f"The tracking store {store_address()} has no run with the id or name {words!r}. "
+        "Its pages list those there are (without a server: `make server`)."
     )
 
 
@@ -468,6 +468,16 @@ def store_address() -> str:
     return re.sub(r"(?<=://)[^/@]*@", "", mlflow.get_tracking_uri())
 
 
+def run_page(run_id: str) -> str:
+    """Say where a run is looked at: its page on the server, or how to start one for the store."""
+    info = mlflow.MlflowClient().get_run(run_id).info
+    page = f"/#/experiments/{info.experiment_id}/runs/{run_id}"
+    address = store_address().rstrip("/")
+    if address.startswith("http"):
+        return address + page
+    return f"`make server`, then http://127.0.0.1:{os.environ.get('MLFLOW_PORT', '5000')}{page}"
+
+
 def check_store() -> None:
     """Ask the tracking store for its experiments.
 
@@ -498,8 +508,10 @@ def _select_experiment() -> str:
     given = os.environ.get("MLFLOW_EXPERIMENT_ID")
     if PARENT_VARIABLE in os.environ:
         given = str(mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE]).info.experiment_id)
-    name = None if given else os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    experiment = mlflow.set_experiment(name, given)
+    if not given:
+        # of two that make it at once, the second gets it from MLflow without it being made current
+        given = mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)).experiment_id
+    experiment = mlflow.set_experiment(experiment_id=given)
     if experiment.name == EXPERIMENT and NOTE_TAG not in experiment.tags:
         mlflow.MlflowClient().set_experiment_tag(experiment.experiment_id, NOTE_TAG, _INTRODUCTION)
     return str(experiment.experiment_id)

@@ -63,6 +63,7 @@ def run(arguments: Sequence[str]) -> None:
             tracking.StageRun(parent, None).log_metrics(summary.parent_metrics())
     if not targets:
         summary.show()
+    print(f"\nThe record of this run: {tracking.run_page(parent)}")
 
 
 def _pretrain(words: Sequence[str], settings: Mapping[str, Any]) -> None:

@@ -109,29 +109,33 @@ def _gate(
         )
         print(f"register: {registered.uri} does not become {settings.alias}: {kept_back}")
         return
-    decision = _decide(known, framework, params, run)
+    decision = _decide(framework, params, run)
     life.decide(registered.version, decision.promoted, decision.reason)
     becomes = "is" if decision.promoted else "does not become"
     run.describe(f"{registered.uri}, the {framework} network, {becomes} {settings.alias}: {decision.reason}")
     print(f"register: {registered.uri} {becomes} {settings.alias}: {decision.reason}")
 
 
-def _decide(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Decision:
+def _decide(framework: str, params: Params, run: tracking.StageRun) -> Decision:
     """Ask the gate."""
     settings = params.registration
     findings = read_json(paths.AUDIT_REPORT)["findings"]
     folder = paths.report_folder(framework)
     best = str(read_json(folder / "verdict.json")["best_baseline"])
     gain = Difference(**read_json(folder / "comparison.json")[best]["gains"]["pr_auc"])
-    champion = None if known is None else _against_champion(known, framework, params, run)
-    return decide(
-        [finding["words"] for finding in findings if finding["level"] == "fail"],
-        best,
-        gain,
-        settings.baseline,
-        champion,
-        settings.margin,
-    )
+
+    def against(known: Any) -> Decision:
+        champion = None if known is None else _against_champion(known, framework, params, run)
+        return decide(
+            [finding["words"] for finding in findings if finding["level"] == "fail"],
+            best,
+            gain,
+            settings.baseline,
+            champion,
+            settings.margin,
+        )
+
+    return registry.decide_against_champion(settings.name, settings.alias, against)
 
 
 def _against_champion(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Difference:

@@ -62,7 +62,6 @@ def show() -> None:
     console.print(
         "\nNext:\n"
         "  source .venv/bin/activate\n"
-        "  mlflow ui                                   every run, metric and plot: http://127.0.0.1:5000\n"
         "  mlflow run . --env-manager local -P train.epochs=3     again with another setting\n"
         "  dnapair compare RUN RUN                     two runs, pair by pair; dvc exp show: all of them\n"
         "  mlflow models serve -m models:/dnapair@champion --env-manager local -p 5001\n"

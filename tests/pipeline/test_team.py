@@ -1,0 +1,142 @@
+"""Two members of a lab at once: one MLflow server on PostgreSQL and a bucket, one DVC remote."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.entities import Run
+
+from dnapair import registry
+from dnapair.files import sha256
+from dnapair.stages import paths
+from dnapair.tracking import LINK_PREFIX, OUTPUT_TAG, STAGE_TAG
+from tests.pipeline import backend
+from tests.pipeline.conftest import Project
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+FRAMEWORKS = ("torch", "tensorflow")
+RAN = {"crossvalidate", "register"} | {
+    f"{stage}@{framework}" for stage in ("train", "score", "evaluate") for framework in FRAMEWORKS
+}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[backend.Backend]:
+    programs = backend.postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's server is not installed (Debian: apt install postgresql)")
+    with backend.team(programs, tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def shared(finished: Project, lab: backend.Backend, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """What the members clone: a finished project, with the bucket as its DVC remote and the files in it."""
+    shared = clone_of(finished, tmp_path_factory.mktemp("shared") / "project", lab)
+    shared.run("dvc", "cache", "dir", "--local", str(finished.root / ".dvc" / "cache"))
+    shared.run("dvc", "remote", "add", "-d", "lab", f"s3://{backend.BUCKET}/dvc")
+    shared.set({"train.repeats": 1})
+    shared.run("dvc", "push")
+    shared.commit("The lab's bucket")
+    return shared
+
+
+def clone_of(project: Project, root: Path, lab: backend.Backend) -> Project:
+    subprocess.run(["git", "clone", "-q", str(project.root), str(root)], check=True)
+    clone = Project(root)
+    clone.env |= lab.environment
+    clone.run("git", "config", "user.name", root.name)
+    clone.run("git", "config", "user.email", f"{root.name}@example.org")
+    return clone
+
+
+def at_once(projects: list[Project], *command: str) -> list[str]:
+    """Run a command in all projects at the same time; give back what each printed."""
+    processes = [
+        subprocess.Popen(
+            command, cwd=one.root, env=one.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for one in projects
+    ]
+    printed = [process.communicate(timeout=900)[0] for process in processes]
+    for process, text in zip(processes, printed, strict=True):
+        assert process.returncode == 0, text
+    return printed
+
+
+def files_of(project: Project) -> dict[str, str]:
+    """Return the SHA-256 of everything the pipeline wrote, by path."""
+    return {
+        str(path.relative_to(project.root)): sha256(path)
+        for folder in ("artifacts", "reports")
+        for path in sorted((project.root / folder).rglob("*"))
+        if path.is_file() and "tmp" not in path.suffixes
+    }
+
+
+def test_two_members_at_once(shared: Project, lab: backend.Backend, tmp_path: Path):
+    members = [clone_of(shared, tmp_path / name, lab) for name in ("ada", "barbara")]
+    at_once(members, "dvc", "pull")
+    for member, epochs in zip(members, (2, 4), strict=True):
+        member.set({"train.epochs": epochs})
+    printed = at_once(members, "dnapair", "run")
+    for member in members:
+        member.commit("Other epochs")
+    at_once(members, "dvc", "push")
+
+    client = mlflow.MlflowClient(lab.tracking_uri)
+    (experiment,) = [one for one in client.search_experiments() if one.name != "Default"]
+    assert not client.search_runs(["0"])
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == len(members) * (1 + len(RAN))
+    for member, text in zip(members, printed, strict=True):
+        check_record(client, member, runs, lab.tracking_uri, text)
+    check_registry(client, members)
+
+    for member in members:
+        clone = clone_of(member, tmp_path / f"clone-of-{member.root.name}", lab)
+        clone.run("dvc", "pull")
+        assert files_of(clone) == files_of(member)
+
+
+def check_record(client: mlflow.MlflowClient, member: Project, runs: list[Run], uri: str, text: str) -> None:
+    """All of the member's stages are under the run whose page was printed, with whole files."""
+    page = text.splitlines()[-1].split()[-1]
+    (parent,) = [run for run in runs if page.endswith(run.info.run_id)]
+    assert page == f"{uri}/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}"
+    mine = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    by_stage = {run.data.tags[STAGE_TAG]: run for run in mine}
+    assert len(mine) == len(by_stage)
+    assert set(by_stage) == RAN
+    for stage, run in by_stage.items():
+        assert run.data.tags[OUTPUT_TAG] == sha256(member.root / paths.IDENTITIES[stage])
+        # crossvalidate writes the same for both
+        if stage != "crossvalidate":
+            assert parent.data.tags[LINK_PREFIX + stage.replace("@", ".")] == run.info.run_id
+    for framework in FRAMEWORKS:
+        run = by_stage[f"train@{framework}"]
+        logged = Path(client.download_artifacts(run.info.run_id, "model_folder"))
+        kept = member.root / paths.model_folder(framework)
+        names = {path.name for path in kept.iterdir()}
+        assert {path.name: sha256(path) for path in logged.iterdir()} == {
+            name: sha256(kept / name) for name in names
+        }
+
+
+def check_registry(client: mlflow.MlflowClient, members: list[Project]) -> None:
+    """Versions 1 and 2 are the members'; the second to come to the gate was compared with the first."""
+    versions = sorted(client.search_model_versions("name = 'dnapair'"), key=lambda one: int(one.version))
+    assert [int(version.version) for version in versions] == [1, 2]
+    registrations = {sha256(member.root / paths.REGISTRATION) for member in members}
+    assert {version.tags[registry.REGISTRATION_TAG] for version in versions} == registrations
+    reasons = [version.tags["dnapair.champion"] for version in versions]
+    (first,) = [number for number, reason in enumerate(reasons) if "there is no champion yet" in reason]
+    assert reasons[first].startswith("yes: ")
+    second = 1 - first
+    assert "against the champion" in reasons[second]
+    champion = client.get_model_version_by_alias("dnapair", "champion")
+    expected = versions[second if reasons[second].startswith("yes: ") else first]
+    assert champion.version == expected.version
