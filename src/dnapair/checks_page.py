@@ -39,6 +39,17 @@ td strong { display: block; font-weight: normal; }
 .fa-check-circle::before { content: "\\2713"; color: #00795a; }
 .fa-times::before { content: "\\2717"; color: #d55e00; }
 footer { color: #5f6b76; font-size: .85rem; margin-bottom: 2rem; }
+@media (max-width: 40rem) {
+  body { font-size: 15px; }
+  main { margin: 1rem auto; padding: 0 .75rem; }
+  header, .ge-section { padding: .9rem; }
+  /* what was observed stands below what was expected */
+  main tr { display: grid; grid-template-columns: 3.5rem minmax(0, 1fr); border-bottom: 1px solid #e6eaed; }
+  main th, main td, .audit td:last-child { width: auto; padding: .15rem 0; border: 0; }
+  main td { overflow-wrap: anywhere; }
+  main tr > :nth-child(n + 3) { grid-column: 2; color: #5f6b76; }
+  main td table tr { display: table-row; border: 0; }
+}
 </style>
 </head>
 <body>

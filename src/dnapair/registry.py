@@ -222,8 +222,8 @@ def find_version(uri: str) -> tuple[ModelVersion, str | None] | tuple[None, None
 def _not_to_be_had(uri: str, error: Exception) -> DnapairError:
     reason = str(error).splitlines()[0]
     return DnapairError(
-        f"The model {uri} can't be had from {mlflow.get_tracking_uri()}: {reason} "
-        "`dnapair run` makes and registers one; `mlflow ui` lists those there are."
+        f"The model {uri} can't be had from {store_address()}: {reason} "
+        "`dnapair run` makes and registers one; the store's pages list those there are."
     )
 
 

@@ -62,9 +62,9 @@ NOTE_TAG = "mlflow.note.content"
 _NOTE_LINE = 300
 _NAME = 120
 _INTRODUCTION = (
-    "Tells related DNA from unrelated DNA. A run of this list is a whole pipeline: unfold it for its stages, "
-    "and `tune` for its trials. To compare pipelines, tick them and press Compare: `chosen/` has the test "
-    "metrics of the network that was registered, `torch/` and `tensorflow/` those of each."
+    "Related DNA or not: each run is a pipeline. Unfold it for its stages; tick two and press Compare."
+    "\n\n`chosen/` has the test metrics of the network that was registered, `torch/` and `tensorflow/` those "
+    "of each. Trials are below `tune`, repeats with other seeds below `train`."
 )
 # MLflow's own, such as bold-shrew-123
 _MADE_UP_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
@@ -363,8 +363,9 @@ def link_stages(parent: str, identities: Mapping[str, Path]) -> dict[str, str]:
             did = runs[0].data.tags.get(NOTE_TAG, "").partition("\n")[0]
             page = f"#/experiments/{info.experiment_id}/runs/{info.run_id}"
             lines.append(f"- [{stage.replace('@', ' ')}]({page}): {did[:_NOTE_LINE]}")
+    # what came out stands first: pages show the beginning only
     note = "\n".join(
-        ["The runs that made what lies in the workspace, those of skipped stages too:", "", *lines]
+        [*reversed(lines), "", "These runs made what lies in the workspace, those of skipped stages too."]
     )
     client.log_batch(parent, tags=[RunTag(STAGES_TAG, json.dumps(links)), RunTag(NOTE_TAG, note)])
     return links

@@ -126,7 +126,7 @@ def test_every_run_says_what_it_did(finished: Project):
         # the names of processes are for runs that may still be killed
         assert set(run.data.tags).isdisjoint({"dnapair.process", "dnapair.pipeline"})
     experiment = record.client.get_experiment(parent.info.experiment_id)
-    assert "whole pipeline" in experiment.tags["mlflow.note.content"]
+    assert "each run is a pipeline" in experiment.tags["mlflow.note.content"]
 
 
 def test_data_commit_plots_reports_and_models_are_logged(finished: Project):

@@ -22,8 +22,8 @@ FIGURES = {
     "calibration": "Reliability of the probabilities",
     "probabilities": "Probabilities of both classes",
     "confusion": "Confusion matrix",
-    "history": "Training",
     "map": "Map of the test pairs",
+    "history": "Training",
 }
 CARD_LIMIT = 4500
 """Characters: registries on a database server keep 5,000 of a version's description."""

@@ -27,6 +27,7 @@ table { border-collapse: collapse; width: 100%; margin-top: .6rem; font-size: .9
 th { text-align: left; font-size: .8rem; color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); }
 td:first-child { min-width: 8.5rem; }
+td:has(.tag) { min-width: 0; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.best td { background: #f2f8fc; }
 .tag { display: inline-block; min-width: 3.2rem; text-align: center; border-radius: 6px; padding: 0 .5rem;
@@ -34,13 +35,15 @@ tr.best td { background: #f2f8fc; }
 .tag.pass { background: var(--green); } .tag.warn { background: #b58100; } .tag.fail { background: var(--red); }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 1rem; }
 figure { margin: 0; } figure img { width: 100%; height: auto; }
+/* two plots side by side */
+figure:last-child { grid-column: 1 / -1; } figure:last-child img { max-width: 44rem; }
 figcaption { font-size: .85rem; color: var(--soft); }
 .bar { width: 140px; height: 14px; display: block; }
 .bar line { stroke: var(--blue); stroke-width: 2.5; } .bar circle { fill: var(--blue); }
 .bar .mark { stroke: #b9c1c8; stroke-width: 1; stroke-dasharray: 2 2; }
 pre { overflow-x: auto; font-size: .8rem; background: #f4f6f8; padding: .8rem; border-radius: 8px; }
 code { font-size: .82rem; overflow-wrap: anywhere; }
-summary { cursor: pointer; font-weight: 600; }
+summary { cursor: pointer; font-weight: 600; margin-top: .6rem; }
 @media (max-width: 40rem) {
   body { font-size: 15px; } section, header { padding: .9rem; } h1 { font-size: 1.25rem; }
 }
