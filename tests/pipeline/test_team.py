@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from dnapair import registry
 from dnapair.files import sha256
 from dnapair.stages import paths
-from dnapair.tracking import LINK_PREFIX, OUTPUT_TAG, STAGE_TAG
+from dnapair.tracking import OUTPUT_TAG, STAGE_TAG, STAGES_TAG
 from tests.pipeline import backend
 from tests.pipeline.conftest import Project
 
@@ -115,7 +115,7 @@ def check_record(client: mlflow.MlflowClient, member: Project, runs: list[Run], 
         assert run.data.tags[OUTPUT_TAG] == sha256(member.root / paths.IDENTITIES[stage])
         # crossvalidate writes the same for both
         if stage != "crossvalidate":
-            assert parent.data.tags[LINK_PREFIX + stage.replace("@", ".")] == run.info.run_id
+            assert json.loads(parent.data.tags[STAGES_TAG])[stage] == run.info.run_id
     for framework in FRAMEWORKS:
         run = by_stage[f"train@{framework}"]
         logged = Path(client.download_artifacts(run.info.run_id, "model_folder"))

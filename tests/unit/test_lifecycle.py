@@ -9,15 +9,8 @@ import mlflow
 import pytest
 
 from dnapair.errors import DnapairError
-from dnapair.lifecycle import (
-    DATA_TAG,
-    FRAMEWORK_TAG,
-    HEADING,
-    HISTORY_TAG,
-    TEST_TAGS,
-    VALIDATION_TAG,
-    Lifecycle,
-)
+from dnapair.lifecycle import HEADING, HISTORY_TAG, Lifecycle
+from dnapair.registry import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
 from dnapair.stages import models
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend

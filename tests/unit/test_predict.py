@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dnapair.errors import DnapairError
-from dnapair.files import locked
+from dnapair.files import lock
 from dnapair.predict import predict_file
 from dnapair.scoring import PairScorer
 from tests.unit.tiny_model import save_tiny_model
@@ -201,7 +201,7 @@ def test_two_at_once_is_refused_and_harms_nothing(model: str, table: Path, tmp_p
     folder = stopped(table, output, model)
     before = names(folder)
     with (
-        locked(folder / "lock", str),
+        lock(folder / "lock", "at work"),
         pytest.raises(DnapairError, match=r"^Process \d+ is writing .*out\.csv\. Wait for it"),
     ):
         predict_file(table, output, model, CHUNK, CACHE_MB)
