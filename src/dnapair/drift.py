@@ -55,8 +55,8 @@ class _Kind(NamedTuple):
 _KINDS = {
     "length": _Kind("length", "{:,.0f} bases"),
     "gc": _Kind("GC content", "{:.1%}"),
-    "unknown": _Kind("share of k-mers that the encoder does not know", "{:.2%}"),
-    "reach": _Kind("largest scaled value of the embedding, before clipping", "{:.3f}"),
+    "unknown": _Kind("share of unknown k-mers", "{:.2%}"),
+    "reach": _Kind("largest scaled value of the embedding", "{:.3f}"),
 }
 
 
@@ -252,8 +252,8 @@ class _Counter:
         share = self._outside / self.total
         return Fact(
             f"range of {kind.words}",
-            f"At most {limit:.1%} of the sequences have a {kind.words} unlike that in training ({trained}).",
-            f"More than {limit:.1%} of the sequences have a {kind.words} unlike that in training ({trained})",
+            f"At most {limit:.1%} of sequences are outside training's range of {kind.words} ({trained}).",
+            f"More than {limit:.1%} of sequences are outside training's range of {kind.words} ({trained})",
             share,
             0,
             min(1.0, limit + chance),
@@ -267,10 +267,10 @@ class _Counter:
         seen, trained = self._seen()[place], self._reference[place]
         return Fact(
             f"distribution of {kind.words}",
-            f"The distribution of the {kind.words} is at most {limit:.2f} from that in training "
-            "(Kolmogorov-Smirnov; 1: nothing in common).",
-            f"The distribution of the {kind.words} is more than {limit:.2f} from that in training "
-            "(Kolmogorov-Smirnov; 1: nothing in common)",
+            f"The distribution of the {kind.words} is at most {limit:.2f} (Kolmogorov-Smirnov) from that "
+            "in training.",
+            f"The distribution of the {kind.words} is more than {limit:.2f} (Kolmogorov-Smirnov) from that "
+            "in training",
             distance,
             0,
             min(1.0, limit + chance),
