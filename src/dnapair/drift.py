@@ -24,6 +24,7 @@ _GRID = np.unique([0, _TAIL, *np.linspace(0, 1, 101), 1 - _TAIL])
 _FALSE_ALARM = 0.001
 _GREATEST_HALF = float(np.finfo(np.float16).max)
 _OTHER_BASE = 4
+_DIGITS = 4
 _C, _G = 2, 3
 
 
@@ -202,7 +203,7 @@ class Watch:
                 "that training has.",
                 f"More than {limits.max_clipped_share:.2%} of the embeddings' values lie outside the range "
                 "that training has, and are clipped",
-                share,
+                round(share, _DIGITS),
                 0,
                 # values of one embedding go together: chance is over sequences
                 min(1.0, limits.max_clipped_share + chance),
@@ -254,7 +255,7 @@ class _Counter:
             f"range of {kind.words}",
             f"At most {limit:.1%} of sequences are outside training's range of {kind.words} ({trained}).",
             f"More than {limit:.1%} of sequences are outside training's range of {kind.words} ({trained})",
-            share,
+            round(share, _DIGITS),
             0,
             min(1.0, limit + chance),
             f"{share:.1%}; {seen}",
@@ -271,7 +272,7 @@ class _Counter:
             "in training.",
             f"The distribution of the {kind.words} is more than {limit:.2f} (Kolmogorov-Smirnov) from that "
             "in training",
-            distance,
+            round(distance, _DIGITS),
             0,
             min(1.0, limit + chance),
             f"{'at most' if place % 2 else 'less than'} {edge}: {seen:.1%} of {self.total:,} sequences, "
