@@ -24,6 +24,7 @@ _GRID = np.unique([0, _TAIL, *np.linspace(0, 1, 101), 1 - _TAIL])
 _FALSE_ALARM = 0.001
 _GREATEST_HALF = float(np.finfo(np.float16).max)
 _OTHER_BASE = 4
+_DIGITS = 4
 _C, _G = 2, 3
 
 
@@ -55,8 +56,8 @@ class _Kind(NamedTuple):
 _KINDS = {
     "length": _Kind("length", "{:,.0f} bases"),
     "gc": _Kind("GC content", "{:.1%}"),
-    "unknown": _Kind("share of k-mers that the encoder does not know", "{:.2%}"),
-    "reach": _Kind("largest scaled value of the embedding, before clipping", "{:.3f}"),
+    "unknown": _Kind("share of unknown k-mers", "{:.2%}"),
+    "reach": _Kind("largest scaled value of the embedding", "{:.3f}"),
 }
 
 
@@ -202,7 +203,7 @@ class Watch:
                 "that training has.",
                 f"More than {limits.max_clipped_share:.2%} of the embeddings' values lie outside the range "
                 "that training has, and are clipped",
-                share,
+                round(share, _DIGITS),
                 0,
                 # values of one embedding go together: chance is over sequences
                 min(1.0, limits.max_clipped_share + chance),
@@ -252,9 +253,9 @@ class _Counter:
         share = self._outside / self.total
         return Fact(
             f"range of {kind.words}",
-            f"At most {limit:.1%} of the sequences have a {kind.words} unlike that in training ({trained}).",
-            f"More than {limit:.1%} of the sequences have a {kind.words} unlike that in training ({trained})",
-            share,
+            f"At most {limit:.1%} of sequences are outside training's range of {kind.words} ({trained}).",
+            f"More than {limit:.1%} of sequences are outside training's range of {kind.words} ({trained})",
+            round(share, _DIGITS),
             0,
             min(1.0, limit + chance),
             f"{share:.1%}; {seen}",
@@ -267,11 +268,11 @@ class _Counter:
         seen, trained = self._seen()[place], self._reference[place]
         return Fact(
             f"distribution of {kind.words}",
-            f"The distribution of the {kind.words} is at most {limit:.2f} from that in training "
-            "(Kolmogorov-Smirnov; 1: nothing in common).",
-            f"The distribution of the {kind.words} is more than {limit:.2f} from that in training "
-            "(Kolmogorov-Smirnov; 1: nothing in common)",
-            distance,
+            f"The distribution of the {kind.words} is at most {limit:.2f} (Kolmogorov-Smirnov) from that "
+            "in training.",
+            f"The distribution of the {kind.words} is more than {limit:.2f} (Kolmogorov-Smirnov) from that "
+            "in training",
+            round(distance, _DIGITS),
             0,
             min(1.0, limit + chance),
             f"{'at most' if place % 2 else 'less than'} {edge}: {seen:.1%} of {self.total:,} sequences, "

@@ -26,7 +26,8 @@ HEADING = "### History, written by dnapair"
 GATE = "the gate"
 """Who promotes and refuses at registration."""
 
-_DESCRIPTION_LETTERS = 5000
+# what MLflow's database takes
+_DESCRIPTION_LETTERS = _TAG_LETTERS = 5000
 _REASON_LETTERS = 1000
 _LINE_LETTERS = 400
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -163,7 +164,7 @@ class Lifecycle:
             The new line of the history.
         """
         alias = self.aliases[0]
-        verdict = f"{'yes' if promoted else 'no'}: {why}"
+        verdict = f"{'yes' if promoted else 'no'}: {why}"[:_TAG_LETTERS]
         self._client.set_model_version_tag(self.name, version, f"dnapair.{alias}", verdict)
         if promoted:
             return self.promote(version, why, who=GATE)

@@ -205,11 +205,54 @@ def test_explain_refuses_what_can_not_be_explained_and_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["pairs.csv"]
 
 
-def test_champion_moves_only_to_a_better_model(finished: Project):
+def test_champion_moves_only_to_a_better_model_and_back_by_hand_and_stays_there(finished: Project):
     client = mlflow.MlflowClient(finished.tracking_uri, finished.tracking_uri)
-    champion = client.get_model_version_by_alias("dnapair", "champion")
+
+    def holder() -> str:
+        return str(client.get_model_version_by_alias("dnapair", "champion").version)
+
+    champion = holder()
     with changed(finished, {"train.learning_rate": 1e-7, "train.epochs": 1, "tune.trials": 0}):
         output = finished.run("dvc", "repro")
         assert "does not become champion" in output
-        assert client.get_model_version_by_alias("dnapair", "champion").version == champion.version
-        assert len(client.search_model_versions("name = 'dnapair'")) > 1
+        assert holder() == champion
+        newest = str(max(int(found.version) for found in client.search_model_versions("name = 'dnapair'")))
+        assert newest != champion
+        assert "The gate refused" in finished.run("dnapair", "models", "promote", newest, fails=True)
+        finished.run("dnapair", "models", "promote", newest, "--force", "--reason", "to see it serve")
+        assert holder() == newest
+        finished.run("dnapair", "models", "rollback", "--reason", "it guesses")
+        assert holder() == champion
+        # the same model, registered anew, stays where people put it
+        output = finished.run("dnapair", "register")
+        assert f"models:/dnapair/{newest} does not become champion: it was champion and was taken" in output
+    lines = client.get_registered_model("dnapair").description
+    for words in ("refuse", "to see it serve", "it guesses", "by the gate: there is no champion yet"):
+        assert words in lines
+    listed = finished.run("dnapair", "models")
+    assert "taken back" in listed
+    assert max(map(len, listed.splitlines())) <= 80
+
+
+def test_drift_passes_the_test_pairs_and_fails_others_with_a_page(finished: Project, tmp_path: Path):
+    pairs = raw_pairs(finished, "test")
+    pairs.to_csv(tmp_path / "pairs.csv", index=False)
+    output = finished.run("dnapair", "drift", str(tmp_path / "pairs.csv"))
+    assert "are in the range" in output
+    other = pd.DataFrame({"seq1": pairs["seq1"].str[:40], "seq2": pairs["seq2"].str[:30]})
+    other.loc[3, "seq2"] = "ACGTNACGT"
+    other.to_parquet(tmp_path / "other.parquet")
+    page = tmp_path / "out" / "drift.html"
+    output = finished.run(
+        "dnapair", "drift", str(tmp_path / "other.parquet"), "--output", str(page), fails=True
+    )
+    assert "Traceback" not in output
+    assert "training's range of length (120 bases)" in output
+    assert "first: seq2 of pair 4" in output
+    assert "training&#39;s range of length" in page.read_text()
+    written = json.loads(page.with_suffix(".json").read_text())
+    assert written["refused_sequences"] == 1
+    assert written["input"]["in_range"] is False
+    assert written["input"]["statistics"]["length"]["outside_share"] == 1.0
+    message = finished.run("dnapair", "drift", "pairs.csv", "--output", "drift.pdf", fails=True)
+    assert "must end in .html" in message

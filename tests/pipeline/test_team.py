@@ -1,5 +1,6 @@
 """Two members of a lab at once: one MLflow server on PostgreSQL and a bucket, one DVC remote."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path

@@ -71,20 +71,14 @@ def test_sequences_like_those_of_training_are_in_range(reference: dict, seed: in
         (
             draw(9, 400, unknown=0.02),
             embeddings(9, 400),
-            {
-                f"{what} of share of k-mers that the encoder does not know"
-                for what in ("range", "distribution")
-            },
+            {f"{what} of share of unknown k-mers" for what in ("range", "distribution")},
         ),
         (
             draw(9, 400),
             embeddings(9, 400, spread=0.9),
             {
                 "clipped values",
-                *(
-                    f"{what} of largest scaled value of the embedding, before clipping"
-                    for what in ("range", "distribution")
-                ),
+                *(f"{what} of largest scaled value of the embedding" for what in ("range", "distribution")),
             },
         ),
     ],

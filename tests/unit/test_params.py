@@ -63,6 +63,8 @@ def test_the_projects_own_settings_are_read_whole():
         ("embed.ray.actors", [4, 2], r"embed\.ray: actors: the least \(4\) is above the most \(2\)"),
         ("embed.ray.actors", 0, r"embed\.ray\.actors.*greater than or equal to 1 \(given: 0\)"),
         ("embed.ray.num_gpus", 1.5, r"embed\.ray: num_gpus \(1\.5\): above 1, Ray gives whole GPUs only"),
+        ("watch.max_distance", 2, r"watch\.max_distance: .*less than or equal to 1 \(given: 2\)"),
+        ("register.challenger", "champion", r"register: alias and challenger are both 'champion'"),
         ("data.ambiguous", "ignore", r"data\.ambiguous: .*'error'"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from dnapair import __version__
-from dnapair.drift import Limits, Watch, describe
+from dnapair.drift import Watch
 from dnapair.embedding.cache import EmbeddingCache
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.encoder import build_untrained
@@ -17,11 +17,12 @@ from dnapair.files import write_json
 from dnapair.matrix import MatrixFile
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights, save_weights
-from dnapair.scaling import Scaler, fit, write_scaled
+from dnapair.scaling import fit, write_scaled
 from dnapair.scoring import PairScorer, Settings, write_bundle
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.learners import make_learner
 from dnapair.training.loop import predict
+from tests.unit.bundles import SEQUENCES, as_version_0_1_0_wrote_it, make_bundle
 from tests.unit.tiny_model import write_tiny_bundle
 
 
@@ -62,7 +63,6 @@ def test_a_served_model_gives_what_the_pipeline_gives(tmp_path: Path) -> None:
     np.testing.assert_allclose(scores.probability, expected, atol=1e-6, rtol=0)
 
 
-SEQUENCES = ["".join(np.random.default_rng(seed).choice(list("ACGT"), 40 + seed % 7)) for seed in range(200)]
 FILES = (
     "encoder/config.json",
     "encoder/model.safetensors",
@@ -79,39 +79,7 @@ FILES = (
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """A bundle as `dnapair register` writes it, with the scaler fitted on SEQUENCES."""
-    encoder = build_untrained(k=4, layers=1, hidden=16, heads=2, seed=1)
-    embedder = Embedder(encoder, "mean", "both", normalize=True, precision="float32", device="cpu")
-    values = embedder.embed(SEQUENCES).astype(np.float16)
-    scaler = Scaler(16, "dimension")
-    scaler.partial_fit(values)
-    scaler.save(tmp_path / "scaler.safetensors")
-    spec = NetworkSpec(16, (8,), 1, 0.0, "layer", "relu", symmetric=True)
-    network = tmp_path / "network"
-    network.mkdir()
-    write_json(network / "network.json", spec.to_json())
-    save_weights(network / "weights.safetensors", initial_weights(spec, 1))
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    reference = describe([(SEQUENCES, scaler.transform(values))], 4, len(SEQUENCES), Limits(0.05, 0.2, 0.01))
-    settings = Settings("mean", "both", True, "float32", "error", 0.5)
-    write_bundle(folder, encoder, tmp_path / "scaler.safetensors", network, settings, reference)
-    return folder
-
-
-def as_version_0_1_0_wrote_it(folder: Path) -> None:
-    """Take away what dnapair 0.1.0 did not write before bundles had a format."""
-    for name in ("manifest.json", "reference.json"):
-        (folder / name).unlink()
-    settings = {
-        "pooling": "mean",
-        "strand": "both",
-        "normalize": True,
-        "precision": "float32",
-        "ambiguous": "error",
-        "threshold": 0.5,
-    }
-    (folder / "settings.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+    return make_bundle(tmp_path)
 
 
 def test_a_bundle_without_a_format_loads_and_scores_the_same(bundle: Path) -> None:

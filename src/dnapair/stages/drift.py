@@ -49,7 +49,8 @@ def run(file: Path, model: str, output: Path | None) -> bool:
     if scorer.reference is None:
         raise DnapairError(
             f"{model} does not hold what its train sequences are like: an earlier dnapair registered it. "
-            "Register it again: dnapair register"
+            "Register it again (dnapair register), and promote that version: dnapair models promote VERSION "
+            '--force --reason "..."'
         )
     scorer.watch = Watch(scorer.reference)
     pairs = refused = sequences = 0
