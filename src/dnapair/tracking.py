@@ -191,7 +191,6 @@ def trial_run(
         run = StageRun(active.info.run_id, stage.run_id)
         run.log_params(params)
         yield run
-        client.delete_tag(run.run_id, PROCESS_TAG)
 
 
 def join_search(study: str) -> StageRun:
