@@ -27,6 +27,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 COLORS = 96
 """Of a picture: enough for MLflow's pages, and a third of the size."""
 WIDTH, HEIGHT = 1280, 860
+PATIENCE = 60_000
+"""Milliseconds that a page may take to show something."""
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -96,7 +98,8 @@ def browse(url: str, height: int = HEIGHT) -> Iterator[Page]:
         page.route(
             lambda address: not address.startswith((url, "data:", "blob:")), lambda route: route.abort()
         )
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
         yield page
         browser.close()
 

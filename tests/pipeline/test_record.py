@@ -96,8 +96,10 @@ def test_metrics_are_logged_per_epoch_and_at_the_end(finished: Project):
     parent = record.parents()[0]
     children = record.children(parent)
     for framework in FRAMEWORKS:
-        history = record.client.get_metric_history(children[f"train@{framework}"].info.run_id, "val_pr_auc")
+        trained = children[f"train@{framework}"]
+        history = record.client.get_metric_history(trained.info.run_id, "epoch/val_pr_auc")
         assert [metric.step for metric in history] == [1, 2, 3]
+        assert trained.data.metrics["val_pr_auc"] == pytest.approx(max(metric.value for metric in history))
         metrics = json.loads((finished.root / "reports" / framework / "metrics.json").read_text())
         logged = children[f"evaluate@{framework}"].data.metrics
         metrics["pairs"] = metrics.pop("n")
@@ -121,10 +123,10 @@ def test_every_run_says_what_it_did(finished: Project):
         did = run.data.tags["mlflow.note.content"].splitlines()[0]
         assert f"- [{stage.replace('@', ' ')}](#/" in overview
         assert did[:300] in overview
-    described = [*children.values(), *record.children(children["tune"]).values()]
-    for run in described:
-        # the names of processes are for runs that may still be killed
-        assert set(run.data.tags).isdisjoint({"dnapair.process", "dnapair.pipeline"})
+    for run in (parent, *children.values()):
+        # the name of the process is for runs that may still be killed
+        assert "dnapair.process" not in run.data.tags
+    assert all(trial.data.tags["mlflow.note.content"] for trial in record.children(children["tune"]).values())
     experiment = record.client.get_experiment(parent.info.experiment_id)
     assert "each run is a pipeline" in experiment.tags["mlflow.note.content"]
 

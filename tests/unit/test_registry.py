@@ -1,4 +1,4 @@
-"""Models in a registry of sqlite: of this dnapair, of an older one, damaged; several who choose a champion."""
+"""Models in a registry of sqlite: of this dnapair, of an older one, damaged; several who choose among them."""
 
 import shutil
 import sqlite3

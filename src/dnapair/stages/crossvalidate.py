@@ -182,7 +182,8 @@ def measure(
     fields["positive_weight"] = positive_weight(fields["positive_weight"], splits["train"].labels)
 
     def log_epoch(epoch: Epoch) -> None:
-        run.log_metrics({"loss": epoch.train_loss, "val_pr_auc": epoch.val_pr_auc}, epoch.epoch)
+        named = {"epoch/loss": epoch.train_loss, "epoch/val_pr_auc": epoch.val_pr_auc}
+        run.log_metrics(named, epoch.epoch)
 
     # beside the results: a system's temporary files may lie in memory
     work.mkdir(parents=True, exist_ok=True)

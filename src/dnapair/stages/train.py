@@ -149,7 +149,7 @@ def train_network(
             "best_epoch": result.best.epoch,
             "temperature": network.temperature,
             "threshold": threshold,
-            **{f"best_val_{name}": measured[name] for name in VALIDATION_METRICS},
+            **{f"val_{name}": measured[name] for name in VALIDATION_METRICS},
             **{f"val_log_loss_{name}": value for name, value in losses.items()},
         }
     )
@@ -159,10 +159,10 @@ def train_network(
 def log_epoch(run: tracking.StageRun, epoch: Epoch) -> None:
     """Log the metrics of an epoch under the names that all epochs have in MLflow."""
     named = {
-        "loss": epoch.train_loss,
-        "val_loss": epoch.val_loss,
-        "val_pr_auc": epoch.val_pr_auc,
-        "learning_rate": epoch.learning_rate,
+        "epoch/loss": epoch.train_loss,
+        "epoch/val_loss": epoch.val_loss,
+        "epoch/val_pr_auc": epoch.val_pr_auc,
+        "epoch/learning_rate": epoch.learning_rate,
     }
     run.log_metrics(named, step=epoch.epoch)
 

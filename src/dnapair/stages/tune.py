@@ -161,9 +161,12 @@ def make_objective(params: Params, study: str, find_run: Callable[[], tracking.S
             trial.describe(f"{tell(chosen)}; trained for {epochs} epochs.")
 
             def log_epoch(epoch: Epoch) -> None:
-                trial.log_metrics({"loss": epoch.train_loss, "val_pr_auc": epoch.val_pr_auc}, epoch.epoch)
+                named = {"epoch/loss": epoch.train_loss, "epoch/val_pr_auc": epoch.val_pr_auc}
+                trial.log_metrics(named, epoch.epoch)
 
-            return train_trial(matrix, train, val, spec, learner, loop, values, epochs, log_epoch)
+            best = train_trial(matrix, train, val, spec, learner, loop, values, epochs, log_epoch)
+            trial.log_metrics({"val_pr_auc": best})
+            return best
 
     return objective
 
