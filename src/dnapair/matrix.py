@@ -56,11 +56,11 @@ class MatrixFile:
                 self._row_bytes = self.shape[1] * self.dtype.itemsize
                 whole = file.seek(0, os.SEEK_END) == self._offset(self.shape[0])
         except FileNotFoundError:
-            raise DnapairError(f"{path} is missing. Make it first: dvc repro scale") from None
+            whole = False
         except ValueError as error:
             raise DnapairError(f"{path} is no matrix: {error}. Make it again: dvc repro -f scale") from None
         if not whole:
-            raise DnapairError(f"{path} is truncated or damaged. Make it again: dvc repro -f scale")
+            raise DnapairError(f"{path} is missing or truncated. Make it again: dvc repro -f scale")
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
