@@ -125,7 +125,7 @@ def test_metadata_names_the_model_and_the_limits(port: int) -> None:
     status, answer, _ = ask(port, "GET", "/metadata")
     assert status == 200
     limits = {"max_pairs": 300, "max_bases": 600, "max_megabytes": 0.4, "max_waiting": 64}
-    assert answer == FACTS | {"limits": limits}
+    assert answer == FACTS | {"limits": limits, "input": None}
 
 
 @pytest.fixture(scope="module")
