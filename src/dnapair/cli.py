@@ -36,6 +36,7 @@ ENVIRONMENT = {
 }
 """No telemetry, chatter or spinning of the libraries, unless the user's environment says otherwise."""
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _RECORDERS = {"botocore", "mlflow", "requests", "sqlalchemy", "urllib3"}
 
 STAGES = "Stages (dvc repro runs them in this order)"
@@ -314,7 +315,7 @@ def main() -> None:
     except OSError as error:
         if _of_the_record(error):
             sys.exit(_unrecorded(error))
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+        if error.errno not in _DISK:
             raise
         where = f" ({error.filename})" if error.filename else ""
         sys.exit(

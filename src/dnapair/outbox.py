@@ -235,6 +235,12 @@ def _model(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str
         call["model"] = made.model_id
     model = client.get_logged_model(call["model"])
     client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
+    # those that are no epoch's, as MLflow's own log_model has them
+    logged = [one for name in found.data.metrics for one in client.get_metric_history(run, name)]
+    own = {"model_id": model.model_id, "run_id": run}
+    client.log_batch(
+        run, metrics=[Metric(one.key, one.value, one.timestamp, 0, **own) for one in logged if not one.step]
+    )
     description = Model.load(str(folder))
     description.run_id, description.model_id, description.model_uuid = run, model.model_id, model.model_id
     description.artifact_path = model.artifact_location
