@@ -2,8 +2,8 @@
 
 import contextlib
 import io
-import json
 import math
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,12 +25,13 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FatalError
 
 from dnapair.errors import DnapairError
-from dnapair.files import write_json
+from dnapair.files import read_json, write_json
 from dnapair.matrix import Matrix
 from dnapair.networks.spec import NetworkSpec
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, Pairs, fit
 
+_GIVEN = "given.json"
 OBJECTIVE = "val_pr_auc"
 
 
@@ -190,7 +191,7 @@ def search(
     Raises
     ------
     DnapairError
-        If what the folder holds can't be read, or a chief's address can't be served at.
+        If the record of the first trial is damaged, or a chief's address can't be served at.
     """
     with tqdm(total=settings.trials, desc="tune", unit="trial", dynamic_ncols=True, disable=None) as bar:
 
@@ -200,7 +201,7 @@ def search(
             bar.update()
             return score
 
-        trials = [_first_trial(shown, given, settings.epochs, folder / "given.json")]
+        trials = [_first_trial(shown, given, settings.epochs, folder / _GIVEN)]
         if settings.trials > 1:
             tuner = _open_tuner(shown, space, settings, folder)
             bar.n = 1 + len(tuner.finished())
@@ -245,7 +246,7 @@ def work(objective: Objective, space: Space, settings: SearchSettings) -> int:
 
 def _first_trial(objective: Objective, given: Values, epochs: int, record: Path) -> Trial:
     if record.is_file():
-        return Trial(given, epochs, float(json.loads(record.read_text(encoding="utf-8"))[OBJECTIVE]))
+        return Trial(given, epochs, float(read_json(record)[OBJECTIVE]))
     score = objective(1, given, epochs)
     write_json(record, {OBJECTIVE: score})
     return Trial(given, epochs, score)
@@ -255,10 +256,14 @@ def _open_tuner(objective: Objective, space: Space, settings: SearchSettings, fo
     try:
         return _Tuner(objective, _oracle(space, settings), settings.epochs, folder)
     except (ValueError, KeyError, RuntimeError) as error:
-        raise DnapairError(
-            f"{folder} holds a search that can't be gone on with ({error}), perhaps because it was killed "
-            "while it was being written. Delete that folder, then tune again."
-        ) from None
+        # Keras Tuner writes in place: a kill may leave half a file
+        tqdm.write(f"tune: {folder} is damaged ({error}): all trials but the first are run anew")
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != _GIVEN:
+                path.unlink()
+        return _Tuner(objective, _oracle(space, settings), settings.epochs, folder)
 
 
 def _oracle(space: Space, settings: SearchSettings) -> keras_tuner.Oracle:

@@ -17,7 +17,7 @@ import pytest
 from tests.pipeline.conftest import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
-STARTED = "select count(*) from runs where name = 'train torch'"
+LOGGED = "select count(*) from params join runs using (run_uuid) where name = 'train torch'"
 
 
 class Server:
@@ -107,8 +107,11 @@ def test_training_outlives_its_server_and_its_record_comes_later(
         stderr=subprocess.STDOUT,
         text=True,
     )
-    wait_for(lambda: server.asked(STARTED) == 1)
-    server.signal(signal.SIGKILL if trouble == "dies" else signal.SIGSTOP)
+    wait_for(lambda: server.asked(LOGGED) > 0)
+    if trouble == "dies":
+        server.end()
+    else:
+        server.signal(signal.SIGSTOP)
     said, _ = training.communicate(timeout=300)
     assert training.returncode == 0, said
     assert "Traceback" not in said
@@ -128,7 +131,8 @@ def test_training_outlives_its_server_and_its_record_comes_later(
     assert not list((root / "artifacts/unsent").iterdir())
     client = mlflow.MlflowClient(server.address)
     experiments = [one.experiment_id for one in client.search_experiments()]
-    (run,) = client.search_runs(experiments, "attributes.run_name = 'train torch'")
+    named, newest = "attributes.run_name = 'train torch'", ["attributes.start_time DESC"]
+    (run,) = client.search_runs(experiments, named, order_by=newest, max_results=1)
     (repeat,) = client.search_runs(experiments, f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
     for one in (run, repeat):
         assert one.info.status == "FINISHED"
