@@ -233,6 +233,8 @@ def trial_run(
         run.put("end", status=status, time=now())
         if stage.outbox is None:
             outbox.close(_patience())
+        else:
+            outbox.settle()
 
 
 def join_search(study: str) -> StageRun:
