@@ -44,6 +44,7 @@ ENVIRONMENT = {
 LONGEST_LINE = 2000
 """Letters of one line of a message."""
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _RECORDERS = {"botocore", "mlflow", "requests", "sqlalchemy", "urllib3"}
 
 CHAMPION = "models:/dnapair@champion"
@@ -449,7 +450,7 @@ def main() -> None:
     except OSError as error:
         if _of_the_record(error):
             sys.exit(_unrecorded(error))
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+        if error.errno not in _DISK:
             raise
         where = f" ({error.filename})" if error.filename else ""
         sys.exit(

@@ -76,6 +76,11 @@ class Outbox:
         self.put("start", run, experiment=experiment, name=name, tags=tags, parent=parent, time=now())
         return run
 
+    def settle(self) -> None:
+        """Wait until all is sent, or the store does not answer: call it before what ends here is kept."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._queue or self._failure is not None)
+
     def close(self, patience: float) -> bool:
         """Wait until all is sent, and keep what is not.
 
@@ -118,8 +123,9 @@ class Outbox:
             except Exception as error:
                 if self._failure is None:
                     tell(f"The record of this run can't be sent: {reason(error)} The work goes on.")
-                self._failure = error
                 with self._changed:
+                    self._failure = error
+                    self._changed.notify_all()
                     if self._deadline is not None and time.monotonic() > self._deadline:
                         return
                     if self._deadline is None:
@@ -130,10 +136,12 @@ class Outbox:
             else:
                 if self._failure is not None:
                     tell("The record of this run is being sent again.")
-                self._failure, pause = None, _FIRST_PAUSE
+                pause = _FIRST_PAUSE
                 with self._changed:
+                    self._failure = None
                     # empty where it was closed meanwhile
                     del self._queue[:1]
+                    self._changed.notify_all()
 
     def _keep(self, left: list[Call]) -> None:
         folder = self._kept / f"{len(list(self._kept.glob('*'))):04d}-{uuid.uuid4().hex[:8]}"
@@ -237,6 +245,12 @@ def _model(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str
         call["model"] = made.model_id
     model = client.get_logged_model(call["model"])
     client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
+    # those that are no epoch's, as MLflow's own log_model has them
+    logged = [one for name in found.data.metrics for one in client.get_metric_history(run, name)]
+    own = {"model_id": model.model_id, "run_id": run}
+    client.log_batch(
+        run, metrics=[Metric(one.key, one.value, one.timestamp, 0, **own) for one in logged if not one.step]
+    )
     description = Model.load(str(folder))
     description.run_id, description.model_id, description.model_uuid = run, model.model_id, model.model_id
     description.artifact_path = model.artifact_location

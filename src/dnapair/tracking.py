@@ -51,8 +51,8 @@ TESTED_TAG = "dnapair.test_pairs_sha256"
 UNSENT = Path("artifacts/unsent")
 """What could not be sent to the tracking store, until the next command that reaches it."""
 LOCKS = Path("artifacts/locks")
-PATIENCE = 60.0
-"""Seconds that a finished stage waits for a tracking store that does not answer."""
+PATIENCE_VARIABLE = "DNAPAIR_TRACKING_PATIENCE"
+"""Seconds that a finished stage waits for a tracking store that does not answer; 60 by default."""
 
 FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 FAILED = RunStatus.to_string(RunStatus.FAILED)
@@ -189,7 +189,7 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
             _end(run, outbox, FAILED, 0.0)
             _end_own_parent(parent, FAILED)
             raise
-        if _end(run, outbox, FINISHED, PATIENCE) and parent:
+        if _end(run, outbox, FINISHED, _patience()) and parent:
             # it is done anew at the end of each stage
             with suppress(*_TROUBLE):
                 link_stages(parent, identities)
@@ -207,6 +207,10 @@ def _end(run: StageRun, outbox: Outbox, status: str, patience: float) -> bool:
     with suppress(*_TROUBLE):
         mlflow.end_run(status)
     return sent
+
+
+def _patience() -> float:
+    return float(os.environ.get(PATIENCE_VARIABLE, "60"))
 
 
 def _end_own_parent(parent: str | None, status: str) -> None:
@@ -255,7 +259,9 @@ def trial_run(
     finally:
         run.put("end", status=status, time=now())
         if stage.outbox is None:
-            outbox.close(PATIENCE)
+            outbox.close(_patience())
+        else:
+            outbox.settle()
 
 
 def join_search(study: str) -> StageRun:
@@ -555,7 +561,9 @@ def _dvc_process() -> str | None:
     for process in psutil.Process().parents():
         try:
             if any(Path(word).name == "dvc" for word in process.cmdline()[:3]):
-                return f"{process.pid}-{process.create_time():.0f}"
+                # since the machine's start: the same for all stages whatever becomes of its clock meanwhile
+                age = process.create_time() - psutil.boot_time()
+                return f"{_host()}-{process.pid}-{age:.2f}"
         except psutil.Error:
             return None
     return None
@@ -573,7 +581,11 @@ def _source_tags() -> dict[str, str]:
 
 
 def _process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{_host()}:{os.getpid()}"
+
+
+def _host() -> str:
+    return socket.gethostname()
 
 
 def _end_killed_runs(client: mlflow.MlflowClient, experiment: str) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ from dnapair.networks.spec import NetworkSpec
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, Pairs, fit
 
+_GIVEN = "given.json"
 OBJECTIVE = "val_pr_auc"
 
 
@@ -189,7 +191,7 @@ def search(
     Raises
     ------
     DnapairError
-        If what the folder holds can't be read, or a chief's address can't be served at.
+        If the record of the first trial is damaged, or a chief's address can't be served at.
     """
     with tqdm(total=settings.trials, desc="tune", unit="trial", dynamic_ncols=True, disable=None) as bar:
 
@@ -199,7 +201,7 @@ def search(
             bar.update()
             return score
 
-        trials = [_first_trial(shown, given, settings.epochs, folder / "given.json")]
+        trials = [_first_trial(shown, given, settings.epochs, folder / _GIVEN)]
         if settings.trials > 1:
             tuner = _open_tuner(shown, space, settings, folder)
             bar.n = 1 + len(tuner.finished())
@@ -254,10 +256,14 @@ def _open_tuner(objective: Objective, space: Space, settings: SearchSettings, fo
     try:
         return _Tuner(objective, _oracle(space, settings), settings.epochs, folder)
     except (ValueError, KeyError, RuntimeError) as error:
-        raise DnapairError(
-            f"{folder} holds a search that can't be gone on with ({error}), perhaps because it was killed "
-            "while it was being written. Delete that folder, then tune again."
-        ) from None
+        # Keras Tuner writes in place: a kill may leave half a file
+        tqdm.write(f"tune: {folder} is damaged ({error}): all trials but the first are run anew")
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != _GIVEN:
+                path.unlink()
+        return _Tuner(objective, _oracle(space, settings), settings.epochs, folder)
 
 
 def _oracle(space: Space, settings: SearchSettings) -> keras_tuner.Oracle:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dnapair.files import write_sums
 from tests.pipeline.conftest import Project, copy_project, write_small_data
 from tests.pipeline.test_pipeline import FRAMEWORKS, changed, read_json
 
@@ -82,6 +83,7 @@ def test_a_threshold_from_other_rows_than_validation_is_refused(finished: Projec
     content["threshold"] = float(np.quantile(test, 0.2))
     training.unlink()
     training.write_text(json.dumps(content))
+    write_sums(training.parent)
     try:
         message = finished.run("dnapair", "evaluate", "torch", fails=True)
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dnapair.files import write_sums
 from dnapair.scaling import Scaler
 from dnapair.sequences import reverse_complement
 from tests.pipeline.conftest import Project, copy_project, write_small_data
@@ -209,6 +210,7 @@ def test_a_scaler_fitted_on_everything_stops_the_pipeline(project: Project, mode
     normalized = project.root / "artifacts/normalized"
     scaler.save(normalized / "scaler.safetensors")
     np.save(normalized / "embeddings.npy", scaler.transform(values))
+    write_sums(normalized)
     message = fails_plainly(project, "dnapair", "validate")
     assert "The scaler was not fitted on the train sequences alone" in message
 

@@ -113,11 +113,16 @@ def test_what_a_trial_raises_ends_the_search(error: Exception, fail_at: int, tmp
     assert objective.numbers == list(range(1, fail_at + 1))
 
 
-def test_damaged_folder_is_told(tmp_path: Path):
-    search(Recorder(), GIVEN, SPACE, RANDOM, tmp_path / "study")
-    (tmp_path / "study" / "oracle.json").write_text('{"ongoing_trials": {')
-    with pytest.raises(DnapairError, match=r"study .*Delete that folder"):
-        search(Recorder(), GIVEN, SPACE, RANDOM, tmp_path / "study")
+@pytest.mark.parametrize("name", ["oracle.json", "trial_0/trial.json"])
+def test_search_whose_files_were_cut_off_by_a_kill_begins_anew_but_for_the_first_trial(
+    tmp_path: Path, name: str
+):
+    found = search(Recorder(), GIVEN, SPACE, RANDOM, tmp_path / "study")
+    damaged = tmp_path / "study" / name
+    damaged.write_text(damaged.read_text()[:20])
+    again = Recorder()
+    assert search(again, GIVEN, SPACE, RANDOM, tmp_path / "study") == found
+    assert again.numbers == list(range(2, RANDOM.trials + 1))
 
 
 def test_chief_whose_port_is_taken_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from dnapair.errors import DnapairError
 from dnapair.files import atomic_file
@@ -82,7 +82,8 @@ def initial_weights(spec: NetworkSpec, seed: int) -> Weights:
 def save_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     """Write weights as safetensors; same weights, same bytes."""
     with atomic_file(path) as temporary:
-        save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, temporary)
+        # written by Python, which tells a full disk from other errors
+        temporary.write_bytes(save({name: np.ascontiguousarray(value) for name, value in weights.items()}))
 
 
 def load_weights(path: Path, spec: NetworkSpec) -> Weights:

@@ -97,7 +97,9 @@ def cross_validate(params: Params) -> None:
                 if not record.is_file():
                     shown = {"fold": number + 1, "evaluate.groups": columns}
                     with tracking.trial_run(run, work.name, number + 1, shown, "fold") as nested:
-                        write_json(record, measure(number, cut(number), data, params, best, work, nested))
+                        fold = measure(number, cut(number), data, params, best, work, nested)
+                    # after its run is recorded: a fold that is kept is not run again
+                    write_json(record, fold)
                 each.append(read_json(record))
                 bar.update()
         network = by_kind(spread(each, METRICS))

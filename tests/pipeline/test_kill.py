@@ -1,0 +1,169 @@
+"""Processes killed at any moment, and `dvc repro` after it: the end is that of a run nobody disturbed."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.pipeline.conftest import Project
+
+STAGES = {
+    "prepare": "artifacts",
+    "embed": "artifacts/embeddings",
+    "scale": "artifacts",
+    "validate": "reports",
+    "tune": "reports",
+    "train@torch": "artifacts/models",
+    "train@tensorflow": "artifacts/models",
+    "score@torch": "artifacts/scores",
+    "score@tensorflow": "artifacts/scores",
+    "baselines": "artifacts",
+    "crossvalidate": "reports",
+    "evaluate@torch": "reports",
+    "evaluate@tensorflow": "reports",
+    "register": "reports",
+}
+"""The folder in which each stage's temporary files appear."""
+LONGEST = 15.0
+TRIES = 5
+
+
+@pytest.fixture
+def copy(finished: Project, tmp_path: Path) -> Project:
+    root = tmp_path / "project"
+    shutil.copytree(finished.root, root, symlinks=True)
+    # else DVC would fetch what was made before
+    shutil.rmtree(root / ".dvc/cache/runs")
+    return Project(root)
+
+
+def outputs(project: Project) -> dict[str, bytes]:
+    """Read all that the pipeline leaves, DVC's lock file too."""
+    files = {
+        path
+        for folder in ("artifacts", "reports")
+        for path in (project.root / folder).rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    }
+    files.add(project.root / "dvc.lock")
+    return {str(path.relative_to(project.root)): path.read_bytes() for path in files}
+
+
+def start(project: Project, *command: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        command,
+        cwd=project.root,
+        env=project.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def forced(stage: str) -> list[str]:
+    return ["dvc", "repro", "--force", "--single-item", stage]
+
+
+def kill_in(project: Project, stage: str, moment: Callable[[], bool]) -> bool:
+    """Run a stage, kill it with all its processes at a moment; return whether it came."""
+    process = start(project, *forced(stage))
+    while process.poll() is None:
+        if moment():
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.0005)
+    return False
+
+
+def writing(project: Project, stage: str) -> Callable[[], bool]:
+    folder = project.root / STAGES[stage]
+    return lambda: folder.is_dir() and any(folder.glob(".*.tmp*"))
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end
+
+
+def repaired(project: Project) -> dict[str, bytes]:
+    said = project.run("dvc", "repro", "--no-run-cache")
+    assert "Traceback" not in said
+    return outputs(project)
+
+
+def kill_while_writing(project: Project, stage: str) -> None:
+    assert any(kill_in(project, stage, writing(project, stage)) for _ in range(TRIES))
+
+
+@pytest.mark.slow
+def test_killed_while_they_write_the_stages_end_as_undisturbed(copy: Project):
+    before = outputs(copy)
+    # each needs the outputs of those that come later here
+    for stage in ("evaluate@torch", "score@torch", "train@torch", "scale", "prepare"):
+        kill_while_writing(copy, stage)
+    assert outputs(copy) != before
+    assert repaired(copy) == before
+
+
+@pytest.mark.slow
+def test_dvc_killed_alone_and_two_at_once_are_one_message(copy: Project):
+    before = outputs(copy)
+    process = start(copy, *forced("score@torch"))
+    holder = copy.root / "artifacts/locks/score@torch.lock"
+    holder.write_text("")
+    deadline = time.monotonic() + 120
+    while not holder.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    child = psutil.Process(int(holder.read_text()))
+    child.suspend()
+    # the second comes while the first is at work
+    said = copy.run("dnapair", "run", "score@torch", fails=True)
+    assert "Traceback" not in said
+    assert f"{process.pid}" in said
+    assert "dnapair: `dvc repro score@torch` failed: the reason stands above." in said
+    process.kill()
+    process.wait()
+    # what it began lives on
+    said = copy.run("dvc", "repro", fails=True)
+    assert "Traceback" not in said
+    assert f"Process {child.pid} is at work on the stage score@torch" in said
+    child.resume()
+    psutil.wait_procs([child], timeout=120)
+    assert repaired(copy) == before
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(40))
+def test_killed_at_any_moment_the_pipeline_ends_as_undisturbed(copy: Project, seed: int):
+    before = outputs(copy)
+    rng = random.Random(seed)  # noqa: S311 # moments, not secrets
+    stages = list(STAGES)
+    # from the end of the pipeline on, so that each finds its inputs
+    chosen = sorted(rng.sample(range(len(stages)), 3), reverse=True)
+    for stage in (stages[place] for place in chosen):
+        seconds = rng.uniform(0.5, LONGEST)
+        # a share of the kills hits what a stage writes
+        moment = writing(copy, stage) if rng.random() < 0.5 else after(seconds)
+        print(f"seed {seed}: {stage}, killed: {kill_in(copy, stage, moment)}")
+    assert repaired(copy) == before
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
+def test_clock_that_goes_back_between_and_in_stages_changes_nothing(copy: Project):
+    before = outputs(copy)
+    copy.run(*forced("prepare"))
+    copy.run("faketime", "-1h", *forced("scale"))
+    copy.run("faketime", "+1d", *forced("train@torch"))
+    copy.run("faketime", "-1h", *forced("embed"))
+    assert outputs(copy) == before
+    assert "up to date" in copy.run("dvc", "repro")
