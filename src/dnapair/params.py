@@ -506,7 +506,7 @@ def _describe(problem: Any) -> str:
 def _shortly(value: Any) -> str:
     # aliases make a few lines of YAML a value of billions of parts, and Python will not print a huge number
     try:
-        return reprlib.repr(value)
+        return reprlib.repr(value)[:200]
     except ValueError:
         return "a number with thousands of digits"
 

@@ -246,7 +246,7 @@ class _ParquetTable:
 
     def _as_stored(self, name: str, column: Any) -> Any:
         stored = self._types[name]
-        return column if column.type == stored else column.dictionary_decode().cast(stored)
+        return column if column.type == stored else column.cast(stored)
 
     def _damaged(self, error: Exception) -> DnapairError:
         return DnapairError(f"{self.path} is damaged, or not Parquet after all: {error}")
@@ -281,7 +281,7 @@ def as_text(path: Path, name: str, column: Any) -> Any:
     """
     try:
         if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
+            column = column.cast(column.type.value_type)
         return pc.fill_null(column.cast(pa.string()), "")
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         raise _unreadable(path, name, column.type) from None

@@ -115,7 +115,7 @@ def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
     ]
     compared = outcome.baselines | {f"the same network in {subject.other}": outcome.other}
     rivals = [
-        f"| {name} | {rival.metrics['roc_auc']:.3f} | {rival.metrics['pr_auc']:.3f} | "
+        f"| {markdown(name)} | {rival.metrics['roc_auc']:.3f} | {rival.metrics['pr_auc']:.3f} | "
         f"{spell_gain(rival.gains['pr_auc'])} |"
         for name, rival in compared.items()
     ]
@@ -126,7 +126,7 @@ def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
     ]
     lines = [
         # not bold: lists show it as it is
-        verdict.headline,
+        markdown(verdict.headline, CARD_LIMIT),
         "",
         *(f"- {markdown(words, CARD_LIMIT)}" for words in verdict.details),
         "",
