@@ -59,13 +59,16 @@ def run(file: Path, model: str, output: Path | None) -> bool:
         for batch in table.batches(columns):
             for start in range(0, batch.num_rows, _CHUNK):
                 part = batch.slice(start, _CHUNK).to_pydict()
-                unique = list(dict.fromkeys(normalize(value) for column in columns for value in part[column]))
-                accepted = [sequence for sequence in unique if scorer.accepts(sequence)]
-                scorer.embed(accepted, accepted)
-                sequences += len(unique)
-                if len(accepted) < len(unique):
-                    refused += len(unique) - len(accepted)
-                    example = example or _first_refused(part, columns, set(accepted), pairs + 1)
+                names: dict[str, str] = {}
+                for name, column in zip(("seq1", "seq2"), columns, strict=True):
+                    for place, value in enumerate(part[column], start=pairs + 1):
+                        names.setdefault(normalize(value), f"{name} of pair {place}")
+                accepted = {sequence: name for sequence, name in names.items() if scorer.accepts(sequence)}
+                scorer.embed(list(accepted), list(accepted.values()))
+                sequences += len(names)
+                refused += len(names) - len(accepted)
+                if refused and not example:
+                    example = next(name for sequence, name in names.items() if sequence not in accepted)
                 pairs += len(part[columns[0]])
                 bar.update(len(part[columns[0]]))
     facts = [_refused_fact(refused, sequences, example), *scorer.watch.facts()]
@@ -95,15 +98,6 @@ def run(file: Path, model: str, output: Path | None) -> bool:
         else f"{file}: {pairs} pairs are in the range that {model} was trained on"
     )
     return not outcome.failures
-
-
-def _first_refused(part: dict[str, list[str]], columns: list[str], accepted: set[str], first: int) -> str:
-    return next(
-        f"{name} of pair {place}"
-        for name, column in zip(("seq1", "seq2"), columns, strict=True)
-        for place, value in enumerate(part[column], start=first)
-        if normalize(value) not in accepted
-    )
 
 
 def _refused_fact(refused: int, sequences: int, example: str) -> Fact:
