@@ -47,6 +47,8 @@ class CpuBert:
             "INFERENCE_NUM_THREADS": threads,
             # two processes would pin themselves to the same cores
             "ENABLE_CPU_PINNING": False,
+            # what is prepared for each new length of a window is kept: by default until it is gigabytes
+            "CPU_RUNTIME_CACHE_CAPACITY": 1000,
         }
         self._compiled = ov.Core().compile_model(_graph(weights, shape, pooling), "CPU", settings)
         self._threads = threads
