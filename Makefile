@@ -26,7 +26,7 @@ server: export MLFLOW_WORKERS ?= 1
 server: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
 server: export MLFLOW_DISABLE_TELEMETRY ?= true
 server: install
-	mlflow server
+	mlflow server $(if $(MLFLOW_AUTH_CONFIG_PATH),--app-name basic-auth)
 
 test: install
 	pytest

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -55,16 +56,8 @@ def clone_of(project: Project, root: Path, lab: backend.Backend) -> Project:
 
 def at_once(projects: list[Project], *command: str) -> list[str]:
     """Run a command in all projects at the same time; give back what each printed."""
-    processes = [
-        subprocess.Popen(
-            command, cwd=one.root, env=one.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for one in projects
-    ]
-    printed = [process.communicate(timeout=900)[0] for process in processes]
-    for process, text in zip(processes, printed, strict=True):
-        assert process.returncode == 0, text
-    return printed
+    with ThreadPoolExecutor(len(projects)) as pool:
+        return list(pool.map(lambda project: project.run(*command, timeout=1800), projects))
 
 
 def files_of(project: Project) -> dict[str, str]:
