@@ -26,7 +26,7 @@ SPARK = (
 
 
 def run_documented(heading: str, finished: Project, folder: Path, **env: str) -> None:
-    """Score the test pairs by the code under a heading of docs/batch.md; compare with the pipeline's scores."""
+    """Score the test pairs by the code under a heading of docs/batch.md, as the pipeline did."""
     text = (ROOT / "docs" / "batch.md").read_text()
     found = re.search(rf"^## {heading}$.*?^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert found is not None
