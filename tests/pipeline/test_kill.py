@@ -40,7 +40,7 @@ def copy(finished: Project, tmp_path: Path) -> Project:
     root = tmp_path / "project"
     shutil.copytree(finished.root, root, symlinks=True)
     # else DVC would fetch what was made before
-    shutil.rmtree(root / ".dvc/cache/runs")
+    shutil.rmtree(root / ".dvc/cache")
     return Project(root)
 
 
