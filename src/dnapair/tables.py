@@ -236,7 +236,10 @@ class _ParquetTable:
         try:
             if pa.types.is_dictionary(column.type):
                 column = column.dictionary_decode()
-            return pc.fill_null(column.cast(pa.string()), "")
+            text = pc.fill_null(column.cast(pa.string()), "")
+            # a damaged file may hold bytes that are no UTF-8
+            text.validate(full=True)
+            return text
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
             raise self._unreadable(name) from None
 
