@@ -131,7 +131,7 @@ def test_a_parquet_whose_text_is_no_utf8_is_refused(tmp_path: Path) -> None:
     table = pa.table({"seq1": ["ACGTACGT"], "seq2": ["TTTTACGT"], "label": [1]})
     pq.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False)
     path.write_bytes(path.read_bytes().replace(b"TTTTACGT", b"TTT\x80ACGT"))
-    with pytest.raises(DnapairError, match="column 'seq2' holds .*can't be read as text"):
+    with pytest.raises(DnapairError, match=r"column 'seq2' holds .*can't be read as text"):
         read_dataset(find_files(tmp_path), Reading())
 
 

@@ -14,8 +14,8 @@ from tests.security import inputs
 from tests.security.bundles import make_bundle
 
 FEW, MANY = 60, 20_000
-"""Inputs of each kind in the default tier, and in `make soak`: four kinds, and requests to two servers, half as
-many to each: 100,000 in all."""
+"""Inputs of each kind in the default tier, and in `make soak`: four kinds, and half as many
+requests to each of two servers: 100,000 in all."""
 
 
 def budget(inputs: int) -> settings:

@@ -109,7 +109,7 @@ def rounded(value: Any) -> Any:
 def write_csv(path: Path, columns: Mapping[str, np.ndarray] | pd.DataFrame) -> None:
     """Write columns of equal length; no spreadsheet takes a text in them for a formula."""
     table = pd.DataFrame(columns)
-    texts = {name: table[name].map(cell) for name in table.select_dtypes(exclude=["number", "bool"])}
+    texts = {str(name): table[name].map(cell) for name in table.select_dtypes(exclude=["number", "bool"])}
     with atomic_file(path) as temporary:
         table.assign(**texts).rename(columns=cell).to_csv(
             temporary, index=False, float_format=f"%.{DECIMALS}g", lineterminator="\n"
