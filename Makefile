@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 # uv does not read pip's settings: hand its links and index on
 pip_setting = $(shell $(BIN)/python -m pip config get $(1) 2>/dev/null)
 
-.PHONY: demo server test test-slow soak lint bench install clean
+.PHONY: demo server test test-slow soak lint audit bench install clean
 
 demo: install
 	dnapair run
@@ -42,6 +42,9 @@ lint: install
 	ruff format --check .
 	mypy
 	lint-imports
+
+audit: install
+	.ci/audit
 
 bench: install
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[bench]'

@@ -460,8 +460,8 @@ def parse_yaml(text: str, origin: str) -> Any:
         return yaml.safe_load(text)
     except RecursionError:
         raise DnapairError(f"{origin} is not valid YAML: it is nested too deeply.") from None
-    # PyYAML lets through what int() and date() say of values such as 0b and 2001-99-99
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    # PyYAML lets through what Python says of values such as 0b, 2001-99-99 and an !!int that is empty
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise DnapairError(f"{origin} is not valid YAML: {' '.join(str(error).split())[:500]}") from None
 
 

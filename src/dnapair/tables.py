@@ -282,7 +282,10 @@ def as_text(path: Path, name: str, column: Any) -> Any:
     try:
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        return pc.fill_null(column.cast(pa.string()), "")
+        text = pc.fill_null(column.cast(pa.string()), "")
+        # a damaged file may hold bytes that are no UTF-8
+        text.validate(full=True)
+        return text
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         raise _unreadable(path, name, column.type) from None
 

@@ -126,6 +126,15 @@ def test_a_longer_value_than_any_line_is_refused_and_so_are_nested_ones(tmp_path
         list(open_table(path, has_names).batches())
 
 
+def test_a_parquet_whose_text_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.parquet"
+    table = pa.table({"seq1": ["ACGTACGT"], "seq2": ["TTTTACGT"], "label": [1]})
+    pq.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False)
+    path.write_bytes(path.read_bytes().replace(b"TTTTACGT", b"TTT\x80ACGT"))
+    with pytest.raises(DnapairError, match=r"column 'seq2' holds .*can't be read as text"):
+        read_dataset(find_files(tmp_path), Reading())
+
+
 @pytest.mark.parametrize("shape", [(10**12, 128), (10**12, 0), (-1, 128), (2**62, 2**62), (1, 2**63)])
 def test_an_npy_that_claims_a_trillion_rows_is_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
     path = tmp_path / "embeddings.npy"
@@ -263,6 +272,8 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         "{" * 50_000,
         "a: 2001-99-99\n",
         "a: 0b\n",
+        "!!int ",
+        "a: !!float ''\n",
         "a: 0x" + "F" * 20_000,
         "data: {path: 0x" + "F" * 20_000 + "}\n",
         "a: " + "9" * 20_000,

@@ -1,8 +1,10 @@
 """Whatever comes in: an answer or a plain refusal, in time, and never a traceback or a 5xx."""
 
+import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +14,8 @@ from tests.security import inputs
 from tests.security.bundles import make_bundle
 
 FEW, MANY = 60, 20_000
-"""Inputs of each kind in the default tier, and in `make soak`: five kinds, 100,000 in all."""
+"""Inputs of each kind in the default tier, and in `make soak`: four kinds, and half as many
+requests to each of two servers: 100,000 in all."""
 
 
 def budget(inputs: int) -> settings:
@@ -80,58 +83,84 @@ def test_a_great_many_settings(content: bytes) -> None:
     inputs.try_settings(content)
 
 
-@pytest.fixture(scope="module")
-def mlflow_client(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def mlflows_server(folder: Path) -> Any:
     """MLflow's own server, with the model that `dnapair register` makes."""
-    import warnings
+    import mlflow.pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.pyfunc.scoring_server import init
+    from mlflow.types import ColSpec, Schema
 
+    import dnapair
+
+    mlflow.pyfunc.save_model(
+        str(folder / "model"),
+        python_model=str(Path(dnapair.__file__).with_name("serving.py")),
+        artifacts={"bundle": str(make_bundle(folder / "made"))},
+        signature=ModelSignature(Schema([ColSpec("string", "seq1"), ColSpec("string", "seq2")])),
+        pip_requirements=["mlflow"],
+    )
+    return init(mlflow.pyfunc.load_model(str(folder / "model")))
+
+
+def own_server(folder: Path) -> Any:
+    """What `dnapair serve` runs, warm."""
+    own = pytest.importorskip("dnapair.server")
+    from dnapair.params import Serve
+    from dnapair.scoring import PairScorer
+
+    server = own.Server(Serve(), 1)
+    server.open(own.Served(PairScorer(make_bundle(folder)), dict))
+    return server.app
+
+
+SERVERS: dict[str, Callable[[Path], Any]] = {
+    "mlflow models serve": mlflows_server,
+    "dnapair serve": own_server,
+}
+
+
+class Asked(NamedTuple):
+    server: str
+    client: Any
+
+    def ask(self, request: inputs.Request) -> None:
+        answer = self.client.request(
+            request.method, request.path, headers=request.headers, content=request.body
+        )
+        assert answer.status_code < 500, (request, answer.text[:500])
+        # MLflow's own puts one into the answer to what is no CSV
+        assert self.server == "mlflow models serve" or "Traceback" not in answer.text
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Asked:
     with warnings.catch_warnings():
         # MLflow's and its parts' own
         warnings.simplefilter("ignore")
-        import mlflow.pyfunc
-        from mlflow.models import ModelSignature
-        from mlflow.pyfunc.scoring_server import init
-        from mlflow.types import ColSpec, Schema
+        app = SERVERS[request.param](tmp_path_factory.mktemp("model"))
         from starlette.testclient import TestClient
 
-        import dnapair
-
-        folder = tmp_path_factory.mktemp("model")
-        mlflow.pyfunc.save_model(
-            str(folder / "model"),
-            python_model=str(Path(dnapair.__file__).with_name("serving.py")),
-            artifacts={"bundle": str(make_bundle(folder / "made"))},
-            signature=ModelSignature(Schema([ColSpec("string", "seq1"), ColSpec("string", "seq2")])),
-            pip_requirements=["mlflow"],
-        )
-        app = init(mlflow.pyfunc.load_model(str(folder / "model")))
-        return TestClient(app, raise_server_exceptions=False, follow_redirects=False)
-
-
-def ask(client: Any, request: inputs.Request) -> None:
-    answer = client.request(request.method, request.path, headers=request.headers, content=request.body)
-    assert answer.status_code < 500, (request, answer.text[:500])
-    assert "Traceback" not in answer.text
+        return Asked(request.param, TestClient(app, raise_server_exceptions=False, follow_redirects=False))
 
 
 @pytest.mark.filterwarnings("ignore")  # pandas' and MLflow's, about what the requests hold
 @budget(FEW)
 @given(request=inputs.REQUEST)
-def test_any_request(mlflow_client: Any, request: inputs.Request) -> None:
-    ask(mlflow_client, request)
+def test_any_request(asked: Asked, request: inputs.Request) -> None:
+    asked.ask(request)
 
 
 @pytest.mark.soak
 @pytest.mark.filterwarnings("ignore")
-@budget(MANY)
+@budget(MANY // 2)
 @given(request=inputs.REQUEST)
-def test_a_great_many_requests(mlflow_client: Any, request: inputs.Request) -> None:
-    ask(mlflow_client, request)
+def test_a_great_many_requests(asked: Asked, request: inputs.Request) -> None:
+    asked.ask(request)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_good_requests_are_answered(mlflow_client: Any) -> None:
+def test_good_requests_are_answered(asked: Asked) -> None:
     body = b'{"dataframe_records": [{"seq1": "ACGTACGTTT", "seq2": "acguacguaa"}]}'
-    answer = mlflow_client.post("/invocations", headers={"content-type": "application/json"}, content=body)
+    answer = asked.client.post("/invocations", headers={"content-type": "application/json"}, content=body)
     assert answer.status_code == 200
     assert 0 < answer.json()["predictions"][0]["probability"] < 1
