@@ -6,10 +6,11 @@
     python benchmarks/serving.py --json serving.json         # the figures, under flat keys
 
 The model is the shipped encoder, a scaler fitted on some of datasets/same_genome, and a network of the
-default widths whose weights are drawn: speed does not depend on them. Pairs are drawn from that data set's fragments
-of 500 bases, none twice in a request. Both servers run as commands, with one process that scores, and take
-turns under the same clients; a client keeps its connection and asks again when it has its answer. The clients
-need some of the same cores. `dnapair predict` is timed on a file, its start taken off by timing a short one.
+default widths whose weights are drawn: speed does not depend on them. Pairs are drawn from that data set's
+fragments of 500 bases, none twice in a request. Both servers run as commands, with one process that scores,
+and take turns under the same clients; a client keeps its connection and asks again when it has its answer.
+The clients need some of the same cores. `dnapair predict` is timed on a file, its start taken off by timing
+a short one.
 """
 
 import argparse

@@ -11,6 +11,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,7 @@ from starlette.requests import ClientDisconnect
 
 from dnapair.drift import Watch
 from dnapair.errors import DnapairError
+from dnapair.memory import return_freed_arrays
 from dnapair.params import Serve, load_params
 from dnapair.processor import cores
 from dnapair.protocol import CSV, JSON, Limits, RefusedError, read_pairs, too_large, write_scores
@@ -91,6 +93,8 @@ class Server:
         self._most = threads + settings.max_waiting
         self._inside = 0
         self._turn = asyncio.Semaphore(threads)
+        # of its own: asyncio's would use more threads, each with memory that it keeps
+        self._threads = ThreadPoolExecutor(threads, "scoring")
         self.app = FastAPI(title="dnapair", docs_url=None, redoc_url=None)
         self.app.add_exception_handler(RefusedError, _refused)
         for path in ("/ping", "/health"):
@@ -142,7 +146,9 @@ class Server:
                 if waits and await request.is_disconnected():
                     raise ClientDisconnect
                 content_type = request.headers.get("content-type")
-                answer = await asyncio.to_thread(_score, scorer, body, content_type, self._limits)
+                answer = await asyncio.get_running_loop().run_in_executor(
+                    self._threads, _score, scorer, body, content_type, self._limits
+                )
         except ClientDisconnect:
             # nobody hears it
             return Response(status_code=400)
@@ -261,6 +267,7 @@ def serve(model: str, host: str, port: int, settings: Serve) -> None:
     DnapairError
         If the port can't be had, or the model can't be loaded.
     """
+    return_freed_arrays()
     listening = _listen(host, port)
     server = Server(settings, cores())
     config = uvicorn.Config(

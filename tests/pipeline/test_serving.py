@@ -6,6 +6,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -56,6 +58,26 @@ def server(finished: Project) -> Iterator[str]:
             subprocess.run(["pkill", "-TERM", "-s", str(process.pid)], check=False)
 
 
+@pytest.fixture(scope="module")
+def own_server(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("serve") / "log"
+    command = ["dnapair", "serve", "--port", "0", "--max-pairs", "100"]
+    with (
+        log.open("w") as written,
+        subprocess.Popen(command, cwd=finished.root, env=finished.env, stdout=written) as process,
+    ):
+        try:
+            deadline = time.monotonic() + 180
+            while "ready: name dnapair" not in (said := log.read_text()):
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.2)
+            yield said.split()[2]
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
 def ask(url: str, content: object) -> tuple[int, dict]:
     body = json.dumps(content).encode()
     request = urllib.request.Request(f"{url}/invocations", body, {"Content-Type": "application/json"})
@@ -90,6 +112,47 @@ def test_served_answer_is_the_command_lines(finished: Project, server: str, tmp_
     served = pd.DataFrame(answer["predictions"])
     np.testing.assert_allclose(served["probability"], scored["probability"], atol=1e-6)
     assert served["label"].tolist() == scored["label"].tolist()
+
+
+def test_own_server_answers_many_clients_as_the_mlflow_server_does(
+    finished: Project, server: str, own_server: str
+):
+    pairs = raw_pairs(finished, "test").head(100)
+    whole = {"dataframe_records": pairs.to_dict("records")}
+    status, answer = ask(own_server, whole)
+    assert (status, answer) == ask(server, whole)
+    assert status == 200
+    singles = [{"dataframe_records": [record]} for record in whole["dataframe_records"]]
+    for url in (own_server, server):
+        with ThreadPoolExecutor(8) as clients:
+            answers = list(clients.map(partial(ask, url), singles))
+        scores = [scored["predictions"][0]["probability"] for _, scored in answers]
+        expected = [pair["probability"] for pair in answer["predictions"]]
+        np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_own_server_names_what_it_serves_and_its_limits(finished: Project, own_server: str):
+    with urllib.request.urlopen(f"{own_server}/metadata", timeout=60) as response:
+        answer = json.load(response)
+    registration = json.loads((finished.root / "reports/registration.json").read_text())
+    champion = mlflow.MlflowClient(finished.tracking_uri, finished.tracking_uri).get_model_version_by_alias(
+        "dnapair", "champion"
+    )
+    assert answer["version"] == str(champion.version)
+    assert (answer["name"], answer["alias"], answer["k"]) == ("dnapair", "champion", 4)
+    assert {name: answer[name] for name in ("framework", "encoder", "dataset_sha256")} == {
+        name: registration[name] for name in ("framework", "encoder", "dataset_sha256")
+    }
+    assert answer["limits"]["max_pairs"] == 100
+    status, refused = ask(own_server, {"dataframe_records": [{"seq1": "ACGT", "seq2": "ACGT"}] * 101})
+    assert status == 400
+    assert "100 (serve.max_pairs)" in refused["message"]
+
+
+def test_own_server_ends_with_the_reason_where_there_is_no_model(finished: Project):
+    said = finished.run("dnapair", "serve", "--port", "0", "--model", "models:/nobody@champion", fails=True)
+    assert "models:/nobody@champion can't be had" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -130,6 +131,15 @@ def test_batches_hold_every_kmer_once_within_the_budget(sequences, batch_tokens)
         for owner, ids in zip(batch.owners, batch.ids, strict=True):
             seen[owner] += ids[ids > vocabulary.sep].tolist()
     assert [sorted(ids) for ids in seen] == [sorted(vocabulary.encode(s).tolist()) for s in sequences]
+
+
+def test_threads_share_an_embedder_and_get_each_their_own():
+    rng = np.random.default_rng(1)
+    lists = [["".join(rng.choice(list("ACGT"), 60)) for _ in range(count)] for count in range(1, 9)]
+    expected = [embed(sequences) for sequences in lists]
+    with ThreadPoolExecutor(4) as threads:
+        for found, alone in zip(threads.map(embed, lists * 10), expected * 10, strict=True):
+            np.testing.assert_allclose(found, alone, atol=TOLERANCE)
 
 
 def test_normalized_embeddings_keep_their_direction_at_length_1(encoder: Encoder):
