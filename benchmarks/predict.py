@@ -3,10 +3,10 @@
     python benchmarks/predict.py --pairs 10000 --pairs 100000 --json predict.json
     python benchmarks/predict.py --pairs 1000000 --format parquet
 
-Pairs are drawn at random from the sequences of a data set's FASTA (--sequences), so each sequence is in many
-pairs; with --distinct every pair has two sequences of its own, drawn at random, 500 bases each. The model has the encoder
-of params.yaml and a network of drawn weights. Every command is a process of its own, start and imports
-included; the forms and the sizes of the cache are measured in turn, as many rounds as asked for.
+Pairs are drawn at random from the sequences of a data set's FASTA (--sequences), so each is in many pairs;
+with --distinct every pair has two sequences of its own, drawn at random, 500 bases each. The model has the
+encoder of params.yaml and a network of drawn weights. Every command is a process of its own, start and
+imports included; the forms and the sizes of the cache are measured in turn, as many rounds as asked for.
 Memory is measured as `benchmarks/pipeline.py` does.
 """
 
