@@ -1,4 +1,4 @@
-"""Models in a registry of sqlite: of this dnapair, of an older one, damaged; and a choice of several people."""
+"""Models in a registry of sqlite: of this dnapair, of an older one, damaged; a choice of several people."""
 
 import shutil
 import sqlite3
