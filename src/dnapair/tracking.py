@@ -372,8 +372,8 @@ def check_store() -> None:
     except MlflowException as error:
         raise DnapairError(
             f"The MLflow tracking store {store_address()} does not answer: {error.message} "
-            "Check MLFLOW_TRACKING_URI, or unset it to use mlflow.db in this folder. A server with users wants "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+            "Check MLFLOW_TRACKING_URI, or unset it to use mlflow.db in this folder. "
+            "A server with users wants MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
         ) from None
 
 
