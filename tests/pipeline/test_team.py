@@ -1,7 +1,9 @@
 """Two members of a lab at once: one MLflow server on PostgreSQL and a bucket, one DVC remote."""
 
 import json
+import socket
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -135,3 +137,19 @@ def check_registry(client: mlflow.MlflowClient, members: list[Project]) -> None:
     champion = client.get_model_version_by_alias("dnapair", "champion")
     expected = versions[second if reasons[second].startswith("yes: ") else first]
     assert champion.version == expected.version
+
+
+def test_make_server_shows_this_folders_records_to_this_machine(finished: Project, tmp_path: Path):
+    with backend.make_server(finished.root, {}, tmp_path / "server.log") as uri:
+        client = mlflow.MlflowClient(uri)
+        (run,) = client.search_runs(["1"], f"tags.`{STAGE_TAG}` = 'evaluate@torch'", max_results=1)
+        query = f"path=reports/report.html&run_uuid={run.info.run_id}"
+        with urllib.request.urlopen(f"{uri}/get-artifact?{query}") as page:
+            assert b"<html" in page.read()
+        # runs with and without the server go to the same place
+        made = client.get_experiment(client.create_experiment("by the server"))
+        assert Path(made.artifact_location).parent == finished.root / "mlruns"
+        client.delete_experiment(made.experiment_id)
+        # what listens on every address has this one too
+        with pytest.raises(OSError, match=r"refused|timed out"):
+            socket.create_connection(("127.0.0.2", int(uri.rsplit(":", 1)[1])), timeout=5)
