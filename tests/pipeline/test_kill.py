@@ -94,7 +94,7 @@ def after(seconds: float) -> Callable[[], bool]:
 
 
 def repaired(project: Project) -> dict[str, bytes]:
-    said = project.run("dvc", "repro", "--no-run-cache")
+    said = project.run("dvc", "repro", "--no-run-cache", timeout=3600)
     assert "Traceback" not in said
     return outputs(project)
 
