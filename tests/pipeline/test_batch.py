@@ -76,9 +76,8 @@ def test_predict_killed_in_the_middle_ends_as_if_undisturbed(finished: Project, 
         names = [path.name for path in (tmp_path / ".out.csv.parts").glob("*.part")]
         return sum(not name.startswith(".") for name in names)
 
-    with subprocess.Popen(
-        [*command, str(tmp_path / "out.csv")], cwd=finished.root, env=finished.env
-    ) as process:
+    output = tmp_path / "out.csv"
+    with subprocess.Popen([*command, str(output)], cwd=finished.root, env=finished.env) as process:
         deadline = time.monotonic() + 300
         while whole_parts() < 5:
             assert process.poll() is None
