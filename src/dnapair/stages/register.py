@@ -162,7 +162,7 @@ def _against_champion(known: Any, framework: str, params: Params, run: tracking.
         new, champion = (float(one.measure(np.ones((1, label.size)))["pr_auc"][0]) for one in both)
         found[split] = difference(new - champion, drawn["new"]["pr_auc"], drawn["champion"]["pr_auc"])
         run.log_metrics(
-            {f"against_champion/{split}.pr_auc.{name}": end for name, end in found[split]._asdict().items()}
+            {f"versus_champion/{split}.pr_auc.{name}": end for name, end in found[split]._asdict().items()}
         )
     print(f"register: test PR-AUC {spell_gain(found['test'])} against the champion (it decides nothing)")
     return found["val"]

@@ -181,7 +181,7 @@ def measured(health: dict[str, Tokens], findings: list[Finding]) -> dict[str, fl
     """Name the numbers of tokens and audit for MLflow."""
     numbers: dict[str, float] = {}
     for finding in findings:
-        name = f"audit/{finding.check}.{finding.split or 'data'}"
+        name = f"leakage/{finding.check}.{finding.split or 'data'}"
         numbers |= {f"{name}.count": finding.count, f"{name}.share": finding.share}
     for split, own in health.items():
         numbers |= {f"tokens/{split}.{name}": value for name, value in own._asdict().items()}
