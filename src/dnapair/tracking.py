@@ -505,8 +505,8 @@ def _asking() -> Iterator[None]:
         raise DnapairError(
             f"The MLflow tracking store {store_address()} does not answer: {reason(error)} Check "
             "MLFLOW_TRACKING_URI, or unset it to use mlflow.db in this folder. A server with users wants "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. What is finished is kept: the same command "
-            "goes on from there."
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. What is finished is kept: the same "
+            "command goes on from there."
         ) from None
 
 

@@ -1,6 +1,7 @@
 """Names from hostile data are text, and nothing else, on every page, in every card, table and figure."""
 
 import csv
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -165,7 +166,8 @@ def test_formulas_in_a_reports_table_are_text(tmp_path: Path) -> None:
         rows = list(csv.reader(file))
     assert rows[0] == ["'=by", "value", "gain", "mixed"]
     for row, by, value in zip(rows[1:], HOSTILE, HOSTILE[::-1], strict=True):
-        assert [text.removeprefix("'") for text in row[:2]] == [by, value]
+        # a carriage return would end the row
+        assert [text.removeprefix("'") for text in row[:2]] == [one.replace("\r", " ") for one in (by, value)]
         assert not any(text.startswith(("=", "+", "-", "@", "\t", "\r")) for text in row[:2])
         assert row[2:] == ["-0.5", "True"]
 
@@ -184,7 +186,7 @@ def test_markdown_of_any_text_opens_no_tag_link_or_cell(text: str) -> None:
     unescaped = inert.replace(r"\\", "")
     for mark in "[]|`*_!":
         assert unescaped.count(mark) == unescaped.count(f"\\{mark}")
-    assert "://" not in inert
+    assert not re.search(r"(?<!\\)://", inert)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

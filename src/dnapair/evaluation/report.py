@@ -110,7 +110,8 @@ def write_csv(path: Path, columns: Mapping[str, np.ndarray] | pd.DataFrame) -> N
     """Write columns of equal length; no spreadsheet takes a text in them for a formula."""
     table = pd.DataFrame(columns)
     for name in table.select_dtypes(exclude=["number", "bool"]):
-        table[name] = table[name].map(cell)
+        # a carriage return is not quoted, and would end the row
+        table[name] = table[name].map(lambda text: cell(text.replace("\r", " ")))
     with atomic_file(path) as temporary:
         table.rename(columns=cell).to_csv(
             temporary, index=False, float_format=f"%.{DECIMALS}g", lineterminator="\n"

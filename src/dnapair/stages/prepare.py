@@ -1,6 +1,7 @@
 """Stage `prepare`: the raw data, read, checked, cleaned and split."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,7 +136,12 @@ def listed(data: Path, digest: str) -> list[tuple[Path, str]]:
     # not DVC's Repo, which would wait for the locks of the `dvc repro` that runs this
     cache = Config(".dvc")["cache"].get("dir", ".dvc/cache")
     content = Path(cache, "files", "md5", digest[:2], digest[2:])
-    return [(data / one["relpath"], one["md5"]) for one in read_json(content)] if content.is_file() else []
+    try:
+        files = json.loads(content.read_text(encoding="utf-8"))
+        return [(data / one["relpath"], one["md5"]) for one in files]
+    # DVC itself tells of a damaged cache
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []
 
 
 def read(data: Data, scratch: Path) -> Dataset:
