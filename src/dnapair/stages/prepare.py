@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dnapair import tracking
 from dnapair.columns import ColumnNames
 from dnapair.errors import DnapairError
-from dnapair.files import atomic_folder, read_json, sha256, write_json, write_sums
+from dnapair.files import atomic_folder, sha256, write_json, write_sums
 from dnapair.groups import SEQUENCE_ROWS
 from dnapair.memory import return_freed_arrays
 from dnapair.pairs import Dataset, Reading, read_dataset
