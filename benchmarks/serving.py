@@ -175,11 +175,12 @@ def running(folder: Path, name: str) -> Iterator[Running]:
     try:
         while not is_ready(port):
             if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"{name} did not start:\n{log.read_text()}")
+                sys.exit(f"{name} did not start (exit code {process.poll()}):\n{log.read_text()}")
             time.sleep(0.2)
         yield Running(port, psutil.Process(process.pid))
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
 
 
