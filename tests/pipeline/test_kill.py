@@ -140,8 +140,11 @@ def test_dvc_killed_alone_and_two_at_once_are_one_message(copy: Project):
     assert "Traceback" not in said
     assert f"{process.pid}" in said
     assert "dnapair: `dvc repro score@torch` failed: the reason stands above." in said
+    # a stopped process whose session's leader dies would be sent SIGHUP
+    child.resume()
     process.kill()
     process.wait()
+    child.suspend()
     # what it began lives on
     said = copy.run("dvc", "repro", fails=True)
     assert "Traceback" not in said
