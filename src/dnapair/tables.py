@@ -20,6 +20,8 @@ _BLOCK_BYTES = 2**19
 _BATCH_ROWS = 8192
 _BATCH_BYTES = 2**28
 _PARQUET_MAGIC = b"PAR1"
+# pyarrow's errors are Python's own in part: a column's name may be no UTF-8
+_DAMAGE = (pa.ArrowException, OSError, MemoryError, ValueError, LookupError, OverflowError)
 MOST_COLUMNS = 10_000
 MOST_PARQUET = 2**30
 """Bytes of a Parquet file that is packed as gz once more: it is unpacked in memory."""
@@ -195,11 +197,11 @@ class _ParquetTable:
             # text as numbers of a dictionary: the same long value in every row is one value then
             texts = [field.name for field in schema if _is_text(field.type)]
             self._file = pq.ParquetFile(source, read_dictionary=texts)
-        except (pa.ArrowException, OSError, MemoryError) as error:
+            self.schema = schema.remove_metadata()
+            self.names = list(schema.names)
+            self._types = {field.name: field.type for field in schema}
+        except _DAMAGE as error:
             raise self._damaged(error) from None
-        self.schema = schema.remove_metadata()
-        self.names = list(schema.names)
-        self._types = {field.name: field.type for field in schema}
         if len(self.names) > MOST_COLUMNS:
             raise DnapairError(f"{path} has more than {MOST_COLUMNS:,} columns.")
         _check_names(path, self.names)
@@ -220,7 +222,7 @@ class _ParquetTable:
                     part = batch.slice(start, rows)
                     convert = self._as_stored if typed else self._as_text
                     yield pa.record_batch([convert(name, part[name]) for name in names], names=names)
-        except (pa.ArrowException, OSError, MemoryError) as error:
+        except _DAMAGE as error:
             raise self._damaged(error) from None
 
     def _affordable_rows(self, batch: Any, done: int) -> int:
