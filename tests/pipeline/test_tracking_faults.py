@@ -136,7 +136,7 @@ def test_training_outlives_its_server_and_its_record_comes_later(
     (repeat,) = client.search_runs(experiments, f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
     for one in (run, repeat):
         assert one.info.status == "FINISHED"
-        history = client.get_metric_history(one.info.run_id, "val_pr_auc")
+        history = client.get_metric_history(one.info.run_id, "epoch/val_pr_auc")
         assert [metric.step for metric in history] == [1, 2, 3]
     assert run.data.params["train.epochs"] == "3"
     assert run.data.tags["dnapair.output_sha256"]
