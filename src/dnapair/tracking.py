@@ -545,8 +545,8 @@ def _log_settings(run: str, settings: Mapping[str, Any]) -> None:
     """Log params.yaml on a pipeline's run, so that pipelines are told apart by what was set."""
     # `mlflow run` logs what it was given as it was written, and nothing may be logged twice
     known = mlflow.MlflowClient().get_run(run).data.params
-    # pretraining is no part of the pipeline
-    flat = _flatten({section: own for section, own in settings.items() if section != "pretrain"})
+    # neither pretraining nor serving is a part of the pipeline
+    flat = _flatten({name: own for name, own in settings.items() if name not in ("pretrain", "serve")})
     StageRun(run, None).log_params({key: value for key, value in flat.items() if key not in known})
 
 

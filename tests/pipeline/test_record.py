@@ -63,8 +63,8 @@ def settings(project: Project) -> dict[str, str]:
         return flat
 
     content = yaml.safe_load((project.root / "params.yaml").read_text())
-    # pretraining is no stage of the pipeline and has a run of its own
-    del content["pretrain"]
+    # pretraining is no stage of the pipeline and has a run of its own, the server's settings are no stage's
+    del content["pretrain"], content["serve"]
     return flatten(content, "")
 
 

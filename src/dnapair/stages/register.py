@@ -35,7 +35,7 @@ _DESCRIBED_ROWS = 1024
 def run() -> None:
     """Register the network with the higher validation PR-AUC, and write reports/registration.json."""
     params = load_params()
-    logged = flatten(params.registration, "register")
+    logged = flatten(params.registration, "register") | flatten(params.watch, "watch")
     with (
         tracking.stage_run("register", logged, paths.IDENTITIES) as run,
         tempfile.TemporaryDirectory() as temporary,
