@@ -126,7 +126,7 @@ def test_the_registered_model_has_its_alias_its_card_and_leads_to_its_run(
     expect(page.get_by_text(evaluated.data.tags["dnapair.verdict"]).first).to_be_visible()
     for words in ("PR-AUC", "embedding cosine", "GC content, mean (%)"):
         expect(page.get_by_role("cell", name=words).first).to_be_visible()
-    expect(page.get_by_role("link", name="register")).to_be_visible()
+    expect(page.get_by_role("link", name="register", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("report", ["validation.html", "torch/report.html"])
