@@ -20,8 +20,8 @@ def run() -> None:
     params = load_params()
     logged = flatten(params.encoder, "encoder") | flatten(params.embed, "embed")
     with tracking.stage_run("embed", logged, paths.IDENTITIES) as run:
-        paths.check(paths.DATASET)
         encoder = open_encoder(params.encoder)
+        paths.check(paths.DATASET)
         sequences = SequenceFile(paths.SEQUENCES)
         check_embeddable(sequences, SequenceFile(paths.SEQUENCES, "id"), encoder.vocabulary.k)
         precision = _precision(params.embed)
