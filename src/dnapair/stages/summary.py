@@ -64,7 +64,7 @@ def show() -> None:
         "  source .venv/bin/activate\n"
         "  mlflow run . --env-manager local -P train.epochs=3     again with another setting\n"
         "  dnapair compare RUN RUN                     two runs, pair by pair; dvc exp show: all of them\n"
-        "  mlflow models serve -m models:/dnapair@champion --env-manager local -p 5001\n"
+        "  dnapair serve                               the registered model on http://127.0.0.1:5001\n"
         "  dnapair predict pairs.csv --output scored.csv          score your own pairs\n"
         "  dvc import-url --force /path/to/your/data data && dvc repro   train on your own"
     )
