@@ -40,10 +40,11 @@ def run() -> None:
     )
     del logged["train.epochs"]
     with tracking.stage_run("tune", logged, paths.IDENTITIES) as run:
-        paths.check(paths.NORMALIZED)
         network = params.network.model_dump()
         train = {key: getattr(params.train, key) for key in TRAIN_KEYS}
         study = STUDIES / identify(params) if params.tune.trials else None
+        if study:
+            paths.check(paths.NORMALIZED)
         if study and role == "chief":
             # by which the workers find this run
             run.set_tags({tracking.STUDY_TAG: study.name})
