@@ -15,8 +15,9 @@ import yaml
 from machine import describe_machine
 from transformers import AutoTokenizer
 
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder
-from dnapair.embedding.encoder import Encoder, build_untrained, load_encoder
+from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.embedding.engines import embed_here
 from dnapair.embedding.store import write_store
 from dnapair.numbers import read_numbers

@@ -34,8 +34,9 @@ from tqdm import tqdm
 from transformers import AutoTokenizer, BertModel
 from transformers.utils import logging as transformers_logging
 
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder
-from dnapair.embedding.encoder import Encoder, build_untrained, load_encoder
+from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.files import write_json
 
 ROOT = Path(__file__).parents[1]
@@ -276,10 +277,10 @@ def openvino(bert: BertModel, tokenizer: Any) -> Variant:
 
 def flops(encoder: Encoder, length: int) -> float:
     """Count the multiplications and additions of matrix products for a sequence of so many tokens."""
-    config = encoder.model.config
-    width, wide = config.hidden_size, config.intermediate_size
+    shape = encoder.shape
+    width, wide = shape.dimensions, encoder.config["intermediate_size"]
     per_token = 2 * (4 * width**2 + 2 * width * wide) + 4 * length * width
-    return float(config.num_hidden_layers * length * per_token)
+    return float(shape.layers * length * per_token)
 
 
 def gemm_limit() -> float:

@@ -29,8 +29,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from tqdm import tqdm
 
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder
-from dnapair.embedding.encoder import Encoder, build_untrained, load_encoder
+from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.evaluation.baselines import cosines, count_kmers, fit_kmers
 from dnapair.files import write_json
 from dnapair.kmers import complement_codes, kmer_codes

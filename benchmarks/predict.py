@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import yaml
 
 import dnapair
-from dnapair.embedding.encoder import load_encoder
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.files import write_json
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights, save_weights

@@ -97,9 +97,15 @@ class KmerVocabulary(NamedTuple):
         return cls(k, np.array([index[kmer] for kmer in kmers]), pad, unk, begin, end, mask, len(tokens))
 
     def write(self, path: Path) -> None:
-        """Write ``vocab.txt`` for a vocabulary made by :meth:`standard`."""
-        kmers = ("".join(letters) for letters in product(BASES, repeat=self.k))
-        path.write_text("\n".join((*SPECIAL_TOKENS, *kmers)) + "\n", encoding="utf-8")
+        """Write ``vocab.txt``; tokens that are neither special nor k-mers are called unused there."""
+        tokens = [f"[unused{number}]" for number in range(self.size)]
+        special = (self.pad, self.unk, self.cls, self.sep, self.mask)
+        # a checkpoint without [MASK] has the id of [UNK] there, which is written last
+        for number, token in reversed([*zip(special, SPECIAL_TOKENS, strict=True)]):
+            tokens[number] = token
+        for number, letters in zip(self.ids, product(BASES, repeat=self.k), strict=True):
+            tokens[number] = "".join(letters)
+        path.write_text("\n".join(tokens) + "\n", encoding="utf-8")
 
     def encode(self, sequence: str) -> NDArray[np.int64]:
         """Return the ids of a sequence's overlapping k-mers.

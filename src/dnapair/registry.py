@@ -47,7 +47,6 @@ _SERVED_PACKAGES = (
     "safetensors",
     "torch",
     "tqdm",
-    "transformers",
 )
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from dnapair import __version__
 from dnapair.drift import Watch
 from dnapair.embedding.cache import EmbeddingCache
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder, Precision, Strand, check_embeddable
-from dnapair.embedding.encoder import Encoder, load_encoder
+from dnapair.embedding.encoder import Encoder
 from dnapair.embedding.pooling import Pooling
 from dnapair.embedding.rounding import round_to_half
 from dnapair.errors import DnapairError

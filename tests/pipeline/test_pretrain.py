@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from dnapair.embedding.encoder import load_encoder
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.store import EmbeddingStore
 
 from .conftest import Project, copy_project, write_small_data

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from dnapair.columns import has_names
-from dnapair.embedding.encoder import load_encoder
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.errors import DnapairError
 from dnapair.matrix import MatrixFile, write_header
 from dnapair.networks.spec import NetworkSpec

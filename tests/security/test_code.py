@@ -20,7 +20,9 @@ PATTERNS = {
 }
 LISTED = {
     # the error of PyTorch's reader of tensors, for what is not a tensor
-    ("embedding/encoder.py", "from pickle import UnpicklingError"),
+    ("embedding/checkpoint.py", "from pickle import UnpicklingError"),
+    # tensors and nothing else, where a setting asks for it
+    ("embedding/checkpoint.py", 'stored = torch.load(file, map_location="cpu", weights_only=True)'),
     # the code of transformers' users, in the card of an encoder
     ("pretraining/card.py", '"from transformers import AutoModel, AutoTokenizer",'),
     ("pretraining/card.py", '"tokenizer = AutoTokenizer.from_pretrained(folder)",'),

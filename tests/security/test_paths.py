@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, path_not_unique
 
-from dnapair.embedding.encoder import load_encoder
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.errors import DnapairError
 from dnapair.pairs import Reading, read_dataset
 from dnapair.params import check_params

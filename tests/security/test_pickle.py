@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dnapair.columns import find_sequences, has_names
-from dnapair.embedding.encoder import load_encoder
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
 from dnapair.files import read_json, write_json

@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnapair.embedding.batching import batches
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder, check_embeddable, choose_precision
-from dnapair.embedding.encoder import Encoder, build_untrained, load_encoder
+from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.embedding.gpu import GpuBert
 from dnapair.errors import DnapairError
 from dnapair.kmers import KmerVocabulary
 from dnapair.processor import has_bfloat16
 from dnapair.sequences import reverse_complement
+from tests.unit.stock import last_layer
 
 SHIPPED = Path(__file__).parents[2] / "encoders" / "dnabert6-mini"
 TOLERANCE = 1e-5
@@ -45,8 +47,7 @@ def embed(sequences: list[str], pooling="mean", strand="forward", batch_tokens=5
 
 def hidden(encoder: Encoder, ids: list[int]) -> np.ndarray:
     """The last layer for one window by transformers alone, shape=(length, d)."""
-    with torch.inference_mode():
-        return encoder.model(torch.tensor([ids])).last_hidden_state[0].numpy()
+    return last_layer(encoder, np.array([ids]))[0]
 
 
 def test_mean_is_over_the_kmers_and_not_the_special_tokens(encoder: Encoder):
@@ -197,19 +198,19 @@ def test_bfloat16_moves_embeddings_by_less_than_2_percent_of_their_spread():
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
 @pytest.mark.parametrize("gelu", ["gelu", "gelu_new"])
 def test_the_gpus_way_gives_what_the_cpus_gives(pooling, gelu):
-    encoder = build_untrained(3, 2, 16, 2, seed=1)
-    encoder.model.config.hidden_act = gelu
+    drawn = build_untrained(3, 2, 16, 2, seed=1)
+    encoder = drawn._replace(config={**drawn.config, "hidden_act": gelu})
     rng = np.random.default_rng(1)
     sequences = ["".join(rng.choice(list("ACGTN"), length)) for length in (9, 40, 12, 40, 9, 600)]
     expected = Embedder(encoder, pooling, "both", True, "float32", "cpu").embed(sequences)
     embedder = Embedder(encoder, pooling, "both", True, "float32", "cpu")
     # its budget of 700 tokens is two windows and a half
-    embedder._bert = GpuBert(encoder.model.state_dict(), encoder.shape, pooling, "float32", 700, "cpu")
+    embedder._bert = GpuBert(encoder.weights, encoder.shape, pooling, "float32", 700, "cpu")
     np.testing.assert_allclose(embedder.embed(sequences), expected, atol=TOLERANCE)
 
 
 def test_a_gpu_whose_memory_is_full_gets_less_at_a_time(encoder: Encoder, monkeypatch, capsys):
-    bert = GpuBert(encoder.model.state_dict(), encoder.shape, "mean", "float32", 4096, "cpu")
+    bert = GpuBert(encoder.weights, encoder.shape, "mean", "float32", 4096, "cpu")
     ids = np.random.default_rng(1).integers(5, 69, (40, 100)).astype(np.int32)
     batches = [(ids, np.ones(ids.shape, bool))]
     expected = bert.run(batches)[0]

@@ -1,12 +1,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
-from dnapair.embedding.encoder import build_untrained, load_encoder
+from dnapair.embedding.checkpoint import load_encoder
+from dnapair.embedding.encoder import build_untrained
 from dnapair.errors import DnapairError
 from dnapair.kmers import KmerVocabulary
 
@@ -57,14 +59,6 @@ def test_untrained_is_the_same_for_one_seed_and_says_what_it_is():
     assert not first.trained
 
 
-def test_untrained_leaves_the_random_state_alone():
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    build_untrained(3, 1, 8, 2, 1)
-    assert torch.equal(torch.rand(3), expected)
-
-
 def test_saved_encoder_is_the_same_and_still_untrained(tmp_path: Path):
     encoder = build_untrained(4, 1, 8, 2, 1)
     encoder.save(tmp_path)
@@ -75,16 +69,22 @@ def test_saved_encoder_is_the_same_and_still_untrained(tmp_path: Path):
 
 
 def test_saved_encoder_loads_in_stock_transformers(tmp_path: Path):
-    build_untrained(6, 1, 8, 2, 1).save(tmp_path)
+    encoder = build_untrained(6, 1, 8, 2, 1)
+    encoder.save(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer("AAAAAA GGGGGG")["input_ids"] == [2, 5, 4100, 3]
-    assert AutoModel.from_pretrained(tmp_path).config.vocab_size == 4101
+    model, said = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert {name for name in said["missing_keys"] if not name.startswith("pooler.")} == set()
+    assert not said["unexpected_keys"]
+    for name, tensor in model.state_dict().items():
+        if not name.startswith("pooler."):
+            np.testing.assert_array_equal(tensor.numpy(), encoder.weights[name])
 
 
 def test_masked_language_model_checkpoint_loads_whole(checkpoint: Path):
     encoder = load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
     stored = load_file(checkpoint / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
-    assert torch.equal(encoder.model.embeddings.word_embeddings.weight, stored)
+    np.testing.assert_array_equal(encoder.weights["embeddings.word_embeddings.weight"], stored.numpy())
     assert encoder.trained
     assert encoder.vocabulary.k == 6
 
@@ -92,7 +92,39 @@ def test_masked_language_model_checkpoint_loads_whole(checkpoint: Path):
 def test_half_precision_checkpoint_is_computed_in_float32(checkpoint: Path):
     edit_weights(checkpoint, lambda weights: {name: tensor.half() for name, tensor in weights.items()})
     encoder = load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
-    assert {tensor.dtype for tensor in encoder.model.parameters()} == {torch.float32}
+    assert {values.dtype for values in encoder.weights.values()} == {np.dtype(np.float32)}
+
+
+def test_the_first_berts_names_of_layer_normalisation_are_known(checkpoint: Path):
+    expected = load_encoder(str(checkpoint), None, allow_pytorch_bin=False).fingerprint
+
+    def rename(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+        for new_name, old_name in old.items():
+            weights = {name.replace(new_name, old_name): tensor for name, tensor in weights.items()}
+        return weights
+
+    edit_weights(checkpoint, rename)
+    assert "bert.embeddings.LayerNorm.gamma" in load_file(checkpoint / "model.safetensors")
+    assert load_encoder(str(checkpoint), None, allow_pytorch_bin=False).fingerprint == expected
+
+
+def test_whole_numbers_are_no_weights(checkpoint: Path):
+    name = "bert.encoder.layer.0.output.dense.bias"
+    edit_weights(checkpoint, lambda weights: weights | {name: weights[name].to(torch.int8)})
+    with pytest.raises(DnapairError, match="1 of another shape"):
+        load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+
+
+def test_a_vocabulary_in_another_order_is_saved_as_it_is(checkpoint: Path, tmp_path: Path):
+    lines = (checkpoint / "vocab.txt").read_text().split()
+    order = ["[UNK]", "[PAD]", "[SEP]", "[CLS]", "[unused4]", *reversed(lines[5:])]
+    (checkpoint / "vocab.txt").write_text("\n".join(order) + "\n")
+    encoder = load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+    (tmp_path / "saved").mkdir()
+    encoder.save(tmp_path / "saved")
+    assert (tmp_path / "saved" / "vocab.txt").read_text().split() == order
+    assert load_encoder(str(tmp_path / "saved"), None, False).fingerprint == encoder.fingerprint
 
 
 def test_hub_id_is_read_from_the_hubs_layout(hub_cache: Path):

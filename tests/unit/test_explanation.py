@@ -89,14 +89,14 @@ def test_a_sequence_of_several_windows_of_the_encoder_is_explained_like_any_othe
 
 def test_only_the_bases_of_a_planted_motif_matter_where_only_it_has_a_meaning(tmp_path: Path):
     encoder = build_untrained(k=4, layers=1, hidden=16, heads=2, seed=1)
-    weights = encoder.model.state_dict()
-    weights["embeddings.position_embeddings.weight"].zero_()
+    weights = encoder.weights
+    weights["embeddings.position_embeddings.weight"][:] = 0
     weights["embeddings.word_embeddings.weight"][:] = weights["embeddings.word_embeddings.weight"][7]
     motif = encoder.vocabulary.encode(MOTIF)[0]
     weights["embeddings.word_embeddings.weight"][motif] *= -1
     for name in ("attention.output.dense", "output.dense"):
         # no k-mer learns of another
-        weights[f"encoder.layer.0.{name}.weight"].zero_()
+        weights[f"encoder.layer.0.{name}.weight"][:] = 0
     planted = "GTGTTGTGGTTG" + MOTIF + "TGTTGGTGTGGTGTT"
     found = explain(make_scorer(tmp_path, encoder, strand="forward"), planted, "TGGTGTGTTG")
     importance = found.sides[0].importance

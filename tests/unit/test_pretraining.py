@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder
-from dnapair.embedding.encoder import load_encoder
 from dnapair.errors import DnapairError
 from dnapair.kmers import KmerVocabulary, base_codes, kmer_codes
 from dnapair.pretraining.card import Facts, write_encoder

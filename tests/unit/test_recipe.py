@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import roc_auc_score
 
 from dnapair.embedding.embedder import open_bert
@@ -12,6 +11,7 @@ from dnapair.evaluation.recipe import GlobalScale, embed_padded, follow_recipe, 
 from dnapair.kmers import KmerVocabulary
 from dnapair.sequence_file import SequenceFile, write_sequences
 from dnapair.training.loop import Pairs
+from tests.unit.stock import last_layer
 
 RNG = np.random.default_rng(0)
 
@@ -49,10 +49,8 @@ def test_an_embedding_is_the_mean_over_all_positions_padding_included(
     file = write(tmp_path / "sequences.parquet", sequences)
     scaled = embed_padded(bert, encoder, file, np.array([0, 2, 1]), tmp_path / "x.npy")
     ids = padded_ids([sequences[row] for row in (0, 2, 1)], encoder.vocabulary, encoder.window)
-    with torch.inference_mode():
-        # no attention mask: to the model padding is DNA
-        hidden = encoder.model(torch.from_numpy(ids).long()).last_hidden_state.numpy()
-    means = hidden.mean(axis=1, dtype=np.float64)
+    # no attention mask: to the model padding is DNA
+    means = last_layer(encoder, ids).mean(axis=1, dtype=np.float64)
     expected = 2 * (means - means.min()) / (means.max() - means.min()) - 1
     np.testing.assert_allclose(scaled[np.arange(3)], expected, atol=1e-4)
 

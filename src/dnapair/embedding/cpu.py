@@ -13,7 +13,7 @@ from dnapair.embedding.pooling import Pooling
 from dnapair.embedding.shape import BertShape
 from dnapair.processor import cores
 
-Weights = Mapping[str, NDArray[np.float32]]
+Weights = Mapping[str, NDArray[np.floating]]
 
 
 class CpuBert:

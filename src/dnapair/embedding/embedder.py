@@ -159,14 +159,12 @@ def open_bert(
     DnapairError
         If a GPU is asked for and there is none.
     """
-    weights = encoder.model.state_dict()
     if choose_device(device, "embed.device").type == "cuda":
         # the CPU's way does without what compiles for a GPU
         from dnapair.embedding.gpu import GpuBert
 
-        return GpuBert(weights, encoder.shape, pooling, precision, batch_tokens)
-    arrays = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
-    return CpuBert(arrays, encoder.shape, pooling, precision)
+        return GpuBert(encoder.weights, encoder.shape, pooling, precision, batch_tokens)
+    return CpuBert(encoder.weights, encoder.shape, pooling, precision)
 
 
 def check_embeddable(sequences: Sequence[str], names: Sequence[str], k: int) -> None:

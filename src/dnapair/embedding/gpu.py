@@ -73,7 +73,7 @@ class GpuBert:
 
     def __init__(
         self,
-        weights: Mapping[str, Tensor],
+        weights: Mapping[str, NDArray[np.floating]],
         shape: BertShape,
         pooling: Pooling,
         precision: str,
@@ -82,7 +82,10 @@ class GpuBert:
     ) -> None:
         self._device = torch.device(device)
         self._precision = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
-        self._weights = {name: tensor.to(self._device, self._precision) for name, tensor in weights.items()}
+        self._weights = {
+            name: torch.from_numpy(values).to(self._device, self._precision)
+            for name, values in weights.items()
+        }
         self._shape = shape
         self._pooling = pooling
         self._batch_tokens = batch_tokens or BATCH_TOKENS

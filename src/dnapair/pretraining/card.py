@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from transformers import BertModel
 
-from dnapair.embedding.encoder import wrap
 from dnapair.kmers import KmerVocabulary
+from dnapair.pretraining.network import encoder_of
 
 GENOMES_FILE = "genomes.txt"
 
@@ -67,7 +67,7 @@ def write_encoder(folder: Path, bert: BertModel, vocabulary: KmerVocabulary, fac
         For the card.
     """
     half = copy.deepcopy(bert).to("cpu", torch.float16)
-    wrap(half, vocabulary, name=facts.name).save(folder)
+    encoder_of(half, vocabulary, name=facts.name).save(folder)
     (folder / GENOMES_FILE).write_text("\n".join(facts.genomes) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card(bert, facts), encoding="utf-8")
 

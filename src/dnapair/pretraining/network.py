@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM, BertModel
 
+from dnapair.embedding.encoder import Encoder, make_encoder
+from dnapair.embedding.shape import CONFIG
 from dnapair.kmers import KmerVocabulary
 
 POSITIONS = 512
@@ -96,3 +98,10 @@ class PretrainingNetwork(nn.Module):
         """
         chosen = targets != ignored
         return self.masked_model.cls(self.hidden(ids)[chosen]), targets[chosen]
+
+
+def encoder_of(bert: BertModel, vocabulary: KmerVocabulary, name: str) -> Encoder:
+    """Make an encoder of a BERT as it is now: its weights are copied, in their precision."""
+    weights = {key: tensor.detach().cpu().numpy().copy() for key, tensor in bert.state_dict().items()}
+    config = {key: getattr(bert.config, key) for key in CONFIG}
+    return make_encoder(weights, config, vocabulary, name)

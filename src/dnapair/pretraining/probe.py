@@ -6,11 +6,11 @@ import numpy as np
 from transformers import BertModel
 
 from dnapair.embedding.embedder import Embedder, Strand
-from dnapair.embedding.encoder import wrap
 from dnapair.evaluation.baselines import cosines
 from dnapair.evaluation.metrics import evaluate
 from dnapair.kmers import KmerVocabulary, base_codes
 from dnapair.pretraining.fragments import Fragments
+from dnapair.pretraining.network import encoder_of
 from dnapair.pretraining.warm_start import BagOfKmers
 from dnapair.training.loop import Pairs
 
@@ -45,7 +45,7 @@ class Probe:
         """Measure the cosines of a BERT, mean pooling, on one strand or both, see :meth:`measure`."""
         strand: Strand = "both" if both_strands else "forward"
         device = str(bert.device.type)
-        encoder = wrap(bert, vocabulary, name="")
+        encoder = encoder_of(bert, vocabulary, name="")
         return self.measure(Embedder(encoder, "mean", strand, True, "float32", device).embed(self._sequences))
 
     def measure(self, embeddings: np.ndarray) -> dict[str, float]:

@@ -105,7 +105,7 @@ def _encoder() -> Iterator[str]:
     from dnapair.stages.encoders import open_encoder
 
     encoder = open_encoder(load_params().encoder)
-    parameters = sum(tensor.numel() for tensor in encoder.model.parameters())
+    parameters = sum(values.size for values in encoder.weights.values())
     yield f"encoder {encoder.name}: {encoder.dimensions} dimensions, {parameters:,} weights"
 
 

@@ -1,6 +1,7 @@
 """The encoder that the settings name, for the stages that need it."""
 
-from dnapair.embedding.encoder import UNTRAINED, Encoder, build_untrained, load_encoder
+from dnapair.embedding.checkpoint import load_encoder
+from dnapair.embedding.encoder import UNTRAINED, Encoder, build_untrained
 from dnapair.params import Encoder as EncoderParams
 
 
