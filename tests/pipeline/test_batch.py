@@ -50,7 +50,6 @@ def run_documented(heading: str, finished: Project, folder: Path, **env: str) ->
     assert both["probability"].nunique() > 10
 
 
-@pytest.mark.soak
 def test_registered_model_scores_on_spark(finished: Project, tmp_path: Path):
     pytest.importorskip("pyspark", reason="Spark is not installed: pip install '.[spark]'")
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
@@ -58,7 +57,6 @@ def test_registered_model_scores_on_spark(finished: Project, tmp_path: Path):
     run_documented("Spark", finished, tmp_path, PYSPARK_SUBMIT_ARGS=SPARK, SPARK_LOCAL_IP="127.0.0.1")
 
 
-@pytest.mark.soak
 def test_registered_model_scores_on_ray(finished: Project, tmp_path: Path):
     run_documented("Ray", finished, tmp_path, RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0")
 

@@ -73,7 +73,6 @@ def files_of(project: Project) -> dict[str, str]:
     }
 
 
-@pytest.mark.soak
 def test_two_members_at_once(shared: Project, lab: backend.Backend, tmp_path: Path):
     members = [clone_of(shared, tmp_path / name, lab) for name in ("ada", "barbara")]
     at_once(members, "dvc", "pull")

@@ -27,7 +27,7 @@ from dnapair.scoring import PairScorer
 from dnapair.sequences import fasta_records, read_fasta
 from dnapair.tables import open_table
 from tests.pipeline.conftest import ROOT
-from tests.security.bundles import SPEC, make_bundle
+from tests.small_models import SPEC, make_bundle
 
 MEGABYTE = 2**20
 HEAD = b"seq1,seq2,label\n"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.security import inputs
-from tests.security.bundles import make_bundle
+from tests.small_models import make_bundle
 
 FEW, MANY = 60, 20_000
 """Inputs of each kind in the default tier, and in `make soak`: four kinds, and half as many

@@ -17,7 +17,7 @@ from dnapair.params import check_params
 from dnapair.rawfiles import fasta_files, find_files
 from dnapair.tracking import metric_name
 from tests.pipeline.conftest import ROOT
-from tests.security.bundles import make_bundle
+from tests.small_models import make_bundle
 
 TABLE = "seq1,seq2,label\nACGTACGT,ACGTACGA,1\nACGTACGC,ACGTACGA,0\n"
 
@@ -144,5 +144,5 @@ def test_a_hub_checkpoint_that_brings_code_is_read_without_it(
     shutil.copytree(remote, tmp_path / "hub" / "models--own--model" / "snapshots" / commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert load_encoder("own/model", commit, allow_pytorch_bin=False).dimensions == 8
+    assert load_encoder("own/model", commit, allow_pytorch_bin=False).dimensions == 16
     assert not (tmp_path / "was run").exists()

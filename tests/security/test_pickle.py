@@ -32,7 +32,7 @@ from dnapair.sequence_file import SequenceFile
 from dnapair.sequences import read_fasta
 from dnapair.tables import open_table
 from dnapair.tracking import log_dataset
-from tests.security.bundles import SPEC, make_bundle
+from tests.small_models import SPEC, make_bundle
 
 
 class Planted:

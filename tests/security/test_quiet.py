@@ -44,7 +44,6 @@ def watched(finished: Project, tmp_path: Path):  # noqa: F811
     finished.env = before
 
 
-@pytest.mark.soak
 @pytest.mark.slow
 def test_our_commands_reach_for_no_other_machine(watched: tuple[Project, Path], tmp_path: Path) -> None:
     project, tried = watched
@@ -59,7 +58,6 @@ def test_our_commands_reach_for_no_other_machine(watched: tuple[Project, Path], 
     assert not tried.exists(), tried.read_text()
 
 
-@pytest.mark.soak
 @pytest.mark.slow
 def test_what_does_reach_out_is_seen(watched: tuple[Project, Path]) -> None:
     project, tried = watched

@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 from scipy.special import logit
 
-from dnapair.embedding.embedder import Embedder
-from dnapair.embedding.encoder import Encoder, build_untrained
+from dnapair.embedding.encoder import Encoder
 from dnapair.errors import DnapairError
 from dnapair.explanation import (
     Explanation,
@@ -18,11 +17,9 @@ from dnapair.explanation import (
     strongest,
     write_table,
 )
-from dnapair.files import write_json
 from dnapair.networks.spec import NetworkSpec
-from dnapair.networks.weights import initial_weights, save_weights
-from dnapair.scaling import Scaler
-from dnapair.scoring import PairScorer, Settings, write_bundle
+from dnapair.scoring import PairScorer, Settings
+from tests.small_models import make_bundle, small_encoder
 
 RNG = np.random.default_rng(0)
 SPEC = NetworkSpec(16, (8,), 1, 0.0, "none", "tanh", symmetric=False)
@@ -34,23 +31,15 @@ def random_dna(length: int) -> str:
 
 
 def make_scorer(folder: Path, encoder: Encoder, strand: str = "both", ambiguous: str = "error") -> PairScorer:
-    """A bundle whose scaler saw random sequences and whose network has drawn weights."""
     settings = Settings("mean", strand, False, "float32", ambiguous, 0.5)
-    scaler = Scaler(SPEC.dimensions, "global")
-    embedder = Embedder(encoder, "mean", strand, normalize=False, precision="float32", device="cpu")
-    scaler.partial_fit(embedder.embed([random_dna(30) for _ in range(20)] + [MOTIF]))
-    scaler.save(folder / "scaler.safetensors")
-    (folder / "network").mkdir()
-    write_json(folder / "network/network.json", SPEC.to_json())
-    save_weights(folder / "network/weights.safetensors", initial_weights(SPEC, 1))
-    (folder / "bundle").mkdir()
-    write_bundle(folder / "bundle", encoder, folder / "scaler.safetensors", folder / "network", settings)
-    return PairScorer(folder / "bundle")
+    sequences = [random_dna(30) for _ in range(20)] + [MOTIF]
+    model = {"encoder": encoder, "spec": SPEC, "settings": settings, "sequences": sequences, "mode": "global"}
+    return PairScorer(make_bundle(folder, **model))
 
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> PairScorer:
-    encoder = build_untrained(k=4, layers=1, hidden=16, heads=2, seed=1)
+    encoder = small_encoder()
     return make_scorer(tmp_path_factory.mktemp("scorer"), encoder, ambiguous="keep")
 
 
@@ -88,7 +77,7 @@ def test_a_sequence_of_several_windows_of_the_encoder_is_explained_like_any_othe
 
 
 def test_only_the_bases_of_a_planted_motif_matter_where_only_it_has_a_meaning(tmp_path: Path):
-    encoder = build_untrained(k=4, layers=1, hidden=16, heads=2, seed=1)
+    encoder = small_encoder()
     weights = encoder.weights
     weights["embeddings.position_embeddings.weight"][:] = 0
     weights["embeddings.word_embeddings.weight"][:] = weights["embeddings.word_embeddings.weight"][7]
@@ -143,7 +132,7 @@ def test_letters_outside_acgt_are_left_alone_where_the_model_lets_them_through(s
     ("bad", "words"), [("ACG", "4-mer"), ("", "4-mer"), ("ACGTNACGT", "'N' at position 5")]
 )
 def test_a_sequence_that_can_not_be_scored_is_refused_by_its_name(tmp_path: Path, bad: str, words: str):
-    strict = make_scorer(tmp_path, build_untrained(k=4, layers=1, hidden=16, heads=2, seed=1))
+    strict = make_scorer(tmp_path, small_encoder())
     with pytest.raises(DnapairError, match=f"(?s)seq2 of pair 3.*{words}|{words}.*seq2 of pair 3"):
         explain(strict, "ACGTACGT", bad, ("seq1 of pair 3", "seq2 of pair 3"))
 

@@ -11,7 +11,7 @@ from dnapair.errors import DnapairError
 from dnapair.files import lock
 from dnapair.predict import predict_file
 from dnapair.scoring import PairScorer
-from tests.unit.tiny_model import save_tiny_model
+from tests.small_models import save_model
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
 pytestmark = pytest.mark.filterwarnings("default")
@@ -23,7 +23,7 @@ CACHE_MB = 1
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return save_tiny_model(tmp_path_factory.mktemp("model"))
+    return save_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_another_model_keeps_nothing(
     capsys: pytest.CaptureFixture[str],
     tmp_path_factory: pytest.TempPathFactory,
 ):
-    other = save_tiny_model(tmp_path_factory.mktemp("other"), seed=2)
+    other = save_model(tmp_path_factory.mktemp("other"), seed=2)
     stopped(table, tmp_path / "out.csv", other)
     predict_file(table, tmp_path / "out.csv", model, CHUNK, CACHE_MB)
     assert "before" not in capsys.readouterr().out

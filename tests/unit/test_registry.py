@@ -14,7 +14,7 @@ from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
 from dnapair.registry import champion, decide_against_champion, load_scorer, log_pair_model
 from dnapair.scoring import PairScorer
-from tests.unit.bundles import SEQUENCES, as_version_0_1_0_wrote_it, make_bundle
+from tests.small_models import SEQUENCES, as_version_0_1_0_wrote_it, make_bundle
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
 pytestmark = pytest.mark.filterwarnings("default")

@@ -10,7 +10,6 @@ from dnapair import __version__
 from dnapair.drift import Watch
 from dnapair.embedding.cache import EmbeddingCache
 from dnapair.embedding.embedder import Embedder
-from dnapair.embedding.encoder import build_untrained
 from dnapair.embedding.store import write_store
 from dnapair.errors import DnapairError
 from dnapair.files import write_json
@@ -22,14 +21,13 @@ from dnapair.scoring import PairScorer, Settings, write_bundle
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.learners import make_learner
 from dnapair.training.loop import predict
-from tests.unit.bundles import SEQUENCES, as_version_0_1_0_wrote_it, make_bundle
-from tests.unit.tiny_model import write_tiny_bundle
+from tests.small_models import SEQUENCES, as_version_0_1_0_wrote_it, make_bundle, small_encoder
 
 
 def test_a_served_model_gives_what_the_pipeline_gives(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     sequences = ["".join(rng.choice(list("ACGT"), length)) for length in rng.integers(20, 90, 30)]
-    encoder = build_untrained(k=4, layers=1, hidden=16, heads=2, seed=1)
+    encoder = small_encoder()
     embedder = Embedder(
         encoder, "mean", "both", normalize=True, precision="float32", device="cpu", batch_tokens=512
     )
@@ -147,9 +145,8 @@ def test_settings_of_no_bundle_are_refused(bundle: Path, text: str) -> None:
 def test_the_same_model_has_the_same_identity_wherever_it_is_written(bundle: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     again.mkdir()
-    encoder = build_untrained(k=4, layers=1, hidden=16, heads=2, seed=1)
     scorer = PairScorer(bundle)
-    parts = (again, encoder, tmp_path / "scaler.safetensors", tmp_path / "network", scorer.settings)
+    parts = (again, small_encoder(), tmp_path / "scaler.safetensors", tmp_path / "network", scorer.settings)
     assert write_bundle(*parts, scorer.reference)
     assert {path.relative_to(again): path.read_bytes() for path in again.rglob("*.*")} == {
         path.relative_to(bundle): path.read_bytes() for path in bundle.rglob("*.*")
@@ -186,9 +183,8 @@ def test_what_can_be_scored_is_told_beforehand(bundle: Path) -> None:
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> PairScorer:
-    folder = tmp_path_factory.mktemp("scorer") / "bundle"
-    write_tiny_bundle(folder)
-    return PairScorer(folder)
+    spec = NetworkSpec(16, (32, 8), 1, 0.0, "layer", "relu", symmetric=False)
+    return PairScorer(make_bundle(tmp_path_factory.mktemp("scorer"), spec=spec))
 
 
 def test_a_pairs_score_is_the_same_to_the_bit_whatever_is_scored_with_it(scorer: PairScorer) -> None:

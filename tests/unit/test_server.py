@@ -15,16 +15,11 @@ import uvicorn
 
 import dnapair
 from dnapair import server
-from dnapair.embedding.embedder import Embedder
-from dnapair.embedding.encoder import build_untrained
 from dnapair.errors import DnapairError
-from dnapair.files import write_json
-from dnapair.networks.spec import NetworkSpec
-from dnapair.networks.weights import initial_weights, save_weights
 from dnapair.params import Serve, load_params
-from dnapair.scaling import Scaler
-from dnapair.scoring import PairScorer, Settings, write_bundle
+from dnapair.scoring import PairScorer
 from dnapair.server import Served, Server, read_settings
+from tests.small_models import make_bundle
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
@@ -41,20 +36,7 @@ def draw(count: int, length: int, seed: int = 1) -> list[str]:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("bundle")
-    folder = made / "bundle"
-    folder.mkdir()
-    encoder = build_untrained(k=4, layers=1, hidden=16, heads=2, seed=1)
-    embedder = Embedder(encoder, "mean", "both", normalize=True, precision="float32", device="cpu")
-    scaler = Scaler(16, "dimension")
-    scaler.partial_fit(embedder.embed(draw(50, 60)))
-    scaler.save(made / "scaler.safetensors")
-    spec = NetworkSpec(16, (8,), 1, 0.0, "layer", "relu", symmetric=True)
-    write_json(made / "network.json", spec.to_json())
-    save_weights(made / "weights.safetensors", initial_weights(spec, 1))
-    settings = Settings("mean", "both", True, "float32", "error", 0.5)
-    write_bundle(folder, encoder, made / "scaler.safetensors", made, settings)
-    return folder
+    return make_bundle(tmp_path_factory.mktemp("bundle"), watched=False)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,86 @@
+"""Small models: bundles as `dnapair register` writes them, now and before they had a format."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlflow
+import numpy as np
+
+import dnapair
+from dnapair.drift import Limits, describe
+from dnapair.embedding.embedder import Embedder
+from dnapair.embedding.encoder import Encoder, build_untrained
+from dnapair.files import write_json
+from dnapair.networks.spec import NetworkSpec
+from dnapair.networks.weights import initial_weights, save_weights
+from dnapair.scaling import Scaler
+from dnapair.scoring import Settings, write_bundle
+
+SEQUENCES = ["".join(np.random.default_rng(seed).choice(list("ACGT"), 40 + seed % 7)) for seed in range(200)]
+SETTINGS = Settings("mean", "both", True, "float32", "error", 0.5)
+SPEC = NetworkSpec(16, (8,), 1, 0.0, "layer", "relu", symmetric=True)
+
+
+def small_encoder(seed: int = 1) -> Encoder:
+    """4-mers, 16 dimensions, drawn weights."""
+    return build_untrained(k=4, layers=1, hidden=16, heads=2, seed=seed)
+
+
+def make_bundle(
+    folder: Path,
+    *,
+    encoder: Encoder | None = None,
+    spec: NetworkSpec = SPEC,
+    settings: Settings = SETTINGS,
+    sequences: Sequence[str] = SEQUENCES,
+    mode: str = "dimension",
+    watched: bool = True,
+    seed: int = 1,
+) -> Path:
+    """Write a bundle into folder/bundle, its scaler fitted on the sequences, and its parts beside it."""
+    encoder = encoder or small_encoder(seed)
+    embedder = Embedder(
+        encoder, settings.pooling, settings.strand, settings.normalize, precision="float32", device="cpu"
+    )
+    values = embedder.embed(sequences).astype(np.float16)
+    scaler = Scaler(encoder.dimensions, mode)
+    scaler.partial_fit(values)
+    network = folder / "network"
+    network.mkdir(parents=True)
+    scaler.save(folder / "scaler.safetensors")
+    write_json(network / "network.json", spec.to_json())
+    save_weights(network / "weights.safetensors", initial_weights(spec, seed))
+    bundle = folder / "bundle"
+    bundle.mkdir()
+    scaled, limits = scaler.transform(values), Limits(0.05, 0.2, 0.01)
+    reference = describe([(sequences, scaled)], encoder.vocabulary.k, len(sequences), limits)
+    parts = (bundle, encoder, folder / "scaler.safetensors", network, settings)
+    write_bundle(*parts, reference if watched else None)
+    return bundle
+
+
+def as_version_0_1_0_wrote_it(folder: Path) -> None:
+    """Take away what dnapair 0.1.0 did not write before bundles had a format."""
+    for name in ("manifest.json", "reference.json"):
+        (folder / name).unlink()
+    settings = {
+        "pooling": "mean",
+        "strand": "both",
+        "normalize": True,
+        "precision": "float32",
+        "ambiguous": "error",
+        "threshold": 0.5,
+    }
+    (folder / "settings.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+
+
+def save_model(folder: Path, seed: int = 1) -> str:
+    """Save a model as the registry has it; return its address."""
+    mlflow.pyfunc.save_model(
+        folder / "model",
+        python_model=str(Path(dnapair.__file__).parent / "serving.py"),
+        artifacts={"bundle": str(make_bundle(folder, seed=seed))},
+        pip_requirements=["mlflow"],
+    )
+    return str(folder / "model")
