@@ -21,12 +21,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
+from dnapair import openapi
 from dnapair.drift import Watch
 from dnapair.errors import DnapairError
 from dnapair.memory import return_freed_arrays
 from dnapair.params import Serve, load_params
 from dnapair.processor import cores
-from dnapair.protocol import CSV, JSON, Limits, RefusedError, read_pairs, too_large, write_scores
+from dnapair.protocol import Limits, RefusedError, read_pairs, too_large, write_scores
 
 if TYPE_CHECKING:
     from dnapair.scoring import PairScorer
@@ -43,16 +44,6 @@ WARM_BASES = 500
 """Length of the sequences that are scored before the server is ready."""
 _DRAINED_BYTES = 16 * 10**6
 _CLOSE = {"Connection": "close"}
-_EXAMPLE = {"dataframe_records": [{"seq1": "ACGTTGCAAGTC", "seq2": "ACGTTGCTAGTC"}]}
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {"schema": {"type": "object"}, "example": _EXAMPLE},
-            CSV: {"schema": {"type": "string"}, "example": "seq1,seq2\nACGTTGCAAGTC,ACGTTGCTAGTC\n"},
-        },
-    }
-}
 
 
 class Served(NamedTuple):
@@ -97,11 +88,21 @@ class Server:
         self._threads = ThreadPoolExecutor(threads, "scoring")
         self.app = FastAPI(title="dnapair", docs_url=None, redoc_url=None)
         self.app.add_exception_handler(RefusedError, _refused)
-        for path in ("/ping", "/health"):
-            self.app.add_api_route(path, self._ping, methods=["GET"])
-        self.app.add_api_route("/version", self._version, methods=["GET"])
-        self.app.add_api_route("/metadata", self._metadata, methods=["GET"])
-        self.app.add_api_route("/invocations", self._invocations, methods=["POST"], openapi_extra=_BODY)
+        self._route("/ping", self._ping, openapi.READY)
+        self._route("/health", self._ping, openapi.READY)
+        self._route("/version", self._version, openapi.VERSION)
+        self._route("/metadata", self._metadata, openapi.METADATA)
+        self._route("/invocations", self._invocations, openapi.SCORES, openapi.PAIRS_BODY)
+
+    def _route(
+        self,
+        path: str,
+        answer: Callable[..., Any],
+        answers: dict[int | str, dict[str, Any]],
+        body: dict[str, Any] | None = None,
+    ) -> None:
+        method = "POST" if body else "GET"
+        self.app.add_api_route(path, answer, methods=[method], responses=answers, openapi_extra=body)
 
     def open(self, served: Served) -> None:
         """Score a pair of usual length, so that no client waits for what is done once; then let all in."""
