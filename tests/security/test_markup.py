@@ -147,16 +147,22 @@ def test_the_card_has_no_markup_of_the_datas(tmp_path: Path) -> None:
     assert not [line for line in card.splitlines() if line.startswith(("#", "    ", "```"))]
 
 
-def test_the_page_of_the_checks_runs_and_fetches_nothing() -> None:
+def hostile_checks() -> str:
+    """The page of the checks of hostile data."""
     matrix = RNG.uniform(-1, 1, (50, 4)).astype(np.float16)
     groups = {"train": np.array(HOSTILE, object), "val": np.array(HOSTILE, object)}
     findings = [
         Finding("groups", HOSTILE[0], level, " ".join(HOSTILE), 1, 2, 0.5, list(HOSTILE), HOSTILE[1])
         for level in ("warn", "fail")
     ]
-    outcome = check(summarize(matrix, np.ones(50, bool)), RULES, [disjoint_fact("group", groups)], findings)
-    Page(outcome.page).check()
-    assert "&lt;script&gt;document.title" in outcome.page
+    facts = [disjoint_fact("group", groups)]
+    return check(summarize(matrix, np.ones(50, bool)), RULES, facts, findings).page
+
+
+def test_the_page_of_the_checks_runs_and_fetches_nothing() -> None:
+    page = hostile_checks()
+    Page(page).check()
+    assert "&lt;script&gt;document.title" in page
 
 
 def test_formulas_in_a_reports_table_are_text(tmp_path: Path) -> None:
