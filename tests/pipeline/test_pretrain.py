@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
@@ -144,9 +145,8 @@ def standing(checkpoint: Path) -> dict:
         return json.loads(file.metadata()["standing"])
 
 
-def weights(folder: Path) -> dict[str, np.ndarray]:
-    model = load_encoder(str(folder), None, allow_pytorch_bin=False).model
-    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+def weights(folder: Path) -> Mapping[str, np.ndarray]:
+    return load_encoder(str(folder), None, allow_pytorch_bin=False).weights
 
 
 @pytest.mark.parametrize(
