@@ -29,6 +29,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
 from dnapair.errors import DnapairError
@@ -364,9 +365,12 @@ def link_stages(parent: str, identities: Mapping[str, Path]) -> dict[str, str]:
     for stage, path in identities.items():
         runs = find_stage_runs(stage, sha256(path), experiments) if path.is_file() else []
         if runs:
-            info = runs[0].info
+            # of the same output in two workspaces, this one's: others may use the same server
+            own = [run for run in runs if run.data.tags.get(MLFLOW_PARENT_RUN_ID) == parent]
+            run = (own or runs)[0]
+            info = run.info
             links[stage] = str(info.run_id)
-            did = runs[0].data.tags.get(NOTE_TAG, "").partition("\n")[0]
+            did = run.data.tags.get(NOTE_TAG, "").partition("\n")[0]
             page = f"#/experiments/{info.experiment_id}/runs/{info.run_id}"
             lines.append(f"- [{stage.replace('@', ' ')}]({page}): {did[:_NOTE_LINE]}")
     # what came out stands first: pages show the beginning only

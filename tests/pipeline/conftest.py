@@ -5,17 +5,20 @@ import functools
 import multiprocessing
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import traceback
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -206,22 +209,53 @@ def write_small_data(folder: Path, genomes: int = 40, fragments: int = 6, length
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
     """A project whose pipeline ran once, committed. Tests that change it must put it back.
 
-    ``first_version`` is what that run registered, as it left it: a later run that comes to the very same
-    model describes the version anew, with its own card.
+    It is made once for all workers, and each has a copy. ``first_version`` is what that run registered, as it
+    left it: a later run that comes to the very same model describes the version anew, with its own card.
     """
-    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    root = tmp_path_factory.mktemp("finished") / "project"
+    base = tmp_path_factory.getbasetemp()
+    original = (base if worker_id == "master" else base.parent) / "finished-original"
+    with FileLock(original.with_suffix(".lock")):
+        if not original.exists():
+            _finish(original)
+    shutil.copytree(original, root, symlinks=True)
+    _move_record(root / "mlflow.db", original, root)
+    project = Project(root)
+    project.first_output = (original.parent / "first-output.txt").read_text()
+    project.first_version = _champion(project)
+    return project
+
+
+def _finish(root: Path) -> None:
+    """Make the project elsewhere, then rename it: one that failed is not taken for finished."""
+    project = copy_project(root.with_name("unfinished") / "project")
     write_small_data(project.root / "datasets" / "small")
     project.run("dvc", "import-url", "datasets/small", "data")
     pointer = project.root / "data.dvc"
     pointer.write_text(pointer.read_text().replace("frozen: true\n", ""))
     project.commit("Small data")
-    project.first_output = project.run("dnapair", "run")
-    project.first_version = _champion(project)
+    (root.parent / "first-output.txt").write_text(project.run("dnapair", "run"))
     project.commit("First results")
-    return project
+    _move_record(project.root / "mlflow.db", project.root, root)
+    project.root.rename(root)
+
+
+def _move_record(database: Path, old: Path, new: Path) -> None:
+    """Have MLflow find the artifacts of a project that was moved: it knows them by their whole paths."""
+    columns = (
+        "SELECT tables.name, columns.name FROM sqlite_master AS tables, "
+        "pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'"
+    )
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table, column in connection.execute(columns).fetchall():
+            connection.execute(
+                f'UPDATE "{table}" SET "{column}" = replace("{column}", :old, :new) '  # noqa: S608 - MLflow's own names
+                f'WHERE instr("{column}", :old)',
+                {"old": str(old), "new": str(new)},
+            )
 
 
 def _champion(project: Project) -> "ModelVersion":

@@ -2,12 +2,15 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.pipeline.conftest import Project, finished  # noqa: F401 # a fixture
+from tests.pipeline.conftest import Project
+
+pytestmark = pytest.mark.slow
 
 WATCH = '''
 """Write down what leaves this machine, in this process and in all that it starts."""
@@ -34,7 +37,7 @@ sys.addaudithook(_watch)
 
 
 @pytest.fixture
-def watched(finished: Project, tmp_path: Path):  # noqa: F811
+def watched(finished: Project, tmp_path: Path) -> Iterator[tuple[Project, Path]]:
     """The finished project, and the file of what its commands tried."""
     (tmp_path / "sitecustomize.py").write_text(WATCH)
     before = dict(finished.env)
@@ -44,24 +47,25 @@ def watched(finished: Project, tmp_path: Path):  # noqa: F811
     finished.env = before
 
 
-@pytest.mark.slow
 def test_our_commands_reach_for_no_other_machine(watched: tuple[Project, Path], tmp_path: Path) -> None:
     project, tried = watched
     pairs = pd.DataFrame({"seq1": ["ACGTTGCATCCGATTACAGG"], "seq2": ["TTGACCATGGCAATCCGATT"]})
     pairs.to_csv(tmp_path / "pairs.csv", index=False)
-    project.run("dnapair", "doctor")
-    project.run("dnapair", "run", "prepare")
+    # each a process of its own, that looks for sitecustomize
+    command = (sys.executable, "-m", "dnapair")
+    project.run(*command, "doctor")
+    project.run(*command, "run", "prepare")
     project.run("dvc", "repro", "prepare")
-    # Great Expectations, in a process of its own
-    project.run("dnapair", "validate")
-    project.run("dnapair", "predict", str(tmp_path / "pairs.csv"), "--output", str(tmp_path / "out.csv"))
+    # Great Expectations
+    project.run(*command, "validate")
+    project.run(*command, "predict", str(tmp_path / "pairs.csv"), "--output", str(tmp_path / "out.csv"))
     assert not tried.exists(), tried.read_text()
 
 
-@pytest.mark.slow
 def test_what_does_reach_out_is_seen(watched: tuple[Project, Path]) -> None:
     project, tried = watched
     # an address for documentation: nobody has it
-    code = "import socket; s = socket.socket(); s.settimeout(0.1); s.connect_ex(('192.0.2.1', 9))"
-    project.run(sys.executable, "-c", code)
+    elsewhere = {"MLFLOW_TRACKING_URI": "http://192.0.2.1:9", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+    project.env |= elsewhere | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    project.run(sys.executable, "-m", "dnapair", "prepare", fails=True)
     assert "192.0.2.1" in tried.read_text()
