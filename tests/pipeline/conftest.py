@@ -127,6 +127,17 @@ class Project:
         assert (code != 0) == fails, f"{' '.join(command)} ended with {code}:\n{printed}"
         return printed
 
+    def train_anew(self) -> str:
+        """Run every stage from the search on, without DVC, which would start a process for each.
+
+        Give back what ``register`` printed.
+        """
+        self.run("dnapair", "tune")
+        for stage in ("train", "score", "evaluate"):
+            for framework in ("torch", "tensorflow"):
+                self.run("dnapair", stage, framework)
+        return self.run("dnapair", "register")
+
     def set(self, settings: dict) -> None:
         """Change settings in params.yaml."""
         path = self.root / "params.yaml"

@@ -276,7 +276,7 @@ def test_champion_moves_only_to_a_better_model_and_back_by_hand_and_stays_there(
 
     champion = holder()
     with changed(finished, {"train.learning_rate": 1e-7, "train.epochs": 1, "tune.trials": 0}):
-        output = finished.run("dvc", "repro")
+        output = finished.train_anew()
         assert "does not become champion" in output
         assert holder() == champion
         newest = str(max(int(found.version) for found in client.search_model_versions("name = 'dnapair'")))
