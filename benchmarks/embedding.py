@@ -241,7 +241,8 @@ def sentence_transformers(folder: str, precision: torch.dtype) -> Variant:
     def embed(sequences: list[str]) -> NDArray[np.float32]:
         texts = [kmers(sequence) for sequence in sequences]
         vectors = model.encode(texts, batch_size=BATCH, show_progress_bar=False, convert_to_tensor=True)
-        return vectors.float().cpu().numpy()
+        values: NDArray[np.float32] = vectors.float().cpu().numpy()
+        return values
 
     return embed
 
@@ -255,7 +256,8 @@ def openvino(bert: BertModel, tokenizer: Any) -> Variant:
             self.bert = bert
 
         def forward(self, ids: torch.Tensor) -> torch.Tensor:
-            return self.bert(input_ids=ids).last_hidden_state[:, 1:-1].mean(1)
+            mean: torch.Tensor = self.bert(input_ids=ids).last_hidden_state[:, 1:-1].mean(1)
+            return mean
 
     model = ov.convert_model(Mean().eval(), example_input=torch.ones(1, 64, dtype=torch.int64))
     model.reshape({0: [-1, -1]})

@@ -15,9 +15,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -30,8 +31,9 @@ from sklearn.preprocessing import MaxAbsScaler
 from tqdm import tqdm
 
 from dnapair.embedding.checkpoint import load_encoder
-from dnapair.embedding.embedder import Embedder
+from dnapair.embedding.embedder import Embedder, Strand
 from dnapair.embedding.encoder import Encoder, build_untrained
+from dnapair.embedding.pooling import Pooling
 from dnapair.evaluation.baselines import cosines, count_kmers, fit_kmers
 from dnapair.files import write_json
 from dnapair.kmers import complement_codes, kmer_codes
@@ -47,7 +49,7 @@ WORK = ROOT / "artifacts" / "ablation"
 SHIPPED = ROOT / "encoders" / "dnabert6-mini"
 SEEDS = (1,)
 STEPS = 15
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "masked k-mers alone": {
         "warm_start.steps": 0,
         "contrastive.weight": 0.0,
@@ -100,8 +102,8 @@ def main() -> None:
         *kmer_rows("same_genome"),
         *(measure(name, name, "same_genome", params, network=False) for name in ENCODERS),
     ]
-    usual = {"pooling": "mean", "strand": "both", "normalize": True}
-    changes = {
+    usual: dict[str, Any] = {"pooling": "mean", "strand": "both", "normalize": True}
+    kinds: dict[str, dict[str, Any]] = {
         "mean, both strands, normalised, symmetric features": {},
         "features [a, b, a-b, a*b]": {"symmetric": False},
         "one range for all dimensions": {"mode": "global"},
@@ -110,8 +112,7 @@ def main() -> None:
         "CLS, forward strand": {"pooling": "cls", "strand": "forward", "network": False},
     }
     shipped = [
-        measure(name, "shipped", "same_genome", params, **(usual | change))
-        for name, change in changes.items()
+        measure(name, "shipped", "same_genome", params, **(usual | change)) for name, change in kinds.items()
     ]
     sections = [("Objectives", rows), ("Pooling, strands, scaling, features: the shipped encoder", shipped)]
     if arguments.other:
@@ -139,7 +140,9 @@ def read(folder: Path) -> Data:
     return Data(sequences, train, val)
 
 
-def pretrain(name: str, changes: dict, settings: dict, steps: int) -> tuple[Path, float]:
+def pretrain(
+    name: str, changes: Mapping[str, Any], settings: Mapping[str, Any], steps: int
+) -> tuple[Path, float]:
     """Pretrain a variant, if it is not there yet; give its folder and the minutes it took."""
     project = WORK / name.replace(" ", "_").replace(",", "")
     encoder, timing = project / "encoder", project / "minutes.json"
@@ -170,7 +173,7 @@ def pretrain(name: str, changes: dict, settings: dict, steps: int) -> tuple[Path
 
 
 @cache
-def embed(encoder: str, data: str, pooling: str, strand: str, split: str) -> np.ndarray:
+def embed(encoder: str, data: str, pooling: Pooling, strand: Strand, split: str) -> np.ndarray:
     """Embed the sequences of a split's pairs, once for all rows that need them; others stay NaN."""
     embedder = Embedder(ENCODERS[encoder], pooling, strand, normalize=False)
     sequences = DATA[data].sequences
@@ -219,7 +222,8 @@ def measure(
         loop = LoopSettings(**{key: fields[key] for key in LoopSettings._fields})
         result = fit(make_learner("torch", spec, learner), matrix, data.train, data.val, loop)
         figures.append(score(data.val, result.val_logits))
-    return Row(name, cosine, tuple(float(value) for value in np.mean(figures, axis=0)))
+    roc_auc, pr_auc = np.mean(figures, axis=0)
+    return Row(name, cosine, (float(roc_auc), float(pr_auc)))
 
 
 def kmer_rows(data_name: str) -> list[Row]:

@@ -45,6 +45,10 @@ STAGES = (
     "tune",
     "train torch",
     "train tensorflow",
+    "score torch",
+    "score tensorflow",
+    "baselines",
+    "crossvalidate",
     "evaluate torch",
     "evaluate tensorflow",
     "register",
@@ -136,7 +140,7 @@ def run_stages(data: Path, project: Path, embed_limit: float | None) -> dict[str
     settings["encoder"]["source"] = str(ROOT / settings["encoder"]["source"])
     settings["train"]["epochs"] = 1
     settings["tune"]["trials"] = 0
-    found = {}
+    found: dict[str, Measured] = {}
     for stage in STAGES:
         if stage == "register" and found["embed"].stopped:
             # it would find that the encoder did not make these embeddings

@@ -139,7 +139,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/ui"), help="folder for the pictures")
     arguments = parser.parse_args()
     client = mlflow.MlflowClient(arguments.store, arguments.store)
-    experiment = client.get_experiment_by_name("dnapair").experiment_id
+    found = client.get_experiment_by_name("dnapair")
+    if found is None:
+        sys.exit(f"{arguments.store} has no experiment dnapair: run `make demo` first.")
+    experiment = found.experiment_id
     runs = client.search_runs([experiment], max_results=1000, order_by=["attributes.start_time DESC"])
     pipelines = [run.info.run_id for run in runs if "mlflow.parentRunId" not in run.data.tags][:2]
     first = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == pipelines[-1]]
