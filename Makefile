@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 STAMP := $(VENV)/.installed
-# two at a time, since most of a command's time is one core importing; a file stays together for its fixtures
-SLOW := -m 'slow and not soak' -n 2 --dist loadfile
+# two at a time, since most of a test's time is one core at work; a file stays together for its fixtures
+TWO := -n 2 --dist loadfile
 
 export PATH := $(BIN):$(PATH)
 # uv does not read pip's settings: hand its links and index on
@@ -29,10 +29,10 @@ server: install
 	mlflow server $(if $(MLFLOW_AUTH_CONFIG_PATH),--app-name basic-auth)
 
 test: install
-	pytest
+	pytest $(TWO)
 
 test-slow: install
-	pytest $(SLOW)
+	pytest -m 'slow and not soak' $(TWO)
 
 soak: install
 	pytest -m soak
