@@ -108,8 +108,7 @@ def test_killed_actor_loses_and_doubles_nothing(tmp_path: Path, expected: dict[s
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, expected: dict[str, bytes], end: int):
     folder = tmp_path / "embeddings"
-    # a busy machine may take long to hear the signal
-    process = start(folder, delay=2)
+    process = start(folder, delay=0.5)
     wait_for(lambda: both_work(folder))
     helpers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(end)

@@ -69,7 +69,7 @@ def files_of(project: Project) -> dict[str, str]:
         str(path.relative_to(project.root)): sha256(path)
         for folder in ("artifacts", "reports")
         for path in sorted((project.root / folder).rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.suffix != ".lock"
     }
 
 
