@@ -24,7 +24,7 @@ FRAMEWORKS = ("torch", "tensorflow")
 RAN = {"register"} | {
     f"{stage}@{framework}" for stage in ("train", "score", "evaluate") for framework in FRAMEWORKS
 }
-"""What other settings of training make stale, without the cross-validation: it has no folds, and so no run."""
+"""What other settings of training make stale, but the cross-validation: it has no folds, and so no run."""
 
 
 @pytest.fixture(scope="module")
