@@ -75,6 +75,26 @@ FASTA = packed(
         ]
     )
 )
+# nearly all of the above is refused: these reach what comes after
+GOOD_FASTA = packed(
+    st.lists(
+        st.tuples(
+            st.text("abXY01|=.", min_size=1, max_size=8), st.text("ACGTacgtuN", min_size=1, max_size=9)
+        ),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda record: record[0],
+    ).map(lambda records: "".join(f">{name} x\n{letters}\n" for name, letters in records).encode())
+)
+GOOD_TABLE = packed(
+    st.lists(
+        st.tuples(*[st.text("ACGTacgtu", min_size=6, max_size=20)] * 2, st.sampled_from("01")), max_size=6
+    ).map(
+        lambda rows: "\n".join(
+            ["seq1,seq2,label", "ACGTTGCA,TTGACCAT,1", "ACGTTGCC,TTGACCAG,0", *map(",".join, rows), ""]
+        ).encode()
+    )
+)
 HEADERS = [
     b"",
     b"seq1,seq2,label\n",
@@ -223,7 +243,9 @@ def try_fasta(content: bytes) -> bool:
             read = read_fasta([path])
         except DnapairError:
             return False
-        return all(read.sequences[row] and read.ids[row] for row in range(len(read.ids)))
+        # what is taken is whole: no record without a name or a sequence
+        assert all(read.sequences[row] and read.ids[row] for row in range(len(read.ids)))
+        return True
 
 
 def try_table(content: bytes, reading: Reading, fasta: bool = False) -> bool:
@@ -237,7 +259,9 @@ def try_table(content: bytes, reading: Reading, fasta: bool = False) -> bool:
             return False
         for batch in dataset.pair_batches(dataset.pairs["label"].to_numpy().astype(str).astype(object)):
             assert batch.num_rows
-        return bool(len(dataset.pairs) and len(list(dataset.sequences)) == len(list(dataset.ids)))
+        assert len(dataset.pairs)
+        assert len(list(dataset.sequences)) == len(list(dataset.ids))
+        return True
 
 
 def try_sequence(text: str) -> bool:

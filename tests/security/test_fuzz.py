@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
 from tests.security import inputs
@@ -27,11 +27,21 @@ def budget(inputs: int) -> settings:
     )
 
 
-CONTENT = st.one_of(inputs.TABLE, inputs.ROWS, inputs.PARQUET)
+FASTA = st.one_of(inputs.FASTA, inputs.GOOD_FASTA)
+CONTENT = st.one_of(inputs.TABLE, inputs.ROWS, inputs.PARQUET, inputs.GOOD_TABLE)
+
+
+def test_some_inputs_are_taken_and_some_refused() -> None:
+    table = st.tuples(CONTENT, inputs.READING)
+    for wanted in (True, False):
+        find(FASTA, lambda content: inputs.try_fasta(content) is wanted)  # noqa: B023
+        find(table, lambda drawn: inputs.try_table(*drawn) is wanted)  # noqa: B023
+        find(inputs.LETTERS, lambda text: inputs.try_sequence(text) is wanted)  # noqa: B023
+        find(inputs.YAML, lambda content: inputs.try_settings(content) is wanted)  # noqa: B023
 
 
 @budget(FEW)
-@given(inputs.FASTA)
+@given(FASTA)
 def test_any_fasta(content: bytes) -> None:
     inputs.try_fasta(content)
 
@@ -56,7 +66,7 @@ def test_any_settings(content: bytes) -> None:
 
 @pytest.mark.soak
 @budget(MANY)
-@given(inputs.FASTA)
+@given(FASTA)
 def test_a_great_many_fastas(content: bytes) -> None:
     inputs.try_fasta(content)
 
