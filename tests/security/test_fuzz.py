@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
+from dnapair.pairs import Reading
 from tests.security import inputs
 from tests.small_models import make_bundle
 
@@ -32,10 +33,9 @@ CONTENT = st.one_of(inputs.TABLE, inputs.ROWS, inputs.PARQUET, inputs.GOOD_TABLE
 
 
 def test_some_inputs_are_taken_and_some_refused() -> None:
-    table = st.tuples(CONTENT, inputs.READING)
     for wanted in (True, False):
-        find(FASTA, lambda content: inputs.try_fasta(content) is wanted)  # noqa: B023
-        find(table, lambda drawn: inputs.try_table(*drawn) is wanted)  # noqa: B023
+        find(inputs.GOOD_FASTA, lambda content: inputs.try_fasta(content) is wanted)  # noqa: B023
+        find(inputs.GOOD_TABLE, lambda content: inputs.try_table(content, Reading()) is wanted)  # noqa: B023
         find(inputs.LETTERS, lambda text: inputs.try_sequence(text) is wanted)  # noqa: B023
         find(inputs.YAML, lambda content: inputs.try_settings(content) is wanted)  # noqa: B023
 
