@@ -20,9 +20,9 @@ from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.embedding.engines import embed_here
 from dnapair.embedding.store import write_store
-from dnapair.numbers import read_numbers
-from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
+from dnapair.storage.numeric_columns import read_numbers
+from dnapair.storage.sequence_file import SequenceFile
 
 ROOT = Path(__file__).parents[1]
 ORIGINAL_BATCH = 32

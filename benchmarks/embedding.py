@@ -37,7 +37,7 @@ from transformers.utils import logging as transformers_logging
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.encoder import Encoder, build_untrained
-from dnapair.files import write_json
+from dnapair.storage.files import write_json
 
 ROOT = Path(__file__).parents[1]
 K = 6

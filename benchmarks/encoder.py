@@ -33,13 +33,13 @@ from tqdm import tqdm
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder, Strand
 from dnapair.embedding.encoder import Encoder, build_untrained
+from dnapair.embedding.kmers import complement_codes, kmer_codes
 from dnapair.embedding.pooling import Pooling
+from dnapair.embedding.scaling import Scaler
 from dnapair.evaluation.baselines import cosines, count_kmers, fit_kmers
-from dnapair.files import write_json
-from dnapair.kmers import complement_codes, kmer_codes
 from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, check_params
-from dnapair.scaling import Scaler
+from dnapair.storage.files import write_json
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.learners import make_learner
 from dnapair.training.loop import LoopSettings, Pairs, fit, positive_weight

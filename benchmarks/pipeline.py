@@ -32,9 +32,9 @@ import psutil
 import yaml
 
 from dnapair.embedding.store import Shard, Values, write_store
-from dnapair.files import write_json
-from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
+from dnapair.storage.files import write_json
+from dnapair.storage.sequence_file import SequenceFile
 
 ROOT = Path(__file__).parents[1]
 STAGES = (

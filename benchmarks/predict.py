@@ -25,13 +25,13 @@ import pyarrow.parquet as pq
 import yaml
 
 import dnapair
+from dnapair.data.sequences import read_fasta
 from dnapair.embedding.checkpoint import load_encoder
-from dnapair.files import write_json
+from dnapair.embedding.scaling import Scaler
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights, save_weights
-from dnapair.scaling import Scaler
-from dnapair.scoring import Settings, write_bundle
-from dnapair.sequences import read_fasta
+from dnapair.scoring.scorer import Settings, write_bundle
+from dnapair.storage.files import write_json
 from pipeline import ROOT, measure
 
 LENGTH = 500
@@ -116,7 +116,7 @@ def save_model(folder: Path) -> str:
     )
     mlflow.pyfunc.save_model(
         folder / "model",
-        python_model=str(Path(dnapair.__file__).parent / "serving.py"),
+        python_model=str(Path(dnapair.__file__).parent / "scoring" / "pyfunc.py"),
         artifacts={"bundle": str(bundle)},
         pip_requirements=["mlflow"],
     )

@@ -39,17 +39,18 @@ import pandas as pd
 import psutil
 from machine import describe_machine
 
-from dnapair import predict, registry
 from dnapair.cli import ENVIRONMENT
+from dnapair.commands import predict
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder
-from dnapair.files import write_json
-from dnapair.lifecycle import Lifecycle
+from dnapair.embedding.scaling import Scaler
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights, save_weights
 from dnapair.params import load_params
-from dnapair.scaling import Scaler
-from dnapair.scoring import Settings, write_bundle
+from dnapair.registry import versions
+from dnapair.registry.lifecycle import Lifecycle
+from dnapair.scoring.scorer import Settings, write_bundle
+from dnapair.storage.files import write_json
 
 ROOT = Path(__file__).parents[1]
 CLIENTS = (1, 8, 32)
@@ -153,8 +154,8 @@ def register(folder: Path, sequences: Sequence[str]) -> None:
     mlflow.create_experiment("serving", (folder / "artifacts").as_uri())
     mlflow.set_experiment("serving")
     with mlflow.start_run():
-        registered = registry.log_pair_model(
-            "dnapair", bundle, identity, example, {registry.ENCODER_TAG: encoder.name}, "For a benchmark."
+        registered = versions.log_pair_model(
+            "dnapair", bundle, identity, example, {versions.ENCODER_TAG: encoder.name}, "For a benchmark."
         )
     Lifecycle("dnapair", "champion", "challenger").promote(registered.version, "the only one")
 

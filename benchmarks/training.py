@@ -32,14 +32,14 @@ from machine import describe_machine
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from dnapair.features import interaction
-from dnapair.files import write_json
-from dnapair.matrix import Matrix, MatrixFile
+from dnapair.machine.processor import has_bfloat16
+from dnapair.networks.features import interaction
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import initial_weights
 from dnapair.params import Params, load_params
-from dnapair.processor import has_bfloat16
+from dnapair.storage.files import write_json
+from dnapair.storage.matrix import Matrix, MatrixFile
 from dnapair.training.learner import (
     ADAM_EPSILON,
     LearnerSettings,

@@ -8,14 +8,14 @@ import mlflow
 import numpy as np
 
 import dnapair
-from dnapair.drift import Limits, describe
+from dnapair.checks.drift import Limits, describe
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.encoder import Encoder, build_untrained
-from dnapair.files import write_json
+from dnapair.embedding.scaling import Scaler
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights, save_weights
-from dnapair.scaling import Scaler
-from dnapair.scoring import Settings, write_bundle
+from dnapair.scoring.scorer import Settings, write_bundle
+from dnapair.storage.files import write_json
 
 SEQUENCES = ["".join(np.random.default_rng(seed).choice(list("ACGT"), 40 + seed % 7)) for seed in range(200)]
 SETTINGS = Settings("mean", "both", True, "float32", "error", 0.5)
@@ -79,7 +79,7 @@ def save_model(folder: Path, seed: int = 1) -> str:
     """Save a model as the registry has it; return its address."""
     mlflow.pyfunc.save_model(
         folder / "model",
-        python_model=str(Path(dnapair.__file__).parent / "serving.py"),
+        python_model=str(Path(dnapair.__file__).parent / "scoring" / "pyfunc.py"),
         artifacts={"bundle": str(make_bundle(folder, seed=seed))},
         pip_requirements=["mlflow"],
     )

@@ -164,9 +164,9 @@ def run(
     ] = None,
 ) -> None:
     """Run the pipeline as one MLflow run. Settings for this run: --train.epochs 3."""
-    from dnapair.stages import pipeline
+    from dnapair.commands import run as tool
 
-    pipeline.run([*(stages or []), *context.args])
+    tool.run([*(stages or []), *context.args])
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -183,7 +183,7 @@ def predict(
     ] = 500,
 ) -> None:
     """Score a file of pairs of raw DNA, of any size; goes on where it was stopped."""
-    from dnapair import predict as tool
+    from dnapair.commands import predict as tool
 
     tool.predict_file(file, output, model, chunk, cache_mb)
 
@@ -197,7 +197,7 @@ def drift(
     ] = None,
 ) -> None:
     """Say whether a file of pairs is like what a model was trained on; exit code 1 if not."""
-    from dnapair.stages import drift as tool
+    from dnapair.commands import drift as tool
 
     if not tool.run(file, model, output):
         raise typer.Exit(1)
@@ -218,7 +218,7 @@ def serve(
     max_waiting: Annotated[int | None, typer.Option(min=0, help="In place of serve.max_waiting.")] = None,
 ) -> None:
     """Serve the model: MLflow's scoring protocol on POST /invocations, with limits (see docs/serving.md)."""
-    from dnapair import server as tool
+    from dnapair.serving import server as tool
 
     given = {
         "max_pairs": max_pairs,
@@ -235,7 +235,7 @@ def compare(
     second: Annotated[str, typer.Argument(help="The run to hold against it.")],
 ) -> None:
     """Print what the second run has gained on the first, pair by pair, with intervals."""
-    from dnapair.stages import compare as tool
+    from dnapair.commands import compare as tool
 
     tool.run(first, second)
 
@@ -257,7 +257,7 @@ def explain(
     ] = 1,
 ) -> None:
     """Draw which bases of a pair carry its score, by replacing each."""
-    from dnapair import explain as tool
+    from dnapair.commands import explain as tool
 
     if file is not None and seq1 is None and seq2 is None:
         tool.explain_row(file, pair, output, model, window)
@@ -300,7 +300,7 @@ def make_pairs(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
 ) -> None:
     """Make a data set of labelled pairs of fragments from FASTA of many genomes, split by genome."""
-    from dnapair.stages import make_pairs as tool
+    from dnapair.commands import make_pairs as tool
 
     settings = tool.Settings(
         genome=genome,
@@ -323,7 +323,7 @@ def make_pairs(
 @app.command(rich_help_panel=TOOLS)
 def pretrain() -> None:
     """Make an encoder from your own FASTA; goes on where it was stopped."""
-    from dnapair.stages import pretrain as tool
+    from dnapair.commands import pretrain as tool
 
     tool.run()
 
@@ -336,7 +336,7 @@ def export(
     format: Annotated[ExportFormat, typer.Option(help="The file format.")] = ExportFormat.npz,
 ) -> None:
     """Write the scaled splits as seq1, seq2 and labels, as the original scripts had them."""
-    from dnapair.stages import export as tool
+    from dnapair.commands import export as tool
 
     tool.run(output)
 
@@ -352,7 +352,7 @@ app.add_typer(models, name="models", rich_help_panel=TOOLS)
 def list_models(context: typer.Context) -> None:
     """List the registered versions; promote, take back or archive one."""
     if context.invoked_subcommand is None:
-        from dnapair.stages import models as tool
+        from dnapair.commands import models as tool
 
         tool.show()
 
@@ -360,7 +360,7 @@ def list_models(context: typer.Context) -> None:
 @models.command()
 def history() -> None:
     """Print who did what to which version, the newest first."""
-    from dnapair.stages import models as tool
+    from dnapair.commands import models as tool
 
     tool.history()
 
@@ -374,7 +374,7 @@ def promote(
     ] = False,
 ) -> None:
     """Make a version champion."""
-    from dnapair.stages import models as tool
+    from dnapair.commands import models as tool
 
     tool.promote(version, reason, force)
 
@@ -382,7 +382,7 @@ def promote(
 @models.command()
 def rollback(reason: Reason = "") -> None:
     """Make the version champion again that was it before."""
-    from dnapair.stages import models as tool
+    from dnapair.commands import models as tool
 
     tool.roll_back(reason)
 
@@ -390,7 +390,7 @@ def rollback(reason: Reason = "") -> None:
 @models.command()
 def challenger(version: Version, reason: Reason = "") -> None:
     """Give a version the second alias, to be served beside the champion."""
-    from dnapair.stages import models as tool
+    from dnapair.commands import models as tool
 
     tool.challenge(version, reason)
 
@@ -398,7 +398,7 @@ def challenger(version: Version, reason: Reason = "") -> None:
 @models.command()
 def archive(version: Version, reason: Reason = "") -> None:
     """Put a version away, so that it can't be promoted."""
-    from dnapair.stages import models as tool
+    from dnapair.commands import models as tool
 
     tool.archive(version, reason)
 
@@ -406,7 +406,7 @@ def archive(version: Version, reason: Reason = "") -> None:
 @models.command()
 def restore(version: Version, reason: Reason = "") -> None:
     """Take a version out of the archive."""
-    from dnapair.stages import models as tool
+    from dnapair.commands import models as tool
 
     tool.restore(version, reason)
 
@@ -414,7 +414,7 @@ def restore(version: Version, reason: Reason = "") -> None:
 @app.command(rich_help_panel=TOOLS)
 def doctor() -> None:
     """Say whether this machine and this folder have all that dnapair needs."""
-    from dnapair.stages import doctor as tool
+    from dnapair.commands import doctor as tool
 
     if not tool.run():
         raise typer.Exit(1)
@@ -470,7 +470,7 @@ def _of_the_record(error: Exception) -> bool:
 
 
 def _unrecorded(error: Exception) -> str:
-    from dnapair.outbox import reason
+    from dnapair.tracking.outbox import reason
 
     return (
         f"dnapair: the MLflow tracking store did not do what was asked: {reason(error)} What is finished is "

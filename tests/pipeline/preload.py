@@ -11,8 +11,8 @@ for name in (
     "matplotlib.pyplot",
     "mlflow.pyfunc",
     "sklearn.ensemble",
-    "dnapair.checks",
+    "dnapair.checks.expectations",
     "dnapair.embedding.embedder",
-    "dnapair.tracking",
+    "dnapair.tracking.runs",
 ):
     importlib.import_module(name)

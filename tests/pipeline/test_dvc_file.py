@@ -10,7 +10,10 @@ import yaml
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PRETRAINING = yaml.safe_load((ROOT / "encoders" / "dvc.yaml").read_text())["stages"]
-MATRIX = ("torch", "tensorflow")
+ROOMS = [path.parent for path in sorted((ROOT / "src/dnapair").glob("*/__init__.py"))]
+# what records runs, and what the machine can do
+MAKE_NOTHING_STALE = {"tracking", "machine"}
+ONE_BY_ONE = {"stages", "commands"}
 SECTION_NAMES = {"registration": "register"}
 
 
@@ -19,34 +22,71 @@ def imports() -> grimp.ImportGraph:
     return grimp.build_graph("dnapair", cache_dir=None)
 
 
-def source_file(module: str) -> str:
-    path = Path("src", *module.split("."))
-    return str(path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py"))
+def rooms(imports: grimp.ImportGraph, start: str) -> set[str]:
+    """What a stage computes with: rooms of the house, or the only file of a room that it uses."""
+    used: dict[str, set[str]] = {}
+    for module in imports.find_upstream_modules(start) | {start}:
+        _, *path = module.split(".")
+        if len(path) > 1 and path[0] not in MAKE_NOTHING_STALE and module != "dnapair.stages.paths":
+            used.setdefault(path[0], set()).add(path[1])
+    return {
+        dependency
+        for room, parts in used.items()
+        for dependency in (
+            {source(room, part) for part in parts}
+            if len(parts) == 1 or room in ONE_BY_ONE
+            else {f"src/dnapair/{room}"}
+        )
+    }
 
 
-def imported_files(imports: grimp.ImportGraph, stage: str, framework: str | None) -> set[str]:
-    """The files a stage needs, the packages they lie in too; of a matrix stage, one framework's alone."""
-    start = f"dnapair.stages.{stage}"
-    modules = imports.find_upstream_modules(start) | {start}
-    others = [name for name in MATRIX if framework and name != framework]
-    modules = {m for m in modules if not any(m.rpartition(".")[2].startswith(f"{name}_") for name in others)}
-    packages = {m.rpartition(".")[0] for m in modules} - {""}
-    return {source_file(module) for module in modules | packages}
+def source(room: str, part: str) -> str:
+    path = Path("src/dnapair", room, part)
+    return str(path if (ROOT / path).is_dir() else path.with_suffix(".py"))
 
 
-def code_dependencies(stage: dict, framework: str | None) -> list[str]:
-    dependencies = [dep.replace("${item.framework}", framework or "") for dep in stage["deps"]]
-    return [dep for dep in dependencies if dep.startswith("src/")]
+def code_dependencies(stage: dict) -> set[str]:
+    listed = [dep for dep in stage["deps"] if dep.startswith("src/")]
+    assert len(listed) == len(set(listed))
+    return set(listed)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_stage_depends_on_exactly_the_files_it_imports(imports: grimp.ImportGraph, stage: str):
-    for framework in MATRIX if "matrix" in STAGES[stage] else (None,):
-        expected = imported_files(imports, stage, framework)
-        listed = code_dependencies(STAGES[stage], framework)
-        paste = "\n".join(f"      - {file}" for file in sorted(expected))
-        assert len(listed) == len(set(listed))
-        assert set(listed) == expected, f"deps of {stage} in dvc.yaml should be:\n{paste}"
+def test_stage_depends_on_exactly_the_rooms_it_computes_with(imports: grimp.ImportGraph, stage: str):
+    expected = rooms(imports, f"dnapair.stages.{stage}")
+    paste = "\n".join(f"      - {name}" for name in sorted(expected))
+    assert code_dependencies(STAGES[stage]) == expected, f"deps of {stage} in dvc.yaml should be:\n{paste}"
+
+
+def test_what_a_change_of_each_room_runs_again():
+    """The stages that a change makes stale; DVC runs those after them if what they write has changed."""
+    runs_again = {room.name: set() for room in ROOMS}
+    for stage, content in STAGES.items():
+        for dependency in code_dependencies(content):
+            runs_again[Path(dependency).parts[2]].add(stage)
+    everywhere = set(STAGES)
+    networks = {"tune", "train", "score", "baselines", "crossvalidate", "evaluate", "register"}
+    assert runs_again == {
+        "checks": {"validate", "register"},
+        "commands": set(),
+        "data": {"prepare", "embed", "validate", "baselines", "crossvalidate", "evaluate", "register"},
+        "embedding": {"embed", "scale", "validate", "baselines", "crossvalidate", "register"},
+        "evaluation": {"train", "baselines", "crossvalidate", "evaluate", "register"},
+        "machine": set(),
+        "networks": networks,
+        "pretraining": set(),
+        "registry": {"register"},
+        "reporting": {"scale", "validate", "evaluate"},
+        "scoring": {"register"},
+        "serving": set(),
+        # each has its own file there
+        "stages": everywhere,
+        "storage": everywhere,
+        "tracking": set(),
+        "training": networks - {"evaluate", "register"},
+    }
+    of_evaluation = {dep for dep in STAGES["train"]["deps"] if "evaluation" in dep}
+    assert of_evaluation == {"src/dnapair/evaluation/metrics.py"}, "a report's words must not train anew"
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -63,11 +103,16 @@ def test_every_setting_is_read_by_some_stage_or_by_the_server():
     assert set(sections) == {key for key in read if "." not in key} | {"serve"}
 
 
-def test_pretraining_depends_on_exactly_the_files_it_imports(imports: grimp.ImportGraph):
-    expected = imported_files(imports, "pretrain", None)
-    paste = "\n".join(f"      - {file}" for file in sorted(expected))
-    listed = code_dependencies(PRETRAINING["pretrain"], None)
-    assert set(listed) == expected, f"deps of pretrain in encoders/dvc.yaml should be:\n{paste}"
+def test_pretraining_depends_on_exactly_the_rooms_it_computes_with(imports: grimp.ImportGraph):
+    expected = rooms(imports, "dnapair.commands.pretrain")
+    paste = "\n".join(f"    - {name}" for name in sorted(expected))
+    listed = code_dependencies(PRETRAINING["pretrain"])
+    assert listed == expected, f"deps of pretrain in encoders/dvc.yaml should be:\n{paste}"
+
+
+def test_every_stage_has_a_file_of_its_name_and_every_file_there_is_a_stage():
+    shared = {"__init__", "encoders", "paths"}
+    assert {path.stem for path in (ROOT / "src/dnapair/stages").glob("*.py")} - shared == set(STAGES)
 
 
 def test_stages_have_the_promised_names():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dnapair.files import write_sums
+from dnapair.storage.files import write_sums
 from tests.pipeline.conftest import Project, copy_project, write_small_data
 from tests.pipeline.test_pipeline import FRAMEWORKS, changed, read_json
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dnapair.files import write_sums
-from dnapair.scaling import Scaler
-from dnapair.sequences import reverse_complement
+from dnapair.data.sequences import reverse_complement
+from dnapair.embedding.scaling import Scaler
+from dnapair.storage.files import write_sums
 from tests.pipeline.conftest import Project, copy_project, write_small_data
 
 pytestmark = pytest.mark.slow

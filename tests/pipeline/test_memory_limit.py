@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dnapair.files import read_json
+from dnapair.storage.files import read_json
 from tests.pipeline.conftest import ROOT, Project
 
 pytestmark = pytest.mark.soak

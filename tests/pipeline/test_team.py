@@ -12,10 +12,10 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from dnapair import registry
-from dnapair.files import sha256
+from dnapair.registry.versions import REGISTRATION_TAG
 from dnapair.stages import paths
-from dnapair.tracking import OUTPUT_TAG, STAGE_TAG, STAGES_TAG
+from dnapair.storage.files import sha256
+from dnapair.tracking.runs import OUTPUT_TAG, STAGE_TAG, STAGES_TAG
 from tests.pipeline import backend
 from tests.pipeline.conftest import Project
 
@@ -129,7 +129,7 @@ def check_registry(client: mlflow.MlflowClient, members: list[Project]) -> None:
     versions = sorted(client.search_model_versions("name = 'dnapair'"), key=lambda one: int(one.version))
     assert [int(version.version) for version in versions] == [1, 2]
     registrations = {sha256(member.root / paths.REGISTRATION) for member in members}
-    assert {version.tags[registry.REGISTRATION_TAG] for version in versions} == registrations
+    assert {version.tags[REGISTRATION_TAG] for version in versions} == registrations
     reasons = [version.tags["dnapair.champion"] for version in versions]
     (first,) = [number for number, reason in enumerate(reasons) if "there is no champion yet" in reason]
     assert reasons[first].startswith("yes: ")

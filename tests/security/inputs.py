@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import yaml
 from hypothesis import strategies as st
 
+from dnapair.data.pairs import Reading, read_dataset
+from dnapair.data.raw_files import find_files
+from dnapair.data.sequences import find_ambiguous, normalize, read_fasta, reverse_complement
+from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.errors import DnapairError
-from dnapair.kmers import KmerVocabulary
-from dnapair.pairs import Reading, read_dataset
 from dnapair.params import load_params
-from dnapair.rawfiles import find_files
-from dnapair.sequences import find_ambiguous, normalize, read_fasta, reverse_complement
 from tests.pipeline.conftest import ROOT
 
 VOCABULARY = KmerVocabulary.standard(3)

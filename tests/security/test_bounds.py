@@ -13,19 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from dnapair.columns import has_names
+from dnapair.data.columns import has_names
+from dnapair.data.pairs import Reading, read_dataset
+from dnapair.data.raw_files import LONGEST_LINE, LONGEST_RECORD, MOST_LINES, find_files
+from dnapair.data.sequences import fasta_records, read_fasta
+from dnapair.data.tables import open_table
 from dnapair.embedding.checkpoint import load_encoder
+from dnapair.embedding.scaling import Scaler
 from dnapair.errors import DnapairError
-from dnapair.matrix import MatrixFile, write_header
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import load_weights
-from dnapair.pairs import Reading, read_dataset
 from dnapair.params import load_params
-from dnapair.rawfiles import LONGEST_LINE, LONGEST_RECORD, MOST_LINES, find_files
-from dnapair.scaling import Scaler
-from dnapair.scoring import PairScorer
-from dnapair.sequences import fasta_records, read_fasta
-from dnapair.tables import open_table
+from dnapair.scoring.scorer import PairScorer
+from dnapair.storage.matrix import MatrixFile, write_header
 from tests.pipeline.conftest import ROOT
 from tests.small_models import SPEC, make_bundle
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from dnapair.pairs import Reading
+from dnapair.data.pairs import Reading
 from tests.security import inputs
 from tests.small_models import make_bundle
 
@@ -103,7 +103,7 @@ def mlflows_server(folder: Path) -> Any:
 
     mlflow.pyfunc.save_model(
         str(folder / "model"),
-        python_model=str(Path(dnapair.__file__).with_name("serving.py")),
+        python_model=str(Path(dnapair.__file__).parent / "scoring" / "pyfunc.py"),
         artifacts={"bundle": str(make_bundle(folder / "made"))},
         signature=ModelSignature(Schema([ColSpec("string", "seq1"), ColSpec("string", "seq2")])),
         pip_requirements=["mlflow"],
@@ -113,9 +113,9 @@ def mlflows_server(folder: Path) -> Any:
 
 def own_server(folder: Path) -> Any:
     """What `dnapair serve` runs, warm."""
-    own = pytest.importorskip("dnapair.server")
+    own = pytest.importorskip("dnapair.serving.server")
     from dnapair.params import Serve
-    from dnapair.scoring import PairScorer
+    from dnapair.scoring.scorer import PairScorer
 
     server = own.Server(Serve(), 1)
     server.open(own.Served(PairScorer(make_bundle(folder)), dict))

@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dnapair import figures
-from dnapair.auditing.findings import Finding
-from dnapair.checks import RULES, check
+from dnapair.checks.expectations import RULES, check
+from dnapair.checks.findings import Finding
+from dnapair.checks.summaries import disjoint_fact, summarize
 from dnapair.cli import printable
 from dnapair.evaluation.outcome import Prediction, measure
-from dnapair.evaluation.page import FIGURES, Subject, render_page, write_card
-from dnapair.evaluation.report import write_csv
 from dnapair.evaluation.resampling import find_units
 from dnapair.evaluation.slices import slices_of_column
 from dnapair.evaluation.verdict import judge
-from dnapair.inert import cell, markdown
-from dnapair.summaries import disjoint_fact, summarize
+from dnapair.reporting import figures
+from dnapair.reporting.escaping import cell, markdown
+from dnapair.reporting.page import FIGURES, Subject, render_page, write_card
+from dnapair.reporting.report_folder import write_csv
 
 HOSTILE = (
     "<script>document.title='run'</script>",
@@ -216,7 +216,7 @@ def test_a_message_can_neither_steer_nor_flood_a_terminal(name: str) -> None:
 def test_a_problem_that_doctor_prints_is_no_markup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    from dnapair.stages import doctor
+    from dnapair.commands import doctor
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("'[/red] [bold]': 1\n")

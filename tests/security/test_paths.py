@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, path_not_unique
 
+from dnapair.data.pairs import Reading, read_dataset
+from dnapair.data.raw_files import fasta_files, find_files
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.errors import DnapairError
-from dnapair.pairs import Reading, read_dataset
 from dnapair.params import check_params
-from dnapair.rawfiles import fasta_files, find_files
-from dnapair.tracking import metric_name
+from dnapair.tracking.runs import metric_name
 from tests.pipeline.conftest import ROOT
 from tests.small_models import make_bundle
 

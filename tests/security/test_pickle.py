@@ -14,24 +14,24 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from dnapair.columns import find_sequences, has_names
+from dnapair.data.columns import find_sequences, has_names
+from dnapair.data.pairs import Reading, read_dataset
+from dnapair.data.raw_files import find_files
+from dnapair.data.sequences import read_fasta
+from dnapair.data.tables import open_table
 from dnapair.embedding.checkpoint import load_encoder
+from dnapair.embedding.scaling import Scaler
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
-from dnapair.files import read_json, write_json
-from dnapair.matrix import MatrixFile
 from dnapair.networks.weights import load_weights
-from dnapair.numbers import read_numbers, read_table
-from dnapair.pairs import Reading, read_dataset
 from dnapair.params import load_params
 from dnapair.pretraining.checkpoint import read_standing
-from dnapair.rawfiles import find_files
-from dnapair.scaling import Scaler
-from dnapair.scoring import PairScorer
-from dnapair.sequence_file import SequenceFile
-from dnapair.sequences import read_fasta
-from dnapair.tables import open_table
-from dnapair.tracking import log_dataset
+from dnapair.scoring.scorer import PairScorer
+from dnapair.storage.files import read_json, write_json
+from dnapair.storage.matrix import MatrixFile
+from dnapair.storage.numeric_columns import read_numbers, read_table
+from dnapair.storage.sequence_file import SequenceFile
+from dnapair.tracking.runs import log_dataset
 from tests.small_models import SPEC, make_bundle
 
 
@@ -178,7 +178,7 @@ def test_pickles_as_values_of_a_parquet_are_text_or_refused(tmp_path: Path) -> N
 def test_a_registered_model_that_is_a_pickle_is_refused(tmp_path: Path) -> None:
     import mlflow.pyfunc
 
-    from dnapair.registry import load_scorer
+    from dnapair.registry.versions import load_scorer
 
     class Tempting(mlflow.pyfunc.PythonModel):
         """A model as others log them: pickled."""
@@ -199,7 +199,7 @@ def test_a_registered_model_that_is_a_pickle_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["given.json", "oracle.json", "trial_0/trial.json"])
 def test_a_pickle_in_a_search_is_not_run(tmp_path: Path, name: str) -> None:
-    from dnapair.tuning import SearchSettings, Space, Values, search
+    from dnapair.training.tuning import SearchSettings, Space, Values, search
 
     given = Values((8,), 0.1, 0.001, 0.01, 32)
     space = Space([(8,), (16,)], (0.0, 0.5), (0.0001, 0.01), (0.0001, 0.1), [32])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dnapair.kmers import KmerVocabulary
+from dnapair.embedding.kmers import KmerVocabulary
 
 
 class Batch(NamedTuple):

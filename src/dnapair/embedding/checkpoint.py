@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dnapair.embedding.encoder import UNTRAINED_KEY, Encoder, make_encoder
+from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.embedding.shape import ACTIVATIONS, CONFIG, weight_shapes
 from dnapair.errors import DnapairError
-from dnapair.files import SUMS, check_sums
-from dnapair.kmers import KmerVocabulary
+from dnapair.storage.files import SUMS, check_sums
 
 _LARGEST_CONFIG = 2**20
 _HUB_FILES = ["config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin"]

@@ -11,7 +11,7 @@ from openvino import opset15 as op
 
 from dnapair.embedding.pooling import Pooling
 from dnapair.embedding.shape import BertShape
-from dnapair.processor import cores
+from dnapair.machine.processor import cores
 
 Weights = Mapping[str, NDArray[np.floating]]
 

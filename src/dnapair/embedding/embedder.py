@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dnapair.data.sequences import reverse_complement
 from dnapair.embedding.batching import batches
 from dnapair.embedding.cpu import CpuBert
 from dnapair.embedding.encoder import Encoder
 from dnapair.embedding.pooling import Pooling, join_windows
 from dnapair.errors import DnapairError
-from dnapair.processor import has_bfloat16
-from dnapair.sequences import reverse_complement
+from dnapair.machine.processor import has_bfloat16
 
 BATCH_TOKENS = 4096
 """Of a batch on a CPU: more does not pay."""

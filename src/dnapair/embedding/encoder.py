@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.embedding.shape import ACTIVATIONS, CONFIG, BertShape, weight_shapes
-from dnapair.files import atomic_file, write_json
-from dnapair.kmers import KmerVocabulary
+from dnapair.storage.files import atomic_file, write_json
 
 UNTRAINED = "untrained"
 UNTRAINED_KEY = "dnapair_untrained"

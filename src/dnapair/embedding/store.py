@@ -16,21 +16,21 @@ from tqdm import tqdm
 
 from dnapair.embedding.rounding import round_to_half
 from dnapair.errors import DnapairError
-from dnapair.files import atomic_file, lock, sha256, write_json
-from dnapair.matrix import read_header
+from dnapair.storage.files import atomic_file, lock, sha256, write_json
+from dnapair.storage.matrix import read_header
 
 MANIFEST = "manifest.json"
 _JOURNAL = "journal.jsonl"
 _CODE = (
+    "batching.py",
+    "cpu.py",
+    "embedder.py",
+    "encoder.py",
+    "gpu.py",
     "kmers.py",
-    "embedding/batching.py",
-    "embedding/cpu.py",
-    "embedding/embedder.py",
-    "embedding/encoder.py",
-    "embedding/gpu.py",
-    "embedding/pooling.py",
-    "embedding/rounding.py",
-    "embedding/shape.py",
+    "pooling.py",
+    "rounding.py",
+    "shape.py",
 )
 
 
@@ -297,5 +297,5 @@ def _append(path: Path, entry: dict[str, str]) -> None:
 
 def code_sha256() -> str:
     """Return the SHA-256 of the code that embeddings depend on."""
-    package = Path(__file__).parent.parent
-    return hashlib.sha256(b"".join((package / name).read_bytes() for name in _CODE)).hexdigest()
+    room = Path(__file__).parent
+    return hashlib.sha256(b"".join((room / name).read_bytes() for name in _CODE)).hexdigest()

@@ -10,10 +10,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
+from dnapair.embedding.kmers import complement_codes, kmer_codes
 from dnapair.evaluation.metrics import best_threshold
-from dnapair.features import interaction
-from dnapair.kmers import complement_codes, kmer_codes
-from dnapair.matrix import Matrix
+from dnapair.networks.features import interaction
+from dnapair.storage.matrix import Matrix
 from dnapair.training.loop import Pairs
 
 K = 4

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from dnapair import scaling
+from dnapair.data.splits import assign, group_counts
+from dnapair.embedding import scaling
 from dnapair.errors import DnapairError
 from dnapair.evaluation.baselines import cosines
 from dnapair.evaluation.metrics import best_threshold, evaluate
-from dnapair.matrix import MatrixFile
 from dnapair.networks.spec import NetworkSpec
-from dnapair.splits import assign, group_counts
+from dnapair.storage.matrix import MatrixFile
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, Pairs, fit, predict
 from dnapair.training.torch_learner import TorchLearner
@@ -62,7 +62,7 @@ def draw_folds(
     Parameters
     ----------
     groups : np.ndarray, shape=(n, columns)
-        Numbers of the groups of each pair, see :func:`dnapair.groups.read_groups`.
+        Numbers of the groups of each pair, see :func:`dnapair.data.groups.read_groups`.
     labels : np.ndarray, shape=(n,)
         1 for related pairs, 0 for the others.
     folds
@@ -177,7 +177,7 @@ def measure_fold(
     spec, learner, loop
         The network and its training.
     mode
-        Of the :class:`~dnapair.scaling.Scaler`, which is fitted on the train pairs' sequences.
+        Of the :class:`~dnapair.embedding.scaling.Scaler`, which is fitted on the train pairs' sequences.
     scratch
         A folder for the scaled embeddings.
     on_epoch, description
@@ -191,7 +191,7 @@ def measure_fold(
     Raises
     ------
     DnapairError
-        As :func:`dnapair.training.loop.fit` and :func:`dnapair.scaling.fit`.
+        As :func:`dnapair.training.loop.fit` and :func:`dnapair.embedding.scaling.fit`.
     """
     training = np.zeros(sequences, bool)
     for used in splits["train"][:2]:

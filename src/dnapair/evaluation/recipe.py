@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from dnapair.embedding.embedder import BATCH_TOKENS, Bert
 from dnapair.embedding.encoder import Encoder
+from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.evaluation.baselines import Baseline, draw
-from dnapair.kmers import KmerVocabulary
-from dnapair.matrix import Matrix, MatrixFile, write_header
 from dnapair.networks.spec import NetworkSpec
-from dnapair.sequence_file import SequenceFile
+from dnapair.storage.matrix import Matrix, MatrixFile, write_header
+from dnapair.storage.sequence_file import SequenceFile
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import LoopSettings, Pairs, fit, predict
 from dnapair.training.torch_learner import TorchLearner

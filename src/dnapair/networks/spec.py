@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from dnapair.errors import DnapairError
-from dnapair.features import parts
+from dnapair.networks.features import parts
 
 Normalization = Literal["layer", "batch", "none"]
 Activation = Literal["relu", "gelu", "silu", "tanh"]
@@ -38,7 +38,7 @@ class NetworkSpec:
     normalization, activation
         Of each block; ``gelu`` is the exact one, by the error function.
     symmetric
-        See :func:`dnapair.features.interaction`.
+        See :func:`dnapair.networks.features.interaction`.
     """
 
     dimensions: int

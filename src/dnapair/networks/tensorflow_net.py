@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dnapair.features import interaction
+from dnapair.networks.features import interaction
 from dnapair.networks.spec import EPSILON, MOMENTUM, NetworkSpec
 from dnapair.networks.weights import Weights
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dnapair.features import interaction
+from dnapair.networks.features import interaction
 from dnapair.networks.spec import EPSILON, MOMENTUM, NetworkSpec
 from dnapair.networks.weights import Weights, shapes
 

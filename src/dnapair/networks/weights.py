@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from dnapair.errors import DnapairError
-from dnapair.files import atomic_file
 from dnapair.networks.spec import NetworkSpec
+from dnapair.storage.files import atomic_file
 
 Weights = dict[str, np.ndarray]
 

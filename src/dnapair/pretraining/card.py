@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import BertModel
 
-from dnapair.kmers import KmerVocabulary
+from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.pretraining.network import encoder_of
 
 GENOMES_FILE = "genomes.txt"

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dnapair.errors import DnapairError
-from dnapair.files import atomic_file
+from dnapair.storage.files import atomic_file
 
 _WEIGHTS, _OPTIMIZER = "weights.", "optimizer."
 

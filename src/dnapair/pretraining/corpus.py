@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dnapair.data.genomes import genome_finder, record_sequence
+from dnapair.data.raw_files import listing
+from dnapair.data.sequences import fasta_records
+from dnapair.embedding.kmers import base_codes
 from dnapair.errors import DnapairError
-from dnapair.genomes import genome_finder, record_sequence
-from dnapair.kmers import base_codes
-from dnapair.rawfiles import listing
-from dnapair.sequences import fasta_records
 
 
 class Corpus(NamedTuple):

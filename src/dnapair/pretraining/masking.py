@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dnapair.kmers import KmerVocabulary, codes_of_bases
+from dnapair.embedding.kmers import KmerVocabulary, codes_of_bases
 from dnapair.pretraining.fragments import Fragments
 
 IGNORED = -100

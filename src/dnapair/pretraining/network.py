@@ -8,8 +8,8 @@ from torch import nn
 from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from dnapair.embedding.encoder import Encoder, make_encoder
+from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.embedding.shape import CONFIG
-from dnapair.kmers import KmerVocabulary
 
 POSITIONS = 512
 _START_SCALE = 10.0

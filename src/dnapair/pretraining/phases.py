@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from dnapair.kmers import KmerVocabulary
+from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.pretraining.fragments import Fragments, Sampler, turn
 from dnapair.pretraining.loop import Phase
 from dnapair.pretraining.masking import IGNORED, Masked, hide_spans, token_ids

@@ -6,9 +6,9 @@ import numpy as np
 from transformers import BertModel
 
 from dnapair.embedding.embedder import Embedder, Strand
+from dnapair.embedding.kmers import KmerVocabulary, base_codes
 from dnapair.evaluation.baselines import cosines
 from dnapair.evaluation.metrics import evaluate
-from dnapair.kmers import KmerVocabulary, base_codes
 from dnapair.pretraining.fragments import Fragments
 from dnapair.pretraining.network import encoder_of
 from dnapair.pretraining.warm_start import BagOfKmers

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dnapair.kmers import KmerVocabulary, codes_of_bases, complement_codes
+from dnapair.embedding.kmers import KmerVocabulary, codes_of_bases, complement_codes
 from dnapair.pretraining.fragments import Fragments
 from dnapair.pretraining.network import PretrainingNetwork
 

@@ -9,12 +9,12 @@ from dnapair import tracking
 from dnapair.embedding.embedder import choose_precision, open_bert
 from dnapair.evaluation.baselines import Baseline, fit_baselines
 from dnapair.evaluation.recipe import NAME, follow_recipe
-from dnapair.files import atomic_folder, write_json, write_sums
-from dnapair.matrix import MatrixFile
 from dnapair.params import Params, flatten, load_params
-from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
+from dnapair.storage.files import atomic_folder, write_json, write_sums
+from dnapair.storage.matrix import MatrixFile
+from dnapair.storage.sequence_file import SequenceFile
 from dnapair.training.loop import Pairs, read_pairs
 
 

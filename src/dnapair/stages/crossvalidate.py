@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dnapair.data.groups import group_columns, read_groups
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
-from dnapair.files import read_json, sha256, write_json
-from dnapair.groups import group_columns, read_groups
 from dnapair.networks.spec import NetworkSpec
-from dnapair.numbers import open_parquet, read_numbers
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
+from dnapair.storage.files import read_json, sha256, write_json
+from dnapair.storage.numeric_columns import open_parquet, read_numbers
 from dnapair.training.learner import LearnerSettings
 
 if TYPE_CHECKING:
     from dnapair.evaluation.folds import Fold
-    from dnapair.tracking import StageRun
+    from dnapair.tracking.runs import StageRun
 
 WORK = Path("artifacts/folds")
 

@@ -8,11 +8,11 @@ from dnapair import tracking
 from dnapair.embedding.embedder import Embedder, check_embeddable, choose_precision
 from dnapair.embedding.engines import embed_here
 from dnapair.embedding.store import Values, write_store
-from dnapair.files import sha256
 from dnapair.params import Embed, flatten, load_params
-from dnapair.sequence_file import SequenceFile
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
+from dnapair.storage.files import sha256
+from dnapair.storage.sequence_file import SequenceFile
 
 
 def run() -> None:

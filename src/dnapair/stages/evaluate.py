@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from dnapair import tracking
+from dnapair.data.groups import group_columns, read_groups
 from dnapair.errors import DnapairError
-from dnapair.evaluation import metrics, plots
+from dnapair.evaluation import metrics
 from dnapair.evaluation.outcome import COMPARED, MAIN, Outcome, Prediction, measure
-from dnapair.evaluation.page import Subject, render_page, write_card
 from dnapair.evaluation.projection import project
-from dnapair.evaluation.report import draw_curves, draw_decisions, rounded, write_csv
 from dnapair.evaluation.resampling import Units, find_units
 from dnapair.evaluation.slices import (
     Slice,
@@ -24,16 +23,18 @@ from dnapair.evaluation.slices import (
     slicing_columns,
 )
 from dnapair.evaluation.verdict import Verdict, judge
-from dnapair.features import interaction
-from dnapair.figures import describe_encoder
-from dnapair.files import atomic_file, atomic_folder, read_json, sha256, write_json
-from dnapair.groups import group_columns, read_groups
-from dnapair.matrix import MatrixFile
+from dnapair.networks.features import interaction
 from dnapair.networks.spec import NetworkSpec
-from dnapair.numbers import column_names, open_parquet, read_numbers, read_table
 from dnapair.params import Evaluate, flatten, load_params
-from dnapair.sequence_file import SequenceFile
+from dnapair.reporting import plots
+from dnapair.reporting.figures import describe_encoder
+from dnapair.reporting.page import Subject, render_page, write_card
+from dnapair.reporting.report_folder import draw_curves, draw_decisions, rounded, write_csv
 from dnapair.stages import paths
+from dnapair.storage.files import atomic_file, atomic_folder, read_json, sha256, write_json
+from dnapair.storage.matrix import MatrixFile
+from dnapair.storage.numeric_columns import column_names, open_parquet, read_numbers, read_table
+from dnapair.storage.sequence_file import SequenceFile
 
 TITLES = {"torch": "PyTorch", "tensorflow": "TensorFlow"}
 ROUNDING = 1e-4

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dnapair.files import check_sums
+from dnapair.storage.files import check_sums
 
 DATASET = Path("artifacts/dataset")
 SEQUENCES = DATASET / "sequences.parquet"

@@ -15,16 +15,11 @@ from dvc.config import Config
 from numpy.typing import NDArray
 
 from dnapair import tracking
-from dnapair.columns import ColumnNames
-from dnapair.errors import DnapairError
-from dnapair.files import atomic_folder, sha256, write_json, write_sums
-from dnapair.groups import SEQUENCE_ROWS
-from dnapair.memory import return_freed_arrays
-from dnapair.pairs import Dataset, Reading, read_dataset
-from dnapair.params import Data, Split, flatten, load_params
-from dnapair.rawfiles import EXAMPLES, find_files
-from dnapair.sequence_file import write_sequences
-from dnapair.splits import (
+from dnapair.data.columns import ColumnNames
+from dnapair.data.groups import SEQUENCE_ROWS
+from dnapair.data.pairs import Dataset, Reading, read_dataset
+from dnapair.data.raw_files import EXAMPLES, find_files
+from dnapair.data.splits import (
     SPLITS,
     Separated,
     grouped_split,
@@ -34,7 +29,12 @@ from dnapair.splits import (
     sharing,
     split_codes,
 )
+from dnapair.errors import DnapairError
+from dnapair.machine.memory import return_freed_arrays
+from dnapair.params import Data, Split, flatten, load_params
 from dnapair.stages import paths
+from dnapair.storage.files import atomic_folder, sha256, write_json, write_sums
+from dnapair.storage.sequence_file import write_sequences
 
 GROUP_ROWS = 65536
 

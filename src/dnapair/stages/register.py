@@ -7,23 +7,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dnapair import __version__, registry, tracking
-from dnapair.drift import SAMPLE, Limits, describe
+from dnapair import __version__, tracking
+from dnapair.checks.drift import SAMPLE, Limits, describe
+from dnapair.data.groups import group_columns, read_groups
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision, decide
 from dnapair.evaluation.metrics import METRICS, WeightedMetrics
 from dnapair.evaluation.resampling import Difference, difference, find_units, resample
 from dnapair.evaluation.verdict import spell_gain
-from dnapair.files import read_json, sha256, write_json
-from dnapair.groups import group_columns, read_groups
-from dnapair.lifecycle import Lifecycle
-from dnapair.matrix import MatrixFile
-from dnapair.numbers import column_names, read_numbers, read_table
 from dnapair.params import Params, flatten, load_params
-from dnapair.scoring import PairScorer, Settings, write_bundle
-from dnapair.sequence_file import SequenceFile
+from dnapair.registry import versions
+from dnapair.registry.lifecycle import Lifecycle
+from dnapair.scoring.scorer import PairScorer, Settings, write_bundle
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
+from dnapair.storage.files import read_json, sha256, write_json
+from dnapair.storage.matrix import MatrixFile
+from dnapair.storage.numeric_columns import column_names, read_numbers, read_table
+from dnapair.storage.sequence_file import SequenceFile
 
 FRAMEWORKS = ("torch", "tensorflow")
 _TOLERANCE = 1e-4
@@ -68,16 +69,16 @@ def run() -> None:
         write_json(paths.REGISTRATION, registration)
         tested = read_json(paths.report_folder(winner) / "metrics.json")
         tags = {
-            registry.DATA_TAG: sha256(paths.PAIRS),
-            registry.VALIDATION_TAG: repr(scores[winner]),
-            registry.FRAMEWORK_TAG: winner,
-            registry.MAKER_TAG: __version__,
-            **{tag: repr(float(tested[name])) for name, tag in registry.TEST_TAGS.items()},
-            registry.ENCODER_TAG: encoder.name,
-            registry.REGISTRATION_TAG: sha256(paths.REGISTRATION),
+            versions.DATA_TAG: sha256(paths.PAIRS),
+            versions.VALIDATION_TAG: repr(scores[winner]),
+            versions.FRAMEWORK_TAG: winner,
+            versions.MAKER_TAG: __version__,
+            **{tag: repr(float(tested[name])) for name, tag in versions.TEST_TAGS.items()},
+            versions.ENCODER_TAG: encoder.name,
+            versions.REGISTRATION_TAG: sha256(paths.REGISTRATION),
         }
-        known = registry.champion(params.registration.name, params.registration.alias)
-        registered = registry.log_pair_model(
+        known = versions.champion(params.registration.name, params.registration.alias)
+        registered = versions.log_pair_model(
             params.registration.name,
             bundle,
             identity,
@@ -93,7 +94,7 @@ def run() -> None:
 
 
 def _gate(
-    registered: registry.Registered, known: Any, framework: str, params: Params, run: tracking.StageRun
+    registered: versions.Registered, known: Any, framework: str, params: Params, run: tracking.StageRun
 ) -> None:
     """Move the alias if the gate lets the new version through; write the reason on the version."""
     settings = params.registration
@@ -135,12 +136,12 @@ def _decide(framework: str, params: Params, run: tracking.StageRun) -> Decision:
             settings.margin,
         )
 
-    return registry.decide_against_champion(settings.name, settings.alias, against)
+    return versions.decide_against_champion(settings.name, settings.alias, against)
 
 
 def _against_champion(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Difference:
     """Compare with the champion on the validation pairs, which decide; log the same on the test pairs."""
-    scorer = registry.load_scorer(f"models:/{known.name}/{known.version}")
+    scorer = versions.load_scorer(f"models:/{known.name}/{known.version}")
     columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
     groups = read_groups(paths.PAIRS, columns)
     found = {}

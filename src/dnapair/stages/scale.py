@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from dnapair import tracking
+from dnapair.embedding.scaling import Shards, fit, write_scaled
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
-from dnapair.figures import describe_encoder, plot_scaling
-from dnapair.files import SUMS, atomic_folder, sha256, write_json, write_sums
-from dnapair.numbers import open_parquet
 from dnapair.params import flatten, load_params
-from dnapair.scaling import Shards, fit, write_scaled
+from dnapair.reporting.figures import describe_encoder, plot_scaling
 from dnapair.stages import paths
+from dnapair.storage.files import SUMS, atomic_folder, sha256, write_json, write_sums
+from dnapair.storage.numeric_columns import open_parquet
 
 
 def run() -> None:

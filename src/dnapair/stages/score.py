@@ -6,12 +6,12 @@ import pyarrow.parquet as pq
 from scipy.special import expit
 
 from dnapair import tracking
-from dnapair.files import atomic_folder, read_json, write_sums
-from dnapair.matrix import MatrixFile
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import load_weights
-from dnapair.numbers import read_numbers
 from dnapair.stages import paths
+from dnapair.storage.files import atomic_folder, read_json, write_sums
+from dnapair.storage.matrix import MatrixFile
+from dnapair.storage.numeric_columns import read_numbers
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.learners import make_learner
 from dnapair.training.loop import predict, read_pairs

@@ -11,13 +11,13 @@ from scipy.special import expit
 from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
-from dnapair.files import atomic_file, atomic_folder, read_json, write_json, write_sums
-from dnapair.matrix import Matrix, MatrixFile
-from dnapair.model_logging import save_network
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, save_weights
 from dnapair.params import Train, flatten, load_params
 from dnapair.stages import paths
+from dnapair.storage.files import atomic_file, atomic_folder, read_json, write_json, write_sums
+from dnapair.storage.matrix import Matrix, MatrixFile
+from dnapair.tracking.native_models import save_network
 from dnapair.training.calibration import Calibrated, calibrate
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.learners import make_learner

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dnapair import tracking
 from dnapair.errors import DnapairError
-from dnapair.files import sha256, write_json
-from dnapair.matrix import MatrixFile
 from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
+from dnapair.storage.files import sha256, write_json
+from dnapair.storage.matrix import MatrixFile
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, positive_weight, read_pairs
 
 if TYPE_CHECKING:
-    from dnapair.tuning import Objective, SearchSettings, Space, Trial, Values
+    from dnapair.training.tuning import Objective, SearchSettings, Space, Trial, Values
 
 STUDIES = Path("artifacts/tuning")
 TRAIN_KEYS = ("learning_rate", "weight_decay", "batch_size")
@@ -101,7 +101,7 @@ def work(params: Params) -> None:
         raise DnapairError(
             f"tune.trials is {params.tune.trials}, and the chief runs the first: none is left for a worker."
         )
-    from dnapair.tuning import work as run_trials
+    from dnapair.training.tuning import work as run_trials
 
     study = identify(params)
     _, space, settings = plan(params)
@@ -113,14 +113,14 @@ def work(params: Params) -> None:
 def search_trials(params: Params, run: tracking.StageRun, study: Path) -> "list[Trial]":
     """Run every trial that the study does not hold yet, each as an MLflow run of its own."""
     # no search, no wait for TensorFlow's import
-    from dnapair.tuning import search
+    from dnapair.training.tuning import search
 
     return search(make_objective(params, study.name, lambda: run), *plan(params), study)
 
 
 def plan(params: Params) -> "tuple[Values, Space, SearchSettings]":
     """Return the first trial's values, what is searched, and how."""
-    from dnapair.tuning import SearchSettings, Space, Values
+    from dnapair.training.tuning import SearchSettings, Space, Values
 
     network, settings, ranges = params.network, params.train, params.tune.space
     given = Values(
@@ -143,7 +143,7 @@ def plan(params: Params) -> "tuple[Values, Space, SearchSettings]":
 
 def make_objective(params: Params, study: str, find_run: Callable[[], tracking.StageRun]) -> "Objective":
     """Return what runs a trial, as an MLflow run under the one that is found."""
-    from dnapair.tuning import train_trial
+    from dnapair.training.tuning import train_trial
 
     matrix = MatrixFile(paths.SCALED)
     train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))

@@ -6,21 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnapair import tracking
-from dnapair.auditing.audit import Groups, Rules, audit, dropped_pairs
-from dnapair.auditing.findings import Finding, Limit, worst
-from dnapair.checks import REACHES_ENDS, RULES, check
-from dnapair.embedding.store import EmbeddingStore
-from dnapair.errors import DnapairError
-from dnapair.files import atomic_file, read_json, write_json
-from dnapair.groups import SEQUENCE_ROWS, group_columns, read_groups
-from dnapair.matrix import MatrixFile
-from dnapair.memory import return_freed_arrays
-from dnapair.numbers import column_names, read_numbers, read_table
-from dnapair.params import Params, Split, flatten, load_params
-from dnapair.scaling import Scaler
-from dnapair.sequence_file import SequenceFile
-from dnapair.stages import paths
-from dnapair.summaries import (
+from dnapair.checks.audit import Groups, Rules, audit, dropped_pairs
+from dnapair.checks.expectations import REACHES_ENDS, RULES, check
+from dnapair.checks.findings import Finding, Limit, worst
+from dnapair.checks.summaries import (
     Fact,
     SplitRows,
     clipped_fact,
@@ -32,7 +21,18 @@ from dnapair.summaries import (
     summarize,
     token_facts,
 )
-from dnapair.tokens import Tokens, token_health
+from dnapair.checks.tokens import Tokens, token_health
+from dnapair.data.groups import SEQUENCE_ROWS, group_columns, read_groups
+from dnapair.embedding.scaling import Scaler
+from dnapair.embedding.store import EmbeddingStore
+from dnapair.errors import DnapairError
+from dnapair.machine.memory import return_freed_arrays
+from dnapair.params import Params, Split, flatten, load_params
+from dnapair.stages import paths
+from dnapair.storage.files import atomic_file, read_json, write_json
+from dnapair.storage.matrix import MatrixFile
+from dnapair.storage.numeric_columns import column_names, read_numbers, read_table
+from dnapair.storage.sequence_file import SequenceFile
 
 PAGE = paths.VALIDATION_REPORT.with_suffix(".html")
 

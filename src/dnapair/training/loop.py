@@ -11,9 +11,9 @@ from sklearn.metrics import average_precision_score
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
-from dnapair.matrix import Matrix
 from dnapair.networks.weights import Weights
-from dnapair.numbers import read_numbers
+from dnapair.storage.matrix import Matrix
+from dnapair.storage.numeric_columns import read_numbers
 from dnapair.training.learner import Learner
 
 PREDICTION_BATCH = 4096

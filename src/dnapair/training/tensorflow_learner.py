@@ -12,9 +12,9 @@ from dnapair.networks import tensorflow_net
 import keras
 import tensorflow as tf
 
+from dnapair.machine.processor import has_bfloat16
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, initial_weights
-from dnapair.processor import has_bfloat16
 from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings
 
 AMPERE = (8, 0)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dnapair.machine.processor import has_bfloat16
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import Weights, initial_weights
-from dnapair.processor import has_bfloat16
 from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings
 
 

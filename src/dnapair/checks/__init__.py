@@ -1,0 +1,1 @@
+"""Is the data fit: Great Expectations, the leakage audit, unknown k-mers, drift."""

@@ -1,0 +1,370 @@
+"""The audit: every check of every split against those it must not know."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnapair.checks.findings import PEOPLES, SHOWN, Finding, Level, Limit, level_of, percent, some
+from dnapair.checks.single_side import Read, Told, single_side
+from dnapair.checks.sketches import near_repeats
+from dnapair.checks.strands import canonical_rows, find_pairs
+from dnapair.checks.summaries import SplitRows
+
+EARLIER = {"val": ("train",), "test": ("train", "val")}
+"""What a pair of a split may not be in: what was fitted, and what was chosen by."""
+
+
+class Groups(NamedTuple):
+    """What pairs have in common.
+
+    Attributes
+    ----------
+    columns : list of str
+        Where it stands.
+    numbers : np.ndarray, shape=(pairs, columns)
+        The groups of each pair of pairs.parquet.
+    name : callable
+        Gives the names of a pair's groups, in the order of the columns.
+    """
+
+    columns: list[str]
+    numbers: NDArray[np.int64]
+    name: Callable[[int], list[str]]
+
+
+class Rules(NamedTuple):
+    """What the audit holds against what.
+
+    Attributes
+    ----------
+    limits : dict of Limit
+        Of each check, by its name.
+    k
+        Length of the k-mers of near repeats.
+    containment
+        Share of them that makes one.
+    """
+
+    limits: Mapping[str, Limit]
+    k: int
+    containment: float
+
+
+def audit(
+    splits: Mapping[str, SplitRows],
+    sequences: Sequence[str],
+    read: Read,
+    read_ids: Read,
+    groups: Groups | None,
+    rules: Rules,
+    seed: int,
+) -> list[Finding]:
+    """Look for what train and the other splits have in common, and for labels that one sequence tells.
+
+    Parameters
+    ----------
+    splits
+        Pairs of ``train``, ``val`` and ``test``; their rows name sequences.
+    sequences
+        The unique sequences, read one after the other and never held.
+    read, read_ids
+        Read some of the sequences, and their ids.
+    groups
+        None where the pairs have none.
+    rules
+        Limits, and what a near repeat is.
+    seed
+        Of what is drawn.
+
+    Returns
+    -------
+    list of Finding
+        Of every check, those that found nothing too.
+    """
+    rows = _Rows(splits, canonical_rows(sequences), read_ids, rules.limits)
+    copies = rows.in_train | rows.canonical_in_train[rows.canonical]
+    queries = rows.used("val", "test") & ~copies
+    near = near_repeats(sequences, queries, rows.in_train, rules.k, rules.containment)
+    places = np.full(len(rows.canonical), -1)
+    places[queries] = np.arange(near.nearest.size)
+
+    def describe_near(row: int) -> str:
+        share, other = near.share[places[row]], int(near.nearest[places[row]])
+        return f"{rows.name(row)} shares {percent(share)} of its {rules.k}-mers with {rows.name(other)}"
+
+    near_rows = np.zeros(len(rows.canonical), bool)
+    near_rows[queries] = near.nearest >= 0
+    caveat = _caveat(near.without, near.unsettled, rules)
+    findings = [rows.repeated_pairs(split) for split in EARLIER]
+    findings += [
+        rows.sequences(
+            "repeated_sequences",
+            split,
+            rows.in_train,
+            "a sequence that train has too",
+            lambda row: f"{rows.name(row)} is in train",
+            f"Set split.method to grouped, which never puts a sequence into two splits; or report the "
+            f"{PEOPLES.get(split, split)} pairs with a sequence of train apart from the others.",
+        )
+        for split in EARLIER
+    ]
+    findings += [
+        rows.sequences(
+            "reverse_complements",
+            split,
+            ~rows.in_train & rows.canonical_in_train[rows.canonical],
+            "a sequence that train has on the other strand alone",
+            lambda row: f"{rows.name(row)} is the reverse complement of {rows.name(rows.train_row(row))}",
+            "Write both on one strand in the data, so that they are known to be one sequence, and put its "
+            "pairs into one split (split.method: grouped does).",
+        )
+        for split in EARLIER
+    ]
+    findings += [
+        rows.sequences(
+            "near_repeats",
+            split,
+            near_rows,
+            f"a sequence that shares at least {percent(rules.containment)} of its {rules.k}-mers with one of "
+            "train, and is no copy of it",
+            describe_near,
+            "Cluster the sequences (with MMseqs2 or CD-HIT, say), give the pair table columns with their "
+            "clusters, and split by these (split.method: grouped, split.groups).",
+            caveat,
+        )
+        for split in EARLIER
+    ]
+    if groups:
+        findings += [rows.groups(split, groups) for split in EARLIER]
+    told = single_side(read, splits["train"], splits["val"], seed)
+    return [*findings, tell_single_side(told, splits["val"].label.size, rules.limits["single_side"])]
+
+
+def dropped_pairs(count: int, of: int, examples: Sequence[str], limit: Limit) -> Finding:
+    """Tell of pairs that the data had in two splits, of which all but the first were dropped.
+
+    Parameters
+    ----------
+    count, of
+        Of how many pairs that were read.
+    examples
+        Where they stand.
+    limit
+        Of repeated pairs; as nothing is left of them, the level is ``warn`` at most.
+
+    Returns
+    -------
+    Finding
+        Of the whole data.
+    """
+    share = count / max(of, 1)
+    level: Level = level_of(share, limit)
+    if count:
+        words = (
+            f"{count:,} of {of:,} rows of the data ({percent(share)}) repeat a pair of another split; the "
+            f"first row of each pair was kept, these were dropped: {some(examples, count)}"
+        )
+    else:
+        words = "No row of the data repeats a pair of another split."
+    return Finding(
+        "repeated_pairs",
+        None,
+        "warn" if level == "fail" else level,
+        words,
+        count,
+        of,
+        share,
+        list(examples[:SHOWN]),
+        "Take these rows out of the pair table, so that its splits are what they say.",
+    )
+
+
+def tell_single_side(told: Sequence[Told], pairs: int, limit: Limit) -> Finding:
+    """Hold what single sequences tell of validation labels against the limit.
+
+    Parameters
+    ----------
+    told
+        From :func:`dnapair.checks.single_side.single_side`.
+    pairs
+        Of validation.
+    limit
+        For the end nearest to chance of the interval of ROC-AUC, counted from 0.5 either way round.
+
+    Returns
+    -------
+    Finding
+        Its share is the greatest such end; its count, how many of the ways are above the limit.
+    """
+    first = max(told, key=lambda way: way.least)
+    sentences = [
+        f"{way.side} by {way.by}: {way.auc:.3f} ({way.low:.3f} to {way.high:.3f})"
+        for way in sorted(told, key=lambda way: -way.least)
+    ]
+    above = sum(way.least > limit.above for way in told)
+    if above:
+        words = (
+            f"Labels depend on one sequence alone: {first.side}, by {first.by}, tells those of {pairs:,} "
+            f"validation pairs with ROC-AUC {first.auc:.3f} (95 % interval {first.low:.3f} to "
+            f"{first.high:.3f}); "
+            f"chance is 0.5{', and below it the labels are told the other way round' * (first.auc < 0.5)}."
+        )
+    else:
+        words = (
+            f"No sequence alone tells the labels of the {pairs:,} validation pairs: the best way, "
+            f"{first.side} by {first.by}, has ROC-AUC {first.auc:.3f} "
+            f"(95 % interval {first.low:.3f} to {first.high:.3f})."
+        )
+    return Finding(
+        "single_side",
+        "val",
+        level_of(first.least, limit),
+        words,
+        above,
+        len(told),
+        first.least,
+        sentences,
+        "Draw the unrelated pairs anew from the sequences of the related ones, each as often as there.",
+    )
+
+
+class _Rows:
+    """The sequences of each split, and what a finding says of them."""
+
+    def __init__(
+        self,
+        splits: Mapping[str, SplitRows],
+        canonical: NDArray[np.int64],
+        read_ids: Read,
+        limits: Mapping[str, Limit],
+    ) -> None:
+        self.splits, self.canonical, self.limits = splits, canonical, limits
+        self._read_ids = read_ids
+        self.in_train = self.used("train")
+        self.canonical_in_train = np.zeros(canonical.size, bool)
+        self.canonical_in_train[canonical[self.in_train]] = True
+
+    def used(self, *splits: str) -> NDArray[np.bool_]:
+        """Mark the sequences of splits."""
+        used = np.zeros(self.canonical.size, bool)
+        for split in splits:
+            used[self.splits[split].seq1] = used[self.splits[split].seq2] = True
+        return used
+
+    def name(self, row: int) -> str:
+        return self._read_ids(np.array([row]))[0]
+
+    def train_row(self, row: int) -> int:
+        """Return the row of train that is the same on either strand."""
+        return int(np.flatnonzero(self.in_train & (self.canonical == self.canonical[row]))[0])
+
+    def pair(self, split: str, place: int) -> str:
+        row, seq1, seq2, _ = (part[place] for part in self.splits[split])
+        return f"pair {row} ({self.name(seq1)}, {self.name(seq2)})"
+
+    def repeated_pairs(self, split: str) -> Finding:
+        pairs = {
+            name: (self.canonical[own.seq1], self.canonical[own.seq2]) for name, own in self.splits.items()
+        }
+        found = {other: find_pairs(pairs[split], pairs[other]) for other in EARLIER[split]}
+
+        def describe(place: int) -> str:
+            other = next(name for name, places in found.items() if places[place] >= 0)
+            return f"{self.pair(split, place)} is {self.pair(other, found[other][place])} of {other}"
+
+        where = " or ".join(PEOPLES.get(other, other) for other in EARLIER[split])
+        hit = np.any([places >= 0 for places in found.values()], axis=0)
+        return self._finding(
+            "repeated_pairs",
+            split,
+            hit,
+            (f"are in {where} too", f"is in {where}"),
+            describe,
+            "Take these pairs out of one of the splits.",
+            ", in either order or on either strand",
+        )
+
+    def sequences(
+        self,
+        check: str,
+        split: str,
+        shared: NDArray[np.bool_],
+        what: str,
+        describe: Callable[[int], str],
+        remedy: str,
+        caveat: str = "",
+    ) -> Finding:
+        """Count the pairs with a sequence that is marked."""
+        own = self.splits[split]
+
+        def describe_pair(place: int) -> str:
+            row = own.seq1[place] if shared[own.seq1[place]] else own.seq2[place]
+            return f"in pair {own.row[place]} {describe(int(row))}"
+
+        hit = shared[own.seq1] | shared[own.seq2]
+        found = self._finding(check, split, hit, (f"have {what}", f"has {what}"), describe_pair, remedy)
+        return replace(found, words=found.words + caveat)
+
+    def groups(self, split: str, groups: Groups) -> Finding:
+        """Count the pairs with a group that train has, in any of the columns."""
+        in_train = np.zeros(int(groups.numbers.max()) + 1, bool)
+        in_train[groups.numbers[self.splits["train"].row]] = True
+        row = self.splits[split].row
+        shared = in_train[groups.numbers[row]]
+
+        def describe(place: int) -> str:
+            names = groups.name(int(row[place]))
+            known = dict.fromkeys(name for name, hit in zip(names, shared[place], strict=True) if hit)
+            return f"pair {row[place]}: {' and '.join(known)}"
+
+        what = f"a group ({', '.join(groups.columns)}) that train has too"
+        return self._finding(
+            "groups",
+            split,
+            shared.any(axis=1),
+            (f"have {what}", f"has {what}"),
+            describe,
+            "Set split.method to grouped and name these columns in split.groups.",
+        )
+
+    def _finding(
+        self,
+        check: str,
+        split: str,
+        hit: NDArray[np.bool_],
+        verbs: tuple[str, str],
+        describe: Callable[[int], str],
+        remedy: str,
+        manner: str = "",
+    ) -> Finding:
+        count, called = int(np.count_nonzero(hit)), PEOPLES.get(split, split)
+        share = count / max(hit.size, 1)
+        examples = [describe(place) for place in np.flatnonzero(hit)[:SHOWN].tolist()]
+        many, none = verbs
+        if count:
+            words = (
+                f"{count:,} of {hit.size:,} {called} pairs ({percent(share)}) {many}{manner}: "
+                f"{some(examples, count)}"
+            )
+        else:
+            words = f"No {called} pair {none}{manner}."
+        level = level_of(share, self.limits[check])
+        return Finding(check, split, level, words, count, hit.size, share, examples, remedy)
+
+
+def _caveat(without: int, unsettled: int, rules: Rules) -> str:
+    words = ""
+    if without:
+        words += (
+            f" {without:,} sequences of validation and test have no {rules.k}-mer of A, C, G and T alone: "
+            "nothing is known of them."
+        )
+    if unsettled:
+        words += (
+            f" {unsettled:,} sequences of validation and test share that much with all of train together; "
+            "the data are too much alike to look for the one that does."
+        )
+    return words

@@ -1,0 +1,148 @@
+"""`dnapair doctor`: whether this machine and this folder have all that the pipeline needs."""
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import psutil
+from packaging.requirements import Requirement
+from rich.console import Console
+from rich.markup import escape
+
+from dnapair.errors import DnapairError
+
+GIGABYTE = 1e9
+_LEAST_DISK = 2 * GIGABYTE
+_LEAST_MEMORY = 4 * GIGABYTE
+
+
+def run() -> bool:
+    """Print one line for each thing that was looked at.
+
+    Returns
+    -------
+    bool
+        Whether everything can run.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    healthy = True
+    for check in (
+        _python,
+        _packages,
+        _tools,
+        _settings,
+        _data,
+        _encoder,
+        _tracking,
+        _disk,
+        _memory,
+        _accelerator,
+    ):
+        try:
+            for line in check():
+                console.print(f"[green]ok[/green]       {escape(line)}")
+        except DnapairError as error:
+            healthy = False
+            console.print(f"[red]problem[/red]  {escape(str(error))}")
+    console.print("Everything is here." if healthy else "Mend what is marked as a problem, then ask again.")
+    return healthy
+
+
+def _python() -> Iterator[str]:
+    if not (3, 11) <= sys.version_info < (3, 13):
+        raise DnapairError(f"Python {platform.python_version()}: dnapair runs on 3.11 and 3.12.")
+    yield f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+
+
+def _packages() -> Iterator[str]:
+    wanted = [Requirement(line) for line in requires("dnapair") or [] if "extra ==" not in line]
+    wrong = []
+    for requirement in wanted:
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            wrong.append(f"{requirement.name} is missing")
+            continue
+        if not requirement.specifier.contains(found):
+            wrong.append(f"{requirement.name} is {found}, not {requirement.specifier}")
+    if wrong:
+        raise DnapairError(
+            f"Packages: {'; '.join(wrong)}. Run: pip install -r requirements.txt -c constraints.txt"
+        )
+    yield f"{len(wanted)} packages as pinned in requirements.txt"
+
+
+def _tools() -> Iterator[str]:
+    for command, need in ((["git", "--version"], "git"), ([sys.executable, "-m", "dvc", "--version"], "dvc")):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            raise DnapairError(f"{need} can't be run: install it.") from None
+        yield f"{need} {done.stdout.strip().removeprefix('git version ')}"
+    if subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, check=False).returncode:
+        raise DnapairError("This folder is not in a git repository with a commit: `dvc exp run` needs one.")
+
+
+def _settings() -> Iterator[str]:
+    from dnapair.params import load_params
+
+    load_params()
+    yield "params.yaml: every setting is known and possible"
+
+
+def _data() -> Iterator[str]:
+    if not Path("data.dvc").is_file():
+        raise DnapairError("data.dvc is missing: bring data with `dvc import-url PATH data`.")
+    yield "data.dvc" + ("" if Path("data").exists() else " (data itself is brought by the first `dvc repro`)")
+
+
+def _encoder() -> Iterator[str]:
+    from dnapair.params import load_params
+    from dnapair.stages.encoders import open_encoder
+
+    encoder = open_encoder(load_params().encoder)
+    parameters = sum(values.size for values in encoder.weights.values())
+    yield f"encoder {encoder.name}: {encoder.dimensions} dimensions, {parameters:,} weights"
+
+
+def _tracking() -> Iterator[str]:
+    import mlflow
+
+    from dnapair.tracking.runs import check_store
+
+    check_store()
+    yield f"MLflow's tracking store answers: {mlflow.get_tracking_uri()}"
+
+
+def _disk() -> Iterator[str]:
+    free = shutil.disk_usage(".").free
+    if free < _LEAST_DISK:
+        raise DnapairError(
+            f"Disk: {free / GIGABYTE:.1f} GB free here, the pipeline wants {_LEAST_DISK / GIGABYTE:.0f}."
+        )
+    yield f"disk: {free / GIGABYTE:.0f} GB free"
+
+
+def _memory() -> Iterator[str]:
+    available = psutil.virtual_memory().available
+    if available < _LEAST_MEMORY:
+        raise DnapairError(
+            f"Memory: {available / GIGABYTE:.1f} GB free, the pipeline wants {_LEAST_MEMORY / GIGABYTE:.0f}."
+        )
+    yield f"memory: {available / GIGABYTE:.0f} GB available, {psutil.cpu_count()} CPUs"
+
+
+def _accelerator() -> Iterator[str]:
+    import torch
+
+    from dnapair.machine.processor import has_bfloat16
+
+    if torch.cuda.is_available():
+        yield f"GPU: {torch.cuda.get_device_name()}"
+    else:
+        units = "which multiplies bfloat16" if has_bfloat16() else "in float32: it has no units for bfloat16"
+        yield f"GPU: none, the CPU does the work, {units}"

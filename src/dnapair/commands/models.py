@@ -1,0 +1,105 @@
+"""`dnapair models`: the versions in the registry, and what becomes of them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from mlflow.entities.model_registry import ModelVersion
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dnapair import tracking
+from dnapair.params import load_params
+from dnapair.registry.lifecycle import ARCHIVED_TAG, ROLLED_BACK_TAG, Lifecycle, Step
+from dnapair.registry.versions import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
+
+_HASH_LETTERS = 8
+
+
+def show() -> None:
+    """Print every version with its aliases, metrics and data, and what the gate said of it."""
+    life = _open()
+    console = Console(highlight=False)
+    versions = life.versions()
+    numbers = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("version", "alias", "network"):
+        numbers.add_column(name)
+    for name in ("PR-AUC\nval", "PR-AUC\ntest", "ROC-AUC\ntest"):
+        numbers.add_column(name, justify="right")
+    for name in ("data", "created"):
+        numbers.add_column(name)
+    reasons = Table(box=None, header_style="bold", pad_edge=False)
+    reasons.add_column("version")
+    reasons.add_column("what the gate said")
+    for version in versions:
+        tags = version.tags
+        figures = (tags.get(tag) for tag in (VALIDATION_TAG, *reversed(TEST_TAGS.values())))
+        created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+        cells = (
+            str(version.version),
+            _standing(version),
+            tags.get(FRAMEWORK_TAG, "-"),
+            *(f"{float(figure):.3f}" if figure else "-" for figure in figures),
+            tags.get(DATA_TAG, "-")[:_HASH_LETTERS],
+            f"{created:%Y-%m-%d}",
+        )
+        # text of a registry is no markup
+        numbers.add_row(*map(Text, cells))
+        reasons.add_row(str(version.version), Text(tags.get(f"dnapair.{life.aliases[0]}", "-")))
+    console.print(Text(f"{life.name}: {len(versions)} version(s)"))
+    console.print(numbers)
+    console.print()
+    console.print(reasons)
+
+
+def history() -> None:
+    """Print every step of the registered model, the newest first."""
+    life = _open()
+    for step in reversed(life.history()):
+        print(step.words)
+
+
+def promote(version: int, reason: str, force: bool) -> None:
+    """Make a version champion."""
+    _do(lambda life: life.promote(str(version), reason, force=force))
+
+
+def roll_back(reason: str) -> None:
+    """Make the version before champion again."""
+    _do(lambda life: life.roll_back(reason))
+
+
+def challenge(version: int, reason: str) -> None:
+    """Make a version challenger."""
+    _do(lambda life: life.challenge(str(version), reason))
+
+
+def archive(version: int, reason: str) -> None:
+    """Put a version away."""
+    _do(lambda life: life.archive(str(version), reason))
+
+
+def restore(version: int, reason: str) -> None:
+    """Take a version out of the archive."""
+    _do(lambda life: life.restore(str(version), reason))
+
+
+def _do(action: Callable[[Lifecycle], Step]) -> None:
+    life = _open()
+    print(f"{life.name}: {action(life).words}")
+
+
+def _open() -> Lifecycle:
+    settings = load_params().registration
+    tracking.check_store()
+    return Lifecycle(settings.name, settings.alias, settings.challenger)
+
+
+def _standing(version: ModelVersion) -> str:
+    marks = list(version.aliases)
+    marks += [
+        words
+        for tag, words in ((ARCHIVED_TAG, "archived"), (ROLLED_BACK_TAG, "taken back"))
+        if tag in version.tags
+    ]
+    return ", ".join(marks) or "-"

@@ -1,0 +1,1 @@
+"""Versions of the registered model, their aliases and history."""

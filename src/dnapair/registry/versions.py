@@ -1,0 +1,243 @@
+"""The registry: versions of the pair model, and which of them is champion."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import mlflow
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.types import ColSpec, Schema
+
+import dnapair
+from dnapair.errors import DnapairError
+from dnapair.evaluation.gate import Decision
+from dnapair.scoring.scorer import PairScorer
+from dnapair.tracking.runs import store_address
+
+BUNDLE_TAG = "dnapair.bundle_sha256"
+REGISTRATION_TAG = "dnapair.registration_sha256"
+DATA_TAG = "dnapair.dataset_sha256"
+FRAMEWORK_TAG = "dnapair.framework"
+ENCODER_TAG = "dnapair.encoder"
+MAKER_TAG = "dnapair.version"
+VALIDATION_TAG = "dnapair.val_pr_auc"
+TEST_TAGS = {"roc_auc": "dnapair.test_roc_auc", "pr_auc": "dnapair.test_pr_auc"}
+"""Of a version, for lists and searches: what it was trained on and with, and how good it is."""
+
+_SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec("string", "seq1"), ColSpec("string", "seq2")]),
+    outputs=Schema([ColSpec("float", "probability"), ColSpec("long", "label")]),
+)
+_SERVED_PACKAGES = (
+    "dnaio",
+    "huggingface-hub",
+    "mlflow",
+    "numpy",
+    "openvino",
+    "pandas",
+    "psutil",
+    "pydantic",
+    "safetensors",
+    "torch",
+    "tqdm",
+)
+
+
+class Registered(NamedTuple):
+    """A version in the registry.
+
+    Attributes
+    ----------
+    name, version
+        Its address is ``models:/name/version``.
+    created
+        False where this very model had a version already.
+    """
+
+    name: str
+    version: str
+    created: bool
+
+    @property
+    def uri(self) -> str:
+        """The address MLflow knows it by."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def log_pair_model(
+    name: str, bundle: Path, identity: str, example: pd.DataFrame, tags: Mapping[str, str], description: str
+) -> Registered:
+    """Log the pyfunc model to the active run and register it, unless this very model is registered.
+
+    A version that is there already gets the tags and the description anew: they are of the run that
+    registered this very model last.
+
+    Parameters
+    ----------
+    name
+        Registered model.
+    bundle
+        Folder by :func:`dnapair.scoring.scorer.write_bundle`.
+    identity
+        Its SHA-256.
+    example
+        Pairs of raw DNA, columns ``seq1`` and ``seq2``.
+    tags
+        For the version.
+    description
+        For the version, in Markdown.
+
+    Returns
+    -------
+    Registered
+        The new or the known version.
+    """
+    known = _find(name, BUNDLE_TAG, identity)
+    if known is not None:
+        _describe(name, known.version, tags, description)
+        return Registered(name, str(known.version), created=False)
+    package = Path(dnapair.__file__).parent
+    info = mlflow.pyfunc.log_model(
+        name="dnapair",
+        python_model=str(package / "scoring" / "pyfunc.py"),
+        artifacts={"bundle": str(bundle)},
+        code_paths=[str(package)],
+        signature=_SIGNATURE,
+        input_example=example,
+        pip_requirements=[f"{required}=={version(required).split('+')[0]}" for required in _SERVED_PACKAGES],
+        registered_model_name=name,
+    )
+    _describe(name, info.registered_model_version, {**tags, BUNDLE_TAG: identity}, description)
+    return Registered(name, str(info.registered_model_version), created=True)
+
+
+def champion(name: str, alias: str) -> ModelVersion | None:
+    """Return the version that carries the alias, or None."""
+    try:
+        return mlflow.MlflowClient().get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        # anything else, a server that is busy for one, does not mean that there is no champion
+        if error.error_code in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
+            return None
+        raise
+
+
+def decide_against_champion(
+    name: str, alias: str, decide: Callable[[ModelVersion | None], Decision]
+) -> Decision:
+    """Decide against the champion there is: anew if somebody else moved the alias in the meantime.
+
+    Left is the time between the last look and the move of the alias that follows, two requests to the store:
+    of two who move it in there, the later wins.
+
+    Parameters
+    ----------
+    name, alias
+        Registered model, and its champion's alias.
+    decide
+        Decides against a champion, or against none.
+
+    Returns
+    -------
+    Decision
+        Against the version that has the alias now.
+    """
+    known = champion(name, alias)
+    while True:
+        decision = decide(known)
+        latest = champion(name, alias)
+        if (latest and latest.version) == (known and known.version):
+            return decision
+        known = latest
+
+
+def load_scorer(uri: str) -> PairScorer:
+    """Load the scorer of a registered or logged pair model.
+
+    Parameters
+    ----------
+    uri
+        Any address that MLflow knows, for example ``models:/dnapair@champion``.
+
+    Returns
+    -------
+    PairScorer
+        The one that the served model asks.
+
+    Raises
+    ------
+    DnapairError
+        If there is no such model, or it is not one of dnapair's.
+    """
+    # MLflow reads a model's pickle where there is one; none of dnapair's has one
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    try:
+        scorer = mlflow.pyfunc.load_model(uri).unwrap_python_model().scorer
+    except (MlflowException, OSError) as error:
+        raise _not_to_be_had(uri, error) from None
+    except AttributeError:
+        raise DnapairError(f"{uri} is not a pair model of dnapair's.") from None
+    return cast(PairScorer, scorer)
+
+
+def find_version(uri: str) -> tuple[ModelVersion, str | None] | tuple[None, None]:
+    """Find what the registry knows of a model's address.
+
+    Parameters
+    ----------
+    uri
+        Any address that MLflow knows.
+
+    Returns
+    -------
+    tuple
+        The version and the alias it was asked for by, if any; None twice for an address that names neither.
+
+    Raises
+    ------
+    DnapairError
+        If the registry has no such version.
+    """
+    address = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", uri)
+    if address is None:
+        return None, None
+    name, alias, number = address.groups()
+    client = mlflow.MlflowClient()
+    try:
+        if alias:
+            return client.get_model_version_by_alias(name, alias), alias
+        return client.get_model_version(name, number), None
+    except MlflowException as error:
+        raise _not_to_be_had(uri, error) from None
+
+
+def _not_to_be_had(uri: str, error: Exception) -> DnapairError:
+    reason = str(error).splitlines()[0]
+    return DnapairError(
+        f"The model {uri} can't be had from {store_address()}: {reason} "
+        "`dnapair run` makes and registers one; the store's pages list those there are."
+    )
+
+
+def is_registered(name: str, registration_sha256: str) -> bool:
+    """Say whether the tracking store in use has the model of a registration.json, given by its SHA-256."""
+    return _find(name, REGISTRATION_TAG, registration_sha256) is not None
+
+
+def _find(name: str, tag: str, value: str) -> ModelVersion | None:
+    versions = mlflow.MlflowClient().search_model_versions(f"name = '{name}'", max_results=1000)
+    return next((found for found in versions if found.tags.get(tag) == value), None)
+
+
+def _describe(name: str, version_number: object, tags: Mapping[str, str], description: str) -> None:
+    client = mlflow.MlflowClient()
+    client.update_model_version(name, str(version_number), description)
+    for key, value in tags.items():
+        client.set_model_version_tag(name, str(version_number), key, value)

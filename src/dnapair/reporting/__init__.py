@@ -1,0 +1,1 @@
+"""How pages, plots and tables look; the HTML lies in `templates/`."""

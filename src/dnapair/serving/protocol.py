@@ -1,0 +1,257 @@
+"""MLflow's scoring protocol for pairs: a request's body in, its answer out.
+
+The forms are those of MLflow's own scoring server, and tests hold the answers to be the same. That server
+makes a pandas table of whatever comes, which a body of 2 MB with 300,000 columns keeps busy for a minute, and
+repeats its input in errors. Here a body is read straight into two columns, and what is wrong is one sentence.
+"""
+
+import csv
+import io
+import json
+import reprlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnapair.data.sequences import normalize
+from dnapair.errors import DnapairError
+
+COLUMNS = ("seq1", "seq2")
+JSON, CSV = "application/json", "text/csv"
+
+# of a field; what bounds it is the size of the body
+csv.field_size_limit(2**31 - 1)
+
+Columns = tuple[list[str], list[str]]
+
+
+class Limits(NamedTuple):
+    """What one request may ask.
+
+    Attributes
+    ----------
+    max_pairs
+        Pairs.
+    max_bases
+        Bases of a sequence.
+    max_bytes
+        Bytes of the body.
+    """
+
+    max_pairs: int
+    max_bases: int
+    max_bytes: int
+
+
+class RefusedError(DnapairError):
+    """A request that is not answered with scores.
+
+    Parameters
+    ----------
+    status
+        HTTP's.
+    code
+        MLflow's name for the kind of error.
+    message
+        One sentence.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+def read_pairs(body: bytes, content_type: str | None, limits: Limits) -> Columns:
+    """Read the pairs of a request.
+
+    Parameters
+    ----------
+    body
+        JSON with one of ``dataframe_records``, ``dataframe_split``, ``instances`` and ``inputs``, or CSV
+        with a header. Columns other than ``seq1`` and ``seq2`` are left out, as MLflow leaves them out.
+    content_type
+        Its header: application/json or text/csv.
+    limits
+        What is let through.
+
+    Returns
+    -------
+    tuple of two lists
+        The sequences of ``seq1`` and of ``seq2``, as they were sent.
+
+    Raises
+    ------
+    RefusedError
+        If the body is not of these forms (400, 415), or goes over a limit (400).
+    """
+    kind = _media_type(content_type)
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _bad(f"The body is not UTF-8 (byte {error.start + 1}).") from None
+    columns = _read_json(text, limits) if kind == JSON else _read_csv(text, limits)
+    for name, values in zip(COLUMNS, columns, strict=True):
+        for pair, value in enumerate(values, start=1):
+            _check_sequence(value, f"{name} of pair {pair}", limits)
+    return columns
+
+
+def write_scores(probability: NDArray[np.float32], label: NDArray[np.int64]) -> bytes:
+    """Write the scores of n pairs, shape=(n,), as MLflow's scoring server does."""
+    both = zip(probability.tolist(), label.tolist(), strict=True)
+    return json.dumps(
+        {"predictions": [{"probability": probability, "label": label} for probability, label in both]}
+    ).encode()
+
+
+def too_large(limits: Limits) -> RefusedError:
+    """Return the error of a body with too many bytes."""
+    return RefusedError(
+        413,
+        "INVALID_PARAMETER_VALUE",
+        f"The body is larger than {limits.max_bytes / 10**6:g} MB (serve.max_megabytes). "
+        "Send the pairs in several requests.",
+    )
+
+
+def _media_type(content_type: str | None) -> str:
+    kind, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
+    if kind not in (JSON, CSV):
+        # Parquet, which MLflow takes too, can unfold to any size
+        raise RefusedError(
+            415,
+            "INVALID_PARAMETER_VALUE",
+            f"The content type is {reprlib.repr(content_type)}; send {JSON} or {CSV}.",
+        )
+    if set(parameters) - {"", "charset=utf-8", 'charset="utf-8"'}:
+        raise RefusedError(
+            415,
+            "INVALID_PARAMETER_VALUE",
+            f"The content type is {reprlib.repr(content_type)}; its one parameter may be charset=utf-8.",
+        )
+    return kind
+
+
+def _read_json(text: str, limits: Limits) -> Columns:
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise _bad("The body is JSON that is nested too deep.") from None
+    except ValueError as error:
+        raise _bad(f"The body is not JSON: {error}.") from None
+    forms = content.keys() & _FORMS.keys() if isinstance(content, dict) else ()
+    if len(forms) != 1:
+        raise _bad(f"The body must be a JSON object with exactly one of: {', '.join(_FORMS)}.")
+    form = next(iter(forms))
+    return _FORMS[form](content[form], form, limits)
+
+
+def _records(content: Any, form: str, limits: Limits) -> Columns:
+    if not isinstance(content, list):
+        raise _bad(f"{form} must be a list of objects with seq1 and seq2.")
+    _check_count(len(content), limits)
+    for pair, record in enumerate(content, start=1):
+        if not isinstance(record, dict):
+            raise _bad(f"{form}: pair {pair} is {reprlib.repr(record)}, not an object with seq1 and seq2.")
+        for name in COLUMNS:
+            if name not in record:
+                raise _bad(f"{form}: pair {pair} has no {name}.")
+    return [record["seq1"] for record in content], [record["seq2"] for record in content]
+
+
+def _split(content: Any, form: str, limits: Limits) -> Columns:
+    names = content.get("columns") if isinstance(content, dict) else None
+    rows = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(names, list) or not isinstance(rows, list):
+        raise _bad(f"{form} must be an object with the lists columns and data.")
+    _check_count(len(rows), limits)
+    first, second = _places(names)
+    for pair, row in enumerate(rows, start=1):
+        if not isinstance(row, list) or len(row) != len(names):
+            raise _bad(f"{form}: pair {pair} is not a list of {len(names)} values, one a column.")
+    return [row[first] for row in rows], [row[second] for row in rows]
+
+
+def _inputs(content: Any, form: str, limits: Limits) -> Columns:
+    if not isinstance(content, dict):
+        return _records(content, form, limits)
+    for name in COLUMNS:
+        if name not in content:
+            raise _bad(f"{form} has no {name}.")
+    first, second = (
+        content[name] if isinstance(content[name], list) else [content[name]] for name in COLUMNS
+    )
+    if len(first) != len(second):
+        raise _bad(f"{form}: seq1 has {len(first)} sequences and seq2 has {len(second)}.")
+    _check_count(len(first), limits)
+    return first, second
+
+
+_FORMS: dict[str, Callable[[Any, str, Limits], Columns]] = {
+    "dataframe_records": _records,
+    "dataframe_split": _split,
+    "instances": _records,
+    "inputs": _inputs,
+}
+
+
+def _read_csv(text: str, limits: Limits) -> Columns:
+    rows = _csv_rows(text)
+    header = next(rows, None)
+    if header is None:
+        raise _bad("The body is empty: CSV needs a header with seq1 and seq2.")
+    first, second = _places(header)
+    columns: Columns = ([], [])
+    for pair, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise _bad(f"CSV: pair {pair} has {len(row)} values, and the header has {len(header)}.")
+        columns[0].append(row[first])
+        columns[1].append(row[second])
+        # at once, or a long body would be read to its end
+        _check_count(pair, limits)
+    return columns
+
+
+def _csv_rows(text: str) -> Iterator[list[str]]:
+    try:
+        yield from filter(None, csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise _bad(f"The body is not CSV: {error}.") from None
+
+
+def _places(names: Sequence[Any]) -> tuple[int, int]:
+    """Find the two columns among the names in a header."""
+    for name in COLUMNS:
+        if names.count(name) != 1:
+            raise _bad(f"There are {names.count(name)} columns {name}, and the model takes one.")
+    return names.index("seq1"), names.index("seq2")
+
+
+def _check_count(pairs: int, limits: Limits) -> None:
+    if pairs > limits.max_pairs:
+        raise _bad(
+            f"Pair {limits.max_pairs + 1} is one too many: a request may have {limits.max_pairs} "
+            "(serve.max_pairs). Send the pairs in several requests."
+        )
+
+
+def _check_sequence(value: Any, name: str, limits: Limits) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise _bad(f"{name} is {reprlib.repr(value)}, not a sequence.")
+    if not value.isascii():
+        letter = next(letter for letter in value if not letter.isascii())
+        raise _bad(f"{name} has the character {letter!a}, which is no letter of DNA.")
+    try:
+        # k-mers with spaces between are several times as long as their sequence
+        bases = len(value) if len(value) <= limits.max_bases else len(normalize(value))
+    except DnapairError as error:
+        raise _bad(f"{name}: {error}.") from None
+    if bases > limits.max_bases:
+        raise _bad(f"{name} has {bases} bases; the most is {limits.max_bases} (serve.max_bases).")
+
+
+def _bad(message: str) -> RefusedError:
+    return RefusedError(400, "INVALID_PARAMETER_VALUE", message)

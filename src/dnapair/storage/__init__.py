@@ -1,0 +1,1 @@
+"""How things lie on disk: whole files, hashes, columns, matrices, strings found by their content."""

@@ -1,0 +1,41 @@
+"""The record in MLflow: runs of pipelines, stages and trials, sent while the work goes on."""
+
+from dnapair.tracking.runs import (
+    PARENT_VARIABLE,
+    STAGE_TAG,
+    STUDY_TAG,
+    TESTED_TAG,
+    StageRun,
+    check_store,
+    download,
+    find_run,
+    join_search,
+    link_stages,
+    linked_runs,
+    metric_name,
+    pipeline_run,
+    run_page,
+    stage_run,
+    store_address,
+    trial_run,
+)
+
+__all__ = [
+    "PARENT_VARIABLE",
+    "STAGE_TAG",
+    "STUDY_TAG",
+    "TESTED_TAG",
+    "StageRun",
+    "check_store",
+    "download",
+    "find_run",
+    "join_search",
+    "link_stages",
+    "linked_runs",
+    "metric_name",
+    "pipeline_run",
+    "run_page",
+    "stage_run",
+    "store_address",
+    "trial_run",
+]

@@ -1,0 +1,172 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import erf, expit
+
+from dnapair.errors import DnapairError
+from dnapair.networks import tensorflow_net
+from dnapair.networks.features import interaction
+from dnapair.networks.spec import EPSILON, NetworkSpec
+from dnapair.networks.torch_net import TorchNet
+from dnapair.networks.weights import Weights, initial_weights, load_weights, save_weights, shapes
+
+SPEC = NetworkSpec(
+    dimensions=6,
+    widths=(8, 8, 5),
+    depth=1,
+    dropout=0.3,
+    normalization="layer",
+    activation="relu",
+    symmetric=False,
+)
+RNG = np.random.default_rng(0)
+E1, E2 = RNG.uniform(-1, 1, (2, 9, SPEC.dimensions)).astype(np.float32)
+ACTIVATIONS = {
+    "relu": lambda x: np.maximum(x, 0),
+    "gelu": lambda x: x * (1 + erf(x / np.sqrt(2))) / 2,
+    "silu": lambda x: x * expit(x),
+    "tanh": np.tanh,
+}
+COMBINATIONS = [
+    replace(SPEC, normalization=normalization, activation=activation, symmetric=symmetric, depth=depth)
+    for normalization in ("layer", "batch", "none")
+    for activation in ACTIVATIONS
+    for symmetric, depth in ((False, 1), (True, 2))
+]
+
+
+def trained_weights(spec: NetworkSpec) -> Weights:
+    """Weights as training would leave them: no bias is 0, no running statistic is 0 or 1."""
+    rng = np.random.default_rng(1)
+    start = initial_weights(spec, 1)
+    return {
+        name: start[name] + rng.uniform(-0.05, 0.05, start[name].shape).astype(np.float32) for name in start
+    }
+
+
+def score_torch(spec: NetworkSpec, weights: Weights, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
+    net = TorchNet(spec).eval()
+    net.set_weights(weights)
+    with torch.inference_mode():
+        return net(torch.from_numpy(e1), torch.from_numpy(e2)).numpy()
+
+
+def score_keras(spec: NetworkSpec, weights: Weights, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
+    net = tensorflow_net.build(spec)
+    tensorflow_net.set_weights(net, weights)
+    return net([e1, e2], training=False).numpy()
+
+
+def score_numpy(spec: NetworkSpec, weights: Weights, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
+    flow = np.concatenate(interaction(e1, e2, spec.symmetric), axis=1).astype(np.float64)
+    for number in range(len(spec.widths) * spec.depth):
+        block = {n.split(".", 2)[2]: w for n, w in weights.items() if n.startswith(f"blocks.{number}.")}
+        inner = flow @ block["linear.weight"].T + block["linear.bias"]
+        if spec.normalization == "layer":
+            inner = (inner - inner.mean(1, keepdims=True)) / np.sqrt(inner.var(1, keepdims=True) + EPSILON)
+        elif spec.normalization == "batch":
+            inner = (inner - block["normalization.running_mean"]) / np.sqrt(
+                block["normalization.running_var"] + EPSILON
+            )
+        if spec.normalization != "none":
+            inner = inner * block["normalization.weight"] + block["normalization.bias"]
+        skip = flow @ block["skip.weight"].T if "skip.weight" in block else flow
+        flow = ACTIVATIONS[spec.activation](inner) + skip
+    return (flow @ weights["head.weight"].T + weights["head.bias"])[:, 0]
+
+
+@pytest.mark.parametrize("spec", COMBINATIONS, ids=lambda s: f"{s.normalization}-{s.activation}-{s.depth}")
+def test_both_frameworks_compute_what_the_specification_says(spec: NetworkSpec, tmp_path: Path):
+    net = TorchNet(spec)
+    net.set_weights(trained_weights(spec))
+    save_weights(tmp_path / "torch.safetensors", net.get_weights())
+    model = tensorflow_net.build(spec)
+    tensorflow_net.set_weights(model, load_weights(tmp_path / "torch.safetensors", spec))
+    save_weights(tmp_path / "keras.safetensors", tensorflow_net.get_weights(model))
+    weights = load_weights(tmp_path / "keras.safetensors", spec)
+    assert (tmp_path / "torch.safetensors").read_bytes() == (tmp_path / "keras.safetensors").read_bytes()
+    expected = score_numpy(spec, weights, E1, E2)
+    from_torch, from_keras = score_torch(spec, weights, E1, E2), score_keras(spec, weights, E1, E2)
+    assert from_torch.shape == from_keras.shape == (len(E1),)
+    np.testing.assert_allclose(from_torch, expected, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(from_keras, from_torch, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("score", [score_torch, score_keras])
+def test_order_of_a_pair_matters_only_without_symmetric_features(score):
+    for symmetric in (True, False):
+        spec = replace(SPEC, symmetric=symmetric)
+        weights = trained_weights(spec)
+        difference = np.abs(score(spec, weights, E1, E2) - score(spec, weights, E2, E1)).max()
+        assert (difference < 1e-6) == symmetric
+
+
+@pytest.mark.parametrize("score", [score_torch, score_keras])
+def test_a_pair_scores_the_same_alone_and_among_others(score):
+    weights = trained_weights(SPEC)
+    together = score(SPEC, weights, E1, E2)
+    alone = [score(SPEC, weights, E1[i : i + 1], E2[i : i + 1])[0] for i in range(3)]
+    np.testing.assert_allclose(together[:3], alone, atol=1e-5)
+
+
+def test_probability_wrapper_takes_both_embeddings_as_one_array():
+    weights = trained_weights(SPEC)
+    net = tensorflow_net.build(SPEC)
+    tensorflow_net.set_weights(net, weights)
+    wrapped = tensorflow_net.with_probability(net, SPEC)(np.stack([E1, E2], axis=1)).numpy()
+    np.testing.assert_allclose(wrapped, expit(score_torch(SPEC, weights, E1, E2)), atol=1e-6)
+
+
+@pytest.mark.parametrize("normalization", ["layer", "batch", "none"])
+def test_names_and_shapes_are_the_ones_of_torch(normalization):
+    spec = replace(SPEC, normalization=normalization, depth=2)
+    state = TorchNet(spec).state_dict()
+    own = {name: tuple(value.shape) for name, value in state.items() if not name.endswith("batches_tracked")}
+    assert own == shapes(spec)
+
+
+def test_blocks_at_each_width():
+    assert replace(SPEC, widths=(8, 5), depth=2).blocks == [(24, 8), (8, 8), (8, 5), (5, 5)]
+    assert replace(SPEC, symmetric=True).features == 18
+
+
+def test_initial_weights_come_from_the_seed_alone():
+    first, again, other = (initial_weights(SPEC, seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not np.array_equal(first["head.weight"], other["head.weight"])
+
+
+@pytest.mark.parametrize(("activation", "variance"), [("relu", 2 / 512), ("tanh", 2 / (512 + 300))])
+def test_initial_weights_are_scaled_for_the_activation(activation, variance):
+    spec = replace(SPEC, dimensions=128, widths=(300,), activation=activation)
+    weights = initial_weights(spec, 1)
+    assert weights["blocks.0.linear.weight"].var() == pytest.approx(variance, rel=0.02)
+    assert weights["blocks.0.skip.weight"].var() == pytest.approx(2 / (512 + 300), rel=0.02)
+    assert not weights["blocks.0.linear.bias"].any()
+
+
+def test_specification_survives_json():
+    assert NetworkSpec.from_json(json.loads(json.dumps(SPEC.to_json()))) == SPEC
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path):
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, initial_weights(SPEC, 1))
+    with pytest.raises(DnapairError, match=r"blocks\.0\.linear\.weight \(there: float32 \(8, 24\), needed"):
+        load_weights(path, replace(SPEC, dimensions=7))
+    with pytest.raises(DnapairError, match=r"running_mean \(there: none"):
+        load_weights(path, replace(SPEC, normalization="batch"))
+
+
+def test_missing_or_damaged_weights_are_refused(tmp_path: Path):
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(DnapairError, match="can't be read"):
+        load_weights(path, SPEC)
+    save_weights(path, initial_weights(SPEC, 1))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DnapairError, match="can't be read"):
+        load_weights(path, SPEC)

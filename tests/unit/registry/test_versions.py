@@ -1,0 +1,134 @@
+"""Models in a registry of sqlite: of this dnapair, of an older one, damaged; a choice of several people."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from dnapair.errors import DnapairError
+from dnapair.evaluation.gate import Decision
+from dnapair.registry.versions import champion, decide_against_champion, load_scorer, log_pair_model
+from dnapair.scoring.scorer import PairScorer
+from tests.small_models import SEQUENCES, as_version_0_1_0_wrote_it, make_bundle
+
+# MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
+pytestmark = pytest.mark.filterwarnings("default")
+
+NAME, ALIAS = "pairs", "champion"
+OLD_MODEL = Path(__file__).parents[1] / "old_models" / "serving_0_1_0.py"
+PAIRS = pd.DataFrame({"seq1": SEQUENCES[:20], "seq2": SEQUENCES[20:40]})
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with version 1 as dnapair 0.1.0 registered it, and version 2 as this one does."""
+    folder = tmp_path_factory.mktemp("registry")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    mlflow.create_experiment("tests", artifact_location=str(folder / "artifacts"))
+    mlflow.set_experiment("tests")
+    with mlflow.start_run():
+        (folder / "old").mkdir()
+        old = make_bundle(folder / "old")
+        as_version_0_1_0_wrote_it(old)
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(OLD_MODEL),
+            artifacts={"bundle": str(old)},
+            pip_requirements=["numpy"],
+            registered_model_name="dnapair",
+        )
+        (folder / "new").mkdir()
+        new = log_pair_model(
+            "dnapair", make_bundle(folder / "new"), "abc", PAIRS.head(2), {"a": "b"}, "first"
+        )
+        assert (new.version, new.created) == ("2", True)
+    return folder
+
+
+def test_a_model_of_dnapair_0_1_0_loads_and_answers_as_this_ones_does(registry: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{registry / 'mlflow.db'}")
+    old, new = (mlflow.pyfunc.load_model(f"models:/dnapair/{version}").predict(PAIRS) for version in (1, 2))
+    pd.testing.assert_frame_equal(old, new)
+    scorer = load_scorer("models:/dnapair/1")
+    assert scorer.reference is None
+    assert scorer.score(*(PAIRS[name].tolist() for name in PAIRS)).label.tolist() == new["label"].tolist()
+
+
+def test_a_known_model_gets_the_tags_and_the_description_of_its_last_run(registry: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{registry / 'mlflow.db'}")
+    with mlflow.start_run():
+        again = log_pair_model("dnapair", registry / "new" / "bundle", "abc", PAIRS, {"a": "c"}, "second")
+    assert (again.version, again.created) == ("2", False)
+    version = mlflow.MlflowClient().get_model_version("dnapair", "2")
+    assert (version.tags["a"], version.description) == ("c", "second")
+
+
+def test_a_damaged_file_is_named_by_what_loads_the_model(registry: Path, tmp_path: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{registry / 'mlflow.db'}")
+    (kept,) = (path for path in (registry / "artifacts").rglob("manifest.json"))
+    weights = kept.parent / "weights.safetensors"
+    shutil.copy(weights, tmp_path / "weights")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    try:
+        with pytest.raises(DnapairError, match=r"weights\.safetensors is changed or truncated"):
+            load_scorer("models:/dnapair/2")
+    finally:
+        shutil.copy(tmp_path / "weights", weights)
+    assert isinstance(load_scorer("models:/dnapair/2"), PairScorer)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store") / "mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def store(database: Path) -> Iterator[object]:
+    """A store in use, whose making takes seconds."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{database}")
+    yield mlflow.MlflowClient()
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def client(store, tmp_path: Path) -> Iterator[object]:
+    """It with versions 1 and 2 and no champion."""
+    store.create_registered_model(NAME)
+    for _ in range(2):
+        store.create_model_version(NAME, str(tmp_path))
+    yield store
+    store.delete_registered_model(NAME)
+
+
+def test_a_champion_of_somebody_else_while_deciding_is_decided_against(client):
+    seen = []
+
+    def decide(known) -> Decision:
+        seen.append(known and known.version)
+        if known is None:
+            client.set_registered_model_alias(NAME, ALIAS, 1)
+        return Decision(known is None, f"against {seen[-1]}")
+
+    assert decide_against_champion(NAME, ALIAS, decide) == Decision(False, "against 1")
+    assert seen == [None, 1]
+    assert decide_against_champion(NAME, ALIAS, decide).reason == "against 1"
+    assert seen == [None, 1, 1]
+
+
+def test_a_store_that_fails_is_not_taken_for_one_without_a_champion(client, database: Path):
+    assert champion(NAME, ALIAS) is None
+    assert champion("no such model", ALIAS) is None
+    client.set_registered_model_alias(NAME, ALIAS, 2)
+    assert champion(NAME, ALIAS).version == 2
+    with sqlite3.connect(database) as connection:
+        connection.execute("ALTER TABLE registered_model_aliases RENAME TO gone")
+    with pytest.raises(MlflowException):
+        champion(NAME, ALIAS)
+    connection.execute("ALTER TABLE gone RENAME TO registered_model_aliases")

@@ -1,0 +1,177 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dnapair.errors import DnapairError
+from dnapair.storage.files import (
+    SUMS,
+    atomic_file,
+    atomic_folder,
+    check_sums,
+    lock,
+    read_json,
+    sha256,
+    write_json,
+    write_sums,
+)
+
+
+def test_file_appears_when_the_block_ends(tmp_path: Path):
+    path = tmp_path / "new" / "a.csv"
+    with atomic_file(path) as temporary:
+        temporary.write_text("x")
+        assert not path.exists()
+        assert temporary.suffix == ".csv"
+    assert path.read_text() == "x"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_failed_block_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+
+    def fail() -> None:
+        with atomic_file(path) as temporary:
+            temporary.write_text("half")
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_takes_the_old_ones_place_whole(tmp_path: Path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").touch()
+    with atomic_folder(path) as temporary:
+        (temporary / "new").touch()
+        assert [file.name for file in path.iterdir()] == ["old"]
+    assert [file.name for file in path.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_is_readable_and_in_the_order_given(tmp_path: Path):
+    write_json(tmp_path / "a.json", {"b": 1, "a": "µ"})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": "µ"\n}\n'
+    assert json.loads((tmp_path / "a.json").read_text()) == {"b": 1, "a": "µ"}
+
+
+def test_sha256(tmp_path: Path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path: Path):
+    (tmp_path / ".a.tmp.json").write_text("half")
+    write_json(tmp_path / "a.json", 1)
+    left = tmp_path / ".folder.tmp"
+    (left / "deep").mkdir(parents=True)
+    (left / "deep" / "half").touch()
+    (left / "half").touch()
+    with atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "new").touch()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.json", "folder", "new"]
+
+
+def test_folder_lost_between_the_two_renames_is_put_back_by_the_next_try(tmp_path: Path):
+    moved = tmp_path / ".folder.old.tmp"
+    moved.mkdir()
+    (moved / "old").touch()
+
+    def fail() -> None:
+        with atomic_folder(tmp_path / "folder"):
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fail()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+def test_second_writer_of_the_same_is_refused_and_harms_nothing(tmp_path: Path, write):
+    code = (
+        "from dnapair.storage.files import *; from pathlib import Path\n"
+        f"with {write.__name__}(Path('a')): pass"
+    )
+    with write(tmp_path / "a") as temporary:
+        second = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        assert second.returncode == 1
+        assert "Another process is writing a. Wait for it" in second.stderr
+        if write is atomic_folder:
+            (temporary / "new").write_text("x")
+        else:
+            temporary.write_text("x")
+    assert (tmp_path / "a" / "new" if write is atomic_folder else tmp_path / "a").read_text() == "x"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_lock_names_its_holder_and_goes_with_it(tmp_path: Path):
+    code = (
+        "from dnapair.storage.files import *; from pathlib import Path; import time\n"
+        "with lock(Path('a.lock'), 'at work'):\n  print(flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE)
+    assert holder.stdout
+    holder.stdout.readline()
+    with (
+        pytest.raises(DnapairError, match=f"Process {holder.pid} is at work"),
+        lock(tmp_path / "a.lock", "at work"),
+    ):
+        pass
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    with lock(tmp_path / "a.lock", "at work"):
+        pass
+
+
+@pytest.fixture
+def summed(tmp_path: Path) -> Path:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.bin").write_bytes(bytes(range(256)))
+    (tmp_path / "deep" / "b.bin").write_bytes(b"x" * 100)
+    write_sums(tmp_path)
+    return tmp_path
+
+
+def test_sums_are_as_sha256sum_has_them(summed: Path):
+    done = subprocess.run(["sha256sum", "--check", SUMS], cwd=summed, capture_output=True, text=True)
+    assert done.stdout == "a.bin: OK\ndeep/b.bin: OK\n"
+    check_sums(summed, "")
+
+
+@pytest.mark.parametrize("bit", range(0, 8 * 256, 97))
+def test_any_flipped_bit_is_found_whatever_the_time_of_the_file_says(summed: Path, bit: int):
+    path = summed / "a.bin"
+    stat = path.stat()
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(DnapairError, match=r"a\.bin is truncated or changed: .*Mend it so\."):
+        check_sums(summed, "Mend it so.")
+
+
+def test_truncated_missing_and_unreadable_are_told_apart(summed: Path):
+    path = summed / "deep" / "b.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DnapairError, match=r"deep/b\.bin is truncated or changed"):
+        check_sums(summed, "")
+    path.unlink()
+    with pytest.raises(DnapairError, match=r"deep/b\.bin is missing, though SHA256SUMS"):
+        check_sums(summed, "")
+    (summed / SUMS).write_bytes(b"\xff\xfe broken\n")
+    with pytest.raises(DnapairError, match=r"SHA256SUMS is damaged"):
+        check_sums(summed, "")
+
+
+def test_damaged_json_names_its_file(tmp_path: Path):
+    (tmp_path / "a.json").write_text('{"a": 1')
+    with pytest.raises(DnapairError, match=r"a\.json is damaged"):
+        read_json(tmp_path / "a.json")
