@@ -169,6 +169,20 @@ def run(
     tool.run([*(stages or []), *context.args])
 
 
+@app.command(
+    rich_help_panel=TOOLS,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def use(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="A folder or a file; s3:// and https:// work too.")],
+) -> None:
+    """Bring data of your own in place of the present data. Settings for it: --split.method random."""
+    from dnapair.commands import use as tool
+
+    tool.run([source, *context.args])
+
+
 @app.command(rich_help_panel=TOOLS)
 def predict(
     file: Annotated[Path, typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .gz too.")],

@@ -89,13 +89,30 @@ def test_docs_make_nothing_stale(finished: Project):
         assert NOTHING_RAN in finished.run("dvc", "status")
 
 
-def test_code_of_the_keras_net_makes_the_torch_net_not_stale(finished: Project):
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("tracking/runs.py", set()),
+        ("params.py", set()),
+        ("commands/predict.py", set()),
+        ("reporting/plots.py", {"evaluate@torch", "evaluate@tensorflow"}),
+        ("registry/versions.py", {"register"}),
+        (
+            "training/loop.py",
+            {"tune", "baselines", "crossvalidate"}
+            | {f"{stage}@{name}" for stage in ("train", "score") for name in FRAMEWORKS},
+        ),
+    ],
+)
+def test_a_change_of_the_code_makes_stale_what_computes_with_it(
+    finished: Project, file: str, stale: set[str]
+):
     with changed(finished, {}):
-        with (finished.root / "src/dnapair/networks/tensorflow_net.py").open("a") as file:
-            file.write("\n")
-        stale = stale_stages(finished)
-    assert "train@tensorflow" in stale
-    assert "train@torch" not in stale
+        with (finished.root / "src/dnapair" / file).open("a") as changed_file:
+            changed_file.write("\n")
+        status = json.loads(finished.run("dvc", "status", "--json").splitlines()[-1])
+        # others are named because what they read is stale
+        assert {stage for stage, why in status.items() if "src/dnapair" in json.dumps(why)} == stale
 
 
 def test_training_again_gives_the_same_weights(finished: Project):
@@ -232,8 +249,7 @@ def test_the_originals_files_run(tmp_path: Path):
             for a, b, y in zip(rows["id1"], rows["id2"], rows["label"], strict=True)
         ]
         (raw / f"{split}.tsv").write_text("\n".join(lines) + "\n")
-    project.run("dvc", "import-url", str(raw), "data")
-    project.set({"split.column": None})
+    project.run("dnapair", "use", str(raw), "--split.column", "null")
     project.run("dvc", "repro", "validate")
     dataset = pd.read_parquet(project.root / "artifacts/dataset/pairs.parquet")
     assert len(dataset) == len(pairs)

@@ -47,7 +47,7 @@ SHORT = {
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("pretrain") / "project")
     write_small_data(project.root / "datasets" / "small")
-    project.run("dvc", "import-url", "datasets/small", "data")
+    project.run("dnapair", "use", "datasets/small")
     shutil.copy(project.root / "data" / "sequences.fasta", project.root / "genes.fasta")
     project.set(SHORT)
     project.commit("Small data")

@@ -96,7 +96,7 @@ def _settings() -> Iterator[str]:
 
 def _data() -> Iterator[str]:
     if not Path("data.dvc").is_file():
-        raise DnapairError("data.dvc is missing: bring data with `dvc import-url PATH data`.")
+        raise DnapairError("data.dvc is missing: bring data with `dnapair use PATH`.")
     yield "data.dvc" + ("" if Path("data").exists() else " (data itself is brought by the first `dvc repro`)")
 
 

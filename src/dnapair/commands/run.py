@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dvc.utils.serialize import modify_yaml
-
 from dnapair import tracking
 from dnapair.commands import summary
+from dnapair.commands.overrides import changed_settings, parse_words, write_settings
 from dnapair.errors import DnapairError
-from dnapair.params import check_params, load_params, parse_yaml
+from dnapair.params import load_params
 from dnapair.registry import versions
 from dnapair.stages import paths
 from dnapair.storage.files import sha256
@@ -34,20 +33,14 @@ def run(arguments: Sequence[str]) -> None:
     DnapairError
         If a setting is unknown or impossible, or a stage failed.
     """
-    targets, overrides = _parse(arguments)
-    settings = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"), "params.yaml")
-    if overrides:
-        # before anything is written
-        _change(settings, overrides)
-        check_params(settings, "The settings given")
+    targets, overrides = parse_words(arguments)
+    settings = changed_settings(overrides)
     changes = [f"{key}={value}" for key, value in overrides.items()]
     if PRETRAIN in targets:
         if len(targets) > 1:
             raise DnapairError(f"{PRETRAIN} runs alone: it is not a part of the pipeline.")
-        if overrides:
-            # not `dvc exp run`: it takes away new files that DVC does not track, and so the encoder
-            with modify_yaml("params.yaml") as content:
-                _change(content, overrides)
+        # not `dvc exp run`: it takes away new files that DVC does not track, and so the encoder
+        write_settings(overrides)
         _pretrain([*targets, *changes], settings)
         return
     with tracking.pipeline_run([*targets, *changes], settings) as parent:
@@ -80,35 +73,6 @@ def _pretrain(words: Sequence[str], settings: Mapping[str, Any]) -> None:
             _dvc(["repro", "--force", "--single-item", _PRETRAIN_TARGET], parent)
         finally:
             _dvc(["freeze", _PRETRAIN_TARGET], parent)
-
-
-def _parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    targets: list[str] = []
-    overrides: dict[str, str] = {}
-    words = iter(arguments)
-    for word in words:
-        if not word.startswith("--"):
-            targets.append(word)
-            continue
-        key, separator, value = word[2:].partition("=")
-        if not separator:
-            following = next(words, None)
-            if following is None:
-                raise DnapairError(f"{word} needs a value, for example: dnapair run {word} 3")
-            value = following
-        overrides[key] = value
-    return targets, overrides
-
-
-def _change(content: dict[str, Any], overrides: dict[str, str]) -> None:
-    for key, value in overrides.items():
-        section: Any = content
-        *path, last = key.split(".")
-        for name in path:
-            section = section.get(name) if isinstance(section, dict) else None
-        if not isinstance(section, dict) or last not in section:
-            raise DnapairError(f"--{key}: params.yaml has no such setting.")
-        section[last] = parse_yaml(value, f"--{key}")
 
 
 def _dvc(arguments: Sequence[str], parent: str) -> None:

@@ -66,7 +66,7 @@ def show() -> None:
         "  dnapair compare RUN RUN                     two runs, pair by pair; dvc exp show: all of them\n"
         "  dnapair serve                               the registered model on http://127.0.0.1:5001\n"
         "  dnapair predict pairs.csv --output scored.csv          score your own pairs\n"
-        "  dvc import-url --force /path/to/your/data data && dvc repro   train on your own"
+        "  dnapair use /path/to/your/data && dvc repro            train on your own"
     )
 
 

@@ -405,7 +405,7 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
         digest = str(out["md5"])[:36]
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise DnapairError(
-            f"{pointer} is not what DVC writes. Bring the data anew: dvc import-url --force WHERE data"
+            f"{pointer} is not what DVC writes. Bring the data anew: dnapair use WHERE"
         ) from None
     with warnings.catch_warnings():
         # MLflow warns that two of its own classes fit a local path

@@ -1,0 +1,151 @@
+"""`dnapair use`: data of one's own in place of what `data` holds now, or the bundled data back."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dnapair.commands.overrides import changed_settings, parse_words, write_settings
+from dnapair.errors import DnapairError
+
+DATA = Path("data")
+POINTER = Path("data.dvc")
+BUNDLED = Path("datasets/same_genome")
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Bring data with DVC, and change the settings that go with it.
+
+    The data of before stay in DVC's cache, as do the results that were made of them: to use them again brings
+    both back. A source that can't be had leaves the data of before.
+
+    Parameters
+    ----------
+    arguments
+        A folder, a file or an address that DVC knows, and settings as ``--section.key value``.
+
+    Raises
+    ------
+    DnapairError
+        If there is no such source, a setting is unknown or impossible, or what lies in data now would be
+        lost.
+    """
+    sources, overrides = parse_words(arguments)
+    if len(sources) != 1:
+        raise DnapairError("Name one folder, file or address: dnapair use PATH --split.method random")
+    (source,) = sources
+    changed_settings(overrides)
+    local = "://" not in source
+    if local:
+        _check_place(Path(source))
+    before = _origin()
+    _check_kept()
+    # else DVC would put the new data into the folder of the old
+    _remove(DATA)
+    try:
+        _dvc("import-url", "--force", source, str(DATA))
+    except BaseException:
+        if before:
+            _dvc("checkout", "--force", str(POINTER))
+        raise
+    follows = local and _in_git(source)
+    if follows:
+        _dvc("unfreeze", str(POINTER))
+    write_settings(overrides)
+    print(_words(source, before, follows, overrides))
+
+
+def _check_place(source: Path) -> None:
+    if not source.exists():
+        raise DnapairError(f"{source} is not there. Give a folder, a file, or an address such as s3://...")
+    inside = source.resolve()
+    if inside == DATA.resolve() or DATA.resolve() in inside.parents:
+        raise DnapairError(
+            f"{source} is where DVC keeps its copy of the data. Name the place that the data come from: "
+            f"{_origin() or BUNDLED}"
+        )
+    if inside == Path.cwd() or inside in Path.cwd().parents:
+        raise DnapairError(f"{source} holds this project itself. Put the data into a folder of their own.")
+
+
+def _check_kept() -> None:
+    """Refuse to put away data that DVC does not have."""
+    if not DATA.exists():
+        return
+    if not POINTER.is_file():
+        raise DnapairError(
+            f"{DATA} is here, but {POINTER} is not: DVC does not know these data, and they would be lost. "
+            f"Move them elsewhere (mv {DATA} mydata), then use them from there (dnapair use mydata)."
+        )
+    found = _dvc("status", "--json", str(POINTER), quiet=True)
+    outs = [part.get("changed outs", {}) for part in json.loads(found).get(str(POINTER), [])]
+    states = {state for part in outs for state in part.values()}
+    if "not in cache" in states:
+        raise DnapairError(
+            f"DVC's cache does not have what lies in {DATA}, and it would be lost. Have DVC keep it first: "
+            f"dvc commit --force {POINTER}"
+        )
+    if "modified" in states:
+        raise DnapairError(
+            f"{DATA} was changed since DVC brought it, and the changes would be lost. Copy what you want to "
+            f"keep (cp -r {DATA} mydata), then put {DATA} back as it was: dvc checkout --force {POINTER}"
+        )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _origin() -> str | None:
+    """Return where the present data came from."""
+    try:
+        return str(_pointer()["deps"][0]["path"])
+    except (OSError, LookupError, TypeError, yaml.YAMLError):
+        return None
+
+
+def _pointer() -> Any:
+    return yaml.safe_load(POINTER.read_text(encoding="utf-8"))
+
+
+def _in_git(source: str) -> bool:
+    found = subprocess.run(["git", "ls-files", "--", source], capture_output=True, check=False)
+    return bool(found.returncode == 0 and found.stdout)
+
+
+def _dvc(*arguments: str, quiet: bool = False) -> str:
+    """Run DVC and return what it printed; its progress is shown, but for ``quiet``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if quiet else None,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode:
+        print(done.stderr or "", end="", file=sys.stderr)
+        raise DnapairError(f"`dvc {' '.join(arguments)}` failed: the reason stands above.")
+    return done.stdout
+
+
+def _words(source: str, before: str | None, follows: bool, overrides: dict[str, str]) -> str:
+    out = _pointer()["outs"][0]
+    files = f"{out['nfiles']:,} files" if out.get("nfiles", 1) > 1 else "1 file"
+    lines = [f"data: {files}, {out['size'] / 1e6:.1f} MB, from {source}."]
+    lines += [f"params.yaml: {key}: {value}" for key, value in overrides.items()]
+    lines.append(
+        "dvc repro takes in what changes there."
+        if follows
+        else "It is a copy: when something changes there, the same command brings it anew."
+    )
+    if before and before != source:
+        lines.append(f"The way back: dnapair use {before}")
+    return "\n".join([*lines, "", "Next: dvc repro, or dnapair run, which puts it under one run in MLflow."])

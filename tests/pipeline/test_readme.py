@@ -1,0 +1,176 @@
+"""The README, typed: every command in its blocks of code, in its order, in one clone with small data."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.pipeline.conftest import ROOT, copy_project, write_small_data
+from tests.pipeline.test_pretrain import SHORT
+
+pytestmark = pytest.mark.slow
+
+SKIPPED = {
+    "make test": "it is what runs this",
+    "source: zhihan1996/DNA_bert_6": "it needs the hub; test_encoder reads a checkpoint in its layout",
+}
+"""Lines, and blocks by a line of theirs, that are not typed, with the reason."""
+
+SERVERS = {"dnapair serve": "ping", "mlflow ui": "health"}
+"""Commands that do not end, and the page that answers when they are ready."""
+
+
+class Block(NamedTuple):
+    language: str
+    lines: list[str]
+
+
+def blocks() -> list[Block]:
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    return [Block(language, text.rstrip("\n").split("\n")) for language, text in found]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Reader:
+    """Somebody who types what the README says, with files of their own in place of its examples."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = copy_project(folder / "project")
+        root = self.project.root
+        write_small_data(root / "datasets" / "same_genome")
+        self.project.set(SHORT | {"pretrain.fasta": "later.fasta", "pretrain.genome": None})
+        self.project.commit("Small data")
+        self.project.run("dnapair", "use", "datasets/same_genome")
+        self.project.commit("They are used")
+        subprocess.run(["git", "init", "--quiet", "--bare", folder / "elsewhere"], check=True)
+        self.project.run("git", "push", "--quiet", "--set-upstream", str(folder / "elsewhere"), "HEAD")
+        (root / ".venv").mkdir()
+        for part in ("bin", "lib", "pyvenv.cfg"):
+            (root / ".venv" / part).symlink_to(Path(sys.prefix, part))
+        self._write_own_files(folder)
+        self.port = free_port()
+        self.examples = {
+            "/path/to/your/data": str(folder / "own"),
+            "genomes/": str(folder / "genomes"),
+            "--pairs 100000": "--pairs 300 --length 100",
+            "nano params.yaml": "python own_settings.py",
+            "FILE": "new_pairs.csv",
+            "s3://bucket/path": str(folder / "storage"),
+            "dnapair serve": f"dnapair serve --port {self.port}",
+            ":5001/": f":{self.port}/",
+        }
+        self.unused = set(self.examples)
+        self.environment = self.project.env | {
+            # what `make` would install is what runs this
+            "MAKEFLAGS": "--assume-old=.venv/.installed",
+            "MLFLOW_PORT": str(self.port),
+            "PYTHONPATH": str(root / "src"),
+        }
+
+    def _write_own_files(self, folder: Path) -> None:
+        rng = np.random.default_rng(2)
+        root = self.project.root
+
+        def sequence(bases: np.ndarray) -> str:
+            return "".join(rng.choice(list("ACGT"), 100, p=bases))
+
+        kinds = rng.dirichlet([2, 2, 2, 2], size=2)
+        places = rng.integers(0, 2, size=(400, 2))
+        own = pd.DataFrame(
+            {
+                "seq1": [sequence(kinds[place]) for place in places[:, 0]],
+                "seq2": [sequence(kinds[place]) for place in places[:, 1]],
+                "label": (places[:, 0] == places[:, 1]).astype(int),
+            }
+        )
+        (folder / "own").mkdir()
+        own.to_csv(folder / "own" / "pairs.csv", index=False)
+        own.drop(columns="label").head(40).to_csv(root / "new_pairs.csv", index=False)
+        genomes = folder / "genomes"
+        genomes.mkdir()
+        records = [
+            f">r{genome}_{number} genome=g{genome}\n{sequence(bases)}\n"
+            for genome, bases in enumerate(rng.dirichlet([2, 2, 2, 2], size=40))
+            for number in range(8)
+        ]
+        (genomes / "all.fasta").write_text("".join(records))
+        (root / "own_settings.py").write_text(
+            "from dnapair.commands.overrides import write_settings\n"
+            f"write_settings({{'pretrain.fasta': {str(genomes)!r}, 'pretrain.genome': r'genome=(\\S+)'}})\n"
+        )
+
+    def script(self, block: Block) -> str:
+        lines = [line for line in block.lines if line.split("#")[0].strip() not in SKIPPED]
+        text = "\n".join(lines)
+        for example, own in self.examples.items():
+            if example in text:
+                text = text.replace(example, own)
+                self.unused.discard(example)
+        for command, page in SERVERS.items():
+            text = re.sub(
+                rf"^({command}\b[^#\n]*).*$",
+                rf"\1 & server=$!\n"
+                rf"trap 'kill $server; wait' EXIT\n"
+                rf"until curl -sf http://127.0.0.1:{self.port}/{page}; do kill -0 $server; sleep 1; done",
+                text,
+                flags=re.MULTILINE,
+            )
+        return text
+
+    def type(self, block: Block) -> str:
+        script = self.script(block)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.project.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\nended with {done.returncode}:\n{done.stdout}"
+        assert "Traceback" not in done.stdout, done.stdout
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    return Reader(tmp_path_factory.mktemp("readme"))
+
+
+def test_every_command_of_the_readme_works_in_its_order(reader: Reader):
+    root = reader.project.root
+    printed: dict[str, str] = {}
+    for block in blocks():
+        if any(line.strip().split("  ")[0] in SKIPPED for line in block.lines) and block.language != "bash":
+            continue
+        assert block.language == "bash", f"a block is neither typed nor skipped:\n{chr(10).join(block.lines)}"
+        printed[block.lines[0].split("#")[0].strip()] = reader.type(block)
+    assert not reader.unused, f"the README has no such example any more: {reader.unused}"
+
+    assert "roc_auc" in printed["make demo"]
+    assert "pr_auc" in printed['dnapair compare "evaluate torch" "evaluate tensorflow"']
+    assert len(pd.read_csv(root / "scored.csv")) == len(pd.read_parquet(root / "scored.parquet")) == 40
+    assert (root / "artifacts/encoders/own/model.safetensors").is_file() or (
+        root / "encoders/own/model.safetensors"
+    ).is_file()
+    answer = printed["dnapair serve"].splitlines()[-1]
+    (score,) = json.loads(answer[answer.index('{"predictions"') :])["predictions"]
+    assert 0 <= score["probability"] <= 1
+    assert (root / "explained.png").read_bytes().startswith(b"\x89PNG")
+    assert any(Path(reader.examples["s3://bucket/path"]).iterdir())
