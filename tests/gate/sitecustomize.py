@@ -12,10 +12,10 @@ _place = re.compile(_pattern)
 
 def _stand(event: str, arguments: tuple[object, ...]) -> None:
     global _turn
-    # the interpreter has no sys.argv yet when it begins
-    if event != _event or os.path.basename(getattr(sys, "argv", [""])[0]) != "dnapair":  # noqa: PTH119
+    if event != _event or not _place.search(str(arguments)):
         return
-    if not _place.search(str(arguments)):
+    # the command or `python -m dnapair`, not DVC, which starts it; a beginning interpreter has no sys.argv
+    if not re.search(r"dnapair(/__main__\.py)?$", getattr(sys, "argv", [""])[0]):
         return
     _turn -= 1
     if _turn == 0:
