@@ -27,8 +27,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 COLORS = 96
 """Of a picture: enough for MLflow's pages, and a third of the size."""
 WIDTH, HEIGHT = 1280, 860
-PATIENCE = 60_000
-"""Milliseconds that a page may take to show something."""
+PATIENCE = 3_600_000
+"""Milliseconds after which a page hangs that shows nothing."""
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

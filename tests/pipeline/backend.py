@@ -8,14 +8,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.pipeline.conftest import BIN, ROOT
+from tests.waiting import PATIENCE, reserved_port, wait_for
 
 BUCKET = "lab"
 S3 = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -50,13 +51,6 @@ def postgres_programs() -> Path | None:
     return next((folder for folder in found if (folder / "postgres").exists()), None)
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
-
-
 @contextmanager
 def started(
     command: Sequence[str],
@@ -72,20 +66,41 @@ def started(
             command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, **options
         ) as process,
     ):
+
+        def answers() -> bool:
+            with suppress(OSError):
+                ready()
+                return True
+            return False
+
         try:
-            deadline = time.monotonic() + 240
-            while True:
-                assert process.poll() is None, f"{command} ended:\n{log.read_text()}"
-                with suppress(OSError):
-                    ready()
-                    break
-                assert time.monotonic() < deadline, f"{command} does not answer:\n{log.read_text()}"
-                time.sleep(0.1)
+            try:
+                wait_for(answers, process)
+            except AssertionError as error:
+                raise AssertionError(f"{error}:\n{log.read_text()}") from None
             yield process
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, stop)
-            process.wait(timeout=60)
+            process.wait(PATIENCE)
+
+
+@contextmanager
+def mlflow_server(store: str, folder: Path, log: Path) -> Iterator[str]:
+    """Start MLflow's server on a tracking store; give its address."""
+    with reserved_port() as port:
+        uri = f"http://127.0.0.1:{port}"
+        # one worker and no job runner: fewer processes
+        settings = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+        options = ["--backend-store-uri", store, "--workers", "1", "--port", str(port)]
+        command = [sys.executable, "-m", "mlflow", "server", *options]
+        with started(command, lambda: ask(f"{uri}/health"), log, cwd=folder, env=settings):
+            yield uri
+
+
+def ask(url: str) -> None:
+    """Have a page answered, or raise an OSError."""
+    urllib.request.urlopen(url, timeout=PATIENCE).close()
 
 
 @contextmanager
@@ -109,15 +124,17 @@ def postgres(programs: Path) -> Iterator[str]:
             cwd=folder,
             **user,
         )
-        port = free_port()
-        # its own database `postgres` is empty too
-        uri = f"postgresql://mlflow:{password.read_text()}@127.0.0.1:{port}/postgres"
-        command = [str(programs / "postgres"), "-D", str(folder / "data"), "-c", "listen_addresses=127.0.0.1"]
-        command += ["-c", f"port={port}", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
         (folder / "log").touch()
-        # SIGINT: end without waiting for the clients
-        with started(command, lambda: _ask_postgres(uri), folder / "log", signal.SIGINT, cwd=folder, **user):
-            yield uri
+        with reserved_port() as port:
+            # its own database `postgres` is empty too
+            uri = f"postgresql://mlflow:{password.read_text()}@127.0.0.1:{port}/postgres"
+            settings = ("listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}")
+            command = [str(programs / "postgres"), "-D", str(folder / "data")]
+            command += [word for setting in (*settings, "fsync=off") for word in ("-c", setting)]
+            ready = partial(_ask_postgres, uri)
+            # SIGINT: end without waiting for the clients
+            with started(command, ready, folder / "log", signal.SIGINT, cwd=folder, **user):
+                yield uri
 
 
 def _ask_postgres(uri: str) -> None:
@@ -134,13 +151,15 @@ def bucket(folder: Path) -> Iterator[dict[str, str]]:
     """Start an S3 server with one bucket; give the settings of its clients."""
     import boto3
 
-    port = free_port()
-    environment = {**S3, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
-    with started(
-        [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        lambda: socket.create_connection(("127.0.0.1", port)).close(),
-        folder / "moto.log",
+    with (
+        reserved_port() as port,
+        started(
+            [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            lambda: socket.create_connection(("127.0.0.1", port)).close(),
+            folder / "moto.log",
+        ),
     ):
+        environment = {**S3, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
         client = boto3.client(
             "s3",
             endpoint_url=environment["AWS_ENDPOINT_URL"],
@@ -155,17 +174,15 @@ def bucket(folder: Path) -> Iterator[dict[str, str]]:
 @contextmanager
 def make_server(root: Path, environment: dict[str, str], log: Path) -> Iterator[str]:
     """Start `make server` in a folder; give the address it answers at."""
-    port = free_port()
-    uri = f"http://127.0.0.1:{port}"
     settings = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     settings |= {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "ignore"}
-    settings |= environment | {"MLFLOW_PORT": str(port)}
     # the packages are those of these tests
     command = ["make", "--directory", str(root), "--old-file", "install", "server"]
-    with started(
-        command, lambda: urllib.request.urlopen(f"{uri}/health", timeout=5).close(), log, env=settings
-    ):
-        yield uri
+    with reserved_port() as port:
+        uri = f"http://127.0.0.1:{port}"
+        settings |= environment | {"MLFLOW_PORT": str(port)}
+        with started(command, lambda: ask(f"{uri}/health"), log, env=settings):
+            yield uri
 
 
 @contextmanager

@@ -20,6 +20,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from tests.waiting import PATIENCE
+
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
@@ -102,13 +104,13 @@ class Project:
     def tracking_uri(self) -> str:
         return f"sqlite:///{self.root}/mlflow.db"
 
-    def run(self, *command: str, fails: bool = False, timeout: int = 600) -> str:
+    def run(self, *command: str, fails: bool = False) -> str:
         """Run a command in the project; give back all it printed."""
         with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as output:
             if command[0] == "dnapair":
                 process = FORKS.Process(target=dnapair, args=(command[1:], self.root, self.env, output.name))
                 process.start()
-                process.join(timeout)
+                process.join(PATIENCE)
                 code = process.exitcode
                 process.kill()
             else:
@@ -119,11 +121,11 @@ class Project:
                         env=self.env,
                         stdout=written,
                         stderr=written,
-                        timeout=timeout,
+                        timeout=PATIENCE,
                         check=False,
                     ).returncode
             printed = output.read()
-        assert code is not None, f"{' '.join(command)} did not end in {timeout} s:\n{printed}"
+        assert code is not None, f"{' '.join(command)} did not end:\n{printed}"
         assert (code != 0) == fails, f"{' '.join(command)} ended with {code}:\n{printed}"
         return printed
 

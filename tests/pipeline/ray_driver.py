@@ -1,6 +1,7 @@
-"""Fills a store with an embedder that is slow on purpose, and logs which process began which shard.
+"""Fills a store with an embedder that stops where it is told to, and logs which process began which shard.
 
-Arguments: the store, the engine, seconds of delay in each shard, the number of shards, the cluster's address.
+Arguments: the store, the engine, how many shards go freely, the number of shards, the cluster's address.
+A later one is not done before there is a file of the store's name and `.go`.
 What is defined here travels to Ray's workers by value, because this is the main module; without PyTorch,
 they start at once.
 """
@@ -8,10 +9,12 @@ they start at once.
 import os
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from ray import shutdown
 
 from dnapair.embedding.ray_engine import embed_with_ray
 from dnapair.embedding.store import write_store
@@ -20,15 +23,18 @@ SHARD_ROWS = 8
 
 
 class Letters:
-    """Counts letters, after a while."""
+    """Counts letters."""
 
-    def __init__(self, log: Path, delay: float) -> None:
-        self.log, self.delay = log, delay
+    def __init__(self, log: Path, free: int) -> None:
+        self.log, self.free = log, free
 
     def embed(self, sequences: list[str]) -> np.ndarray:
         with self.log.open("a") as file:
             file.write(f"{os.getpid()} {sequences[0]}\n")
-        time.sleep(self.delay)
+        if self.free < 0:
+            raise ValueError("no shard is free")
+        while len(self.log.read_text().splitlines()) > self.free and not self.log.with_suffix(".go").exists():
+            time.sleep(0.01)
         return np.array([[sequence.count(letter) for letter in "ACGT"] for sequence in sequences], np.float32)
 
 
@@ -37,12 +43,25 @@ def embed_here(shards, read, make_embedder):
         yield shard.number, make_embedder().embed(read(shard.start, shard.stop))
 
 
-def main(folder: Path, engine: str, delay: float, shards: int, address: str | None) -> None:
+def start_ray_and(fill: Callable[[], object]) -> None:
+    """Fill a store; Ray gives itself 30 seconds to start, and no setting changes that: it may try again."""
+    while True:
+        try:
+            fill()
+            return
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+            shutdown()
+
+
+def main(folder: Path, engine: str, free: int, shards: int, address: str | None) -> None:
     rows = shards * SHARD_ROWS - 3
     letters = np.random.default_rng(1).choice(list("ACGT"), (rows, 80))
     sequences = ["".join(row) for row in letters]
     ray = partial(embed_with_ray, address=address, actors=2, num_cpus=0.5, num_gpus=0)
-    write_store(
+    fill = partial(
+        write_store,
         folder,
         {"encoder": "letters", "trained": False},
         rows,
@@ -50,10 +69,11 @@ def main(folder: Path, engine: str, delay: float, shards: int, address: str | No
         partial(
             ray if engine == "ray" else embed_here,
             read=lambda start, stop: sequences[start:stop],
-            make_embedder=partial(Letters, folder.with_suffix(".log"), delay),
+            make_embedder=partial(Letters, folder.with_suffix(".log"), free),
         ),
     )
+    start_ray_and(fill)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), (sys.argv[5:] or [None])[0])
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), (sys.argv[5:] or [None])[0])

@@ -3,10 +3,8 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 
 from tests.pipeline.conftest import ROOT, Project
 from tests.pipeline.test_serving import predictions, raw_pairs
+from tests.waiting import PATIENCE, Gate
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +37,7 @@ def run_documented(heading: str, finished: Project, folder: Path, **env: str) ->
         env=finished.env | {"MLFLOW_TRACKING_URI": finished.tracking_uri, **env},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -62,32 +61,24 @@ def test_registered_model_scores_on_ray(finished: Project, tmp_path: Path):
 
 
 def test_predict_killed_in_the_middle_ends_as_if_undisturbed(finished: Project, tmp_path: Path):
-    # every pair with sequences of its own, so that there is something to do
     rng = np.random.default_rng(1)
-    letters = np.frombuffer(b"ACGT", np.uint8)[rng.integers(0, 4, (2, 2000, 300))]
+    letters = np.frombuffer(b"ACGT", np.uint8)[rng.integers(0, 4, (2, 200, 300))]
     seq1, seq2 = ([bytes(row).decode() for row in side] for side in letters)
     table = tmp_path / "pairs.csv"
     pd.DataFrame({"seq1": seq1, "seq2": seq2}).to_csv(table, index=False)
     command = ["dnapair", "predict", str(table), "--chunk", "20", "--output"]
     finished.run(*command, str(tmp_path / "whole" / "out.csv"))
 
-    def whole_parts() -> int:
-        # what is half-written has a hidden name
-        names = [path.name for path in (tmp_path / ".out.csv.parts").glob("*.part")]
-        return sum(not name.startswith(".") for name in names)
-
     output = tmp_path / "out.csv"
-    with subprocess.Popen([*command, str(output)], cwd=finished.root, env=finished.env) as process:
-        deadline = time.monotonic() + 300
-        while whole_parts() < 5:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-    kept = whole_parts()
-    assert 5 <= kept < 100
+    # the sixth of ten parts is written
+    gate = Gate(tmp_path / "gate", "os.rename", r"\.out\.csv\.parts/", turn=6)
+    with subprocess.Popen(
+        [*command, str(output)], cwd=finished.root, env=gate.put_into(finished.env)
+    ) as process:
+        gate.wait(process)
+        process.kill()
     assert not output.exists()
     said = finished.run(*command, str(output))
-    assert f"2000 pairs scored by models:/dnapair@champion, {20 * kept} of them before" in said
+    assert "200 pairs scored by models:/dnapair@champion, 100 of them before" in said
     assert output.read_bytes() == (tmp_path / "whole" / "out.csv").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "pairs.csv", "whole"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gate", "out.csv", "pairs.csv", "whole"]

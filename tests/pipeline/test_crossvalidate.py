@@ -2,9 +2,8 @@
 
 import json
 import shutil
-import signal
 import subprocess
-import time
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -14,6 +13,7 @@ from mlflow.entities import Run
 
 from dnapair.tracking.runs import STAGE_TAG, TRIAL_TAG
 from tests.pipeline.conftest import Project, copy_project, write_small_data
+from tests.waiting import Gate
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 FOLDS = 3
@@ -46,15 +46,16 @@ def report(project: Project) -> dict:
     return json.loads((project.root / "reports" / "folds.json").read_text())
 
 
-def test_a_killed_cross_validation_keeps_what_is_finished(project: Project):
+def test_a_killed_cross_validation_keeps_what_is_finished(project: Project, tmp_path: Path):
     work = project.root / "artifacts" / "folds"
-    killed = subprocess.Popen(["dnapair", "crossvalidate"], cwd=project.root, env=project.env)
-    while not list(work.glob("*/fold_1.json")):
-        assert killed.poll() is None
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    # the second fold is at work: each has a folder for what it cuts
+    gate = Gate(tmp_path / "gate", "tempfile.mkdtemp", "artifacts/folds/", turn=2)
+    command = ["dnapair", "crossvalidate"]
+    with subprocess.Popen(command, cwd=project.root, env=gate.put_into(project.env)) as killed:
+        gate.wait(killed)
+        killed.kill()
     kept = {path.name: path.read_text() for path in work.glob("*/fold_*.json")}
+    assert list(kept) == ["fold_1.json"]
     assert not (project.root / "reports" / "folds.json").exists()
     project.run("dnapair", "crossvalidate")
     for name, text in kept.items():

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.pipeline.conftest import Project
+from tests.waiting import Gate, wait_for
 
 STAGES = {
     "prepare": "artifacts",
@@ -33,7 +34,6 @@ STAGES = {
 }
 """The folder in which each stage's temporary files appear."""
 LONGEST = 15.0
-TRIES = 5
 
 
 @pytest.fixture
@@ -63,11 +63,11 @@ def outputs(project: Project) -> dict[str, bytes]:
     return {str(path.relative_to(project.root)): path.read_bytes() for path in files}
 
 
-def start(project: Project, *command: str) -> subprocess.Popen:
+def start(project: Project, *command: str, gate: Gate | None = None) -> subprocess.Popen:
     return subprocess.Popen(
         command,
         cwd=project.root,
-        env=project.env,
+        env=gate.put_into(project.env) if gate else project.env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -81,13 +81,12 @@ def forced(stage: str) -> list[str]:
 def kill_in(project: Project, stage: str, moment: Callable[[], bool]) -> bool:
     """Run a stage, kill it with all its processes at a moment; return whether it came."""
     process = start(project, *forced(stage))
-    while process.poll() is None:
-        if moment():
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return True
-        time.sleep(0.0005)
-    return False
+    wait_for(lambda: process.poll() is not None or moment(), every=0.0005)
+    came = process.poll() is None
+    if came:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return came
 
 
 def writing(project: Project, stage: str) -> Callable[[], bool]:
@@ -101,13 +100,24 @@ def after(seconds: float) -> Callable[[], bool]:
 
 
 def repaired(project: Project) -> dict[str, bytes]:
-    said = project.run("dvc", "repro", "--no-run-cache", timeout=3600)
+    said = project.run("dvc", "repro", "--no-run-cache")
     assert "Traceback" not in said
     return outputs(project)
 
 
+def gate_of_writing(project: Project, stage: str) -> Gate:
+    """Make a gate at which a stage has begun to write, and none of it is in its place."""
+    folder = project.root.with_name(f"gate of {stage}")
+    return Gate(folder, "os.rename", rf"{STAGES[stage]}/\.[^/]*\.tmp")
+
+
 def kill_while_writing(project: Project, stage: str) -> None:
-    assert any(kill_in(project, stage, writing(project, stage)) for _ in range(TRIES))
+    gate = gate_of_writing(project, stage)
+    process = start(project, *forced(stage), gate=gate)
+    gate.wait(process)
+    assert writing(project, stage)()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @pytest.mark.slow
@@ -126,31 +136,23 @@ def test_killed_while_they_write_the_stages_end_as_undisturbed(copy: Project):
 def test_dvc_killed_alone_and_two_at_once_are_one_message(copy: Project):
     before = outputs(copy)
     forget(copy, ["score@torch"])
-    process = start(copy, *forced("score@torch"))
-    holder = copy.root / "artifacts/locks/score@torch.lock"
-    holder.write_text("")
-    deadline = time.monotonic() + 120
-    while not holder.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    child = psutil.Process(int(holder.read_text()))
-    child.suspend()
+    gate = gate_of_writing(copy, "score@torch")
+    process = start(copy, *forced("score@torch"), gate=gate)
+    gate.wait(process)
+    child = psutil.Process(int((copy.root / "artifacts/locks/score@torch.lock").read_text()))
     # the second comes while the first is at work
     said = copy.run("dnapair", "run", "score@torch", fails=True)
     assert "Traceback" not in said
     assert f"{process.pid}" in said
     assert "dnapair: `dvc repro score@torch` failed: the reason stands above." in said
-    # a stopped process whose session's leader dies would be sent SIGHUP
-    child.resume()
     process.kill()
     process.wait()
-    child.suspend()
     # what it began lives on
     said = copy.run("dvc", "repro", fails=True)
     assert "Traceback" not in said
     assert f"Process {child.pid} is at work on the stage score@torch" in said
-    child.resume()
-    psutil.wait_procs([child], timeout=120)
+    gate.open()
+    wait_for(lambda: not child.is_running())
     assert repaired(copy) == before
 
 

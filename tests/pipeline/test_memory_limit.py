@@ -55,7 +55,7 @@ def test_the_default_run_fits_into_two_gigabytes(group: Path, tmp_path: Path) ->
     project = Project(tmp_path / "clone")
     project.run("git", "config", "user.name", "A user")
     project.run("git", "config", "user.email", "user@example.org")
-    project.run(*limited(group, "dnapair", "run"), timeout=3600)
+    project.run(*limited(group, "dnapair", "run"))
     for framework in ("torch", "tensorflow"):
         metrics = read_json(project.root / "reports" / framework / "metrics.json")
         assert metrics["roc_auc"] > 0.85

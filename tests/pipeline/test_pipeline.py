@@ -2,9 +2,7 @@
 
 import json
 import shutil
-import signal
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.pipeline.conftest import Project, copy_project, write_small_data
+from tests.waiting import Gate
 
 pytestmark = pytest.mark.slow
 
@@ -207,24 +206,20 @@ def test_failing_stage_is_one_message(finished: Project):
 
 def test_killed_embedding_goes_on(tmp_path: Path):
     project = copy_project(tmp_path / "project")
-    # slow enough to be killed in time
-    project.set({"encoder.untrained.layers": 24, "encoder.untrained.hidden": 256, "embed.shard_rows": 16})
+    project.set({"embed.shard_rows": 16})
     write_small_data(project.root / "data")
     project.run("dnapair", "prepare")
-    journal = project.root / "artifacts/embeddings/journal.jsonl"
-    with subprocess.Popen(["dnapair", "embed"], cwd=project.root, env=project.env) as process:
-        deadline = time.monotonic() + 120
-        while not (journal.is_file() and len(journal.read_text().splitlines()) > 3):
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    finished = {path.name: path.stat().st_mtime_ns for path in journal.parent.glob("shard-*.npy")}
-    assert "going on after" in project.run("dnapair", "embed")
-    kept = [
-        name for name, time_ns in finished.items() if (journal.parent / name).stat().st_mtime_ns == time_ns
-    ]
-    assert len(kept) >= 3
+    # three shards are there, the fourth is written
+    gate = Gate(tmp_path / "gate", "os.rename", r"embeddings/shard-00003\.npy")
+    command = ["dnapair", "embed"]
+    with subprocess.Popen(command, cwd=project.root, env=gate.put_into(project.env)) as process:
+        gate.wait(process)
+        process.kill()
+    shards = project.root / "artifacts/embeddings"
+    finished = {path: path.stat().st_mtime_ns for path in shards.glob("shard-*.npy")}
+    assert len(finished) == 3
+    assert "going on after 3 finished shards" in project.run("dnapair", "embed")
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
 
 def test_the_originals_files_run(tmp_path: Path):

@@ -1,11 +1,8 @@
 """`dnapair pretrain` as its users run it: losses fall, kill -9 loses little, mistakes are said."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from safetensors import safe_open
 
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.store import EmbeddingStore
+from tests.waiting import Gate
 
 from .conftest import Project, copy_project, write_small_data
 
@@ -106,34 +104,32 @@ def test_dvc_and_mlflow_run_it_apart_from_the_pipeline(settings: Project):
     assert "runs alone" in settings.run("dnapair", "run", "pretrain", "embed", fails=True)
 
 
-def test_killed_run_goes_on_from_its_checkpoint_to_the_same_weights(settings: Project):
-    settings.set({"pretrain.checkpoint_minutes": 0.001})
+def test_killed_run_goes_on_from_its_checkpoint_to_the_same_weights(settings: Project, tmp_path: Path):
+    # after each step
+    settings.set({"pretrain.checkpoint_minutes": 1e-12})
     root = settings.root
     settings.run("dnapair", "pretrain")
     expected = weights(root / "encoders" / "own")
     shutil.move(root / "encoders" / "own", root / "first")
     checkpoint = root / "artifacts" / "pretraining" / "checkpoint.safetensors"
-    process = subprocess.Popen(
+    # the warm start has 30 steps
+    gate = Gate(tmp_path / "gate", "os.rename", r"checkpoint\.safetensors", turn=30 + 48)
+    with subprocess.Popen(
         ["dnapair", "pretrain"],
         cwd=root,
-        env=settings.env,
+        env=gate.put_into(settings.env),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )
-    while True:
-        assert process.poll() is None, "it ended before it could be killed"
-        if checkpoint.exists() and standing(checkpoint)["phase"] == "pretraining":
-            break
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    ) as process:
+        gate.wait(process)
+        process.kill()
+    assert (standing(checkpoint)["phase"], standing(checkpoint)["step"]) == ("pretraining", 47)
     assert not (root / "encoders" / "own").exists()
     settings.set({"pretrain.seed": 2})
     assert "pretrain.seed: 1 then, 2 now" in settings.run("dnapair", "pretrain", fails=True)
     settings.set({"pretrain.seed": 1})
-    step = standing(checkpoint)["step"]
     settings.run("dnapair", "pretrain")
-    assert len(curve(settings, "pretraining/contrastive_loss")) == 12 - step // 10
+    assert len(curve(settings, "pretraining/contrastive_loss")) == 12 - 47 // 10
     found = weights(root / "encoders" / "own")
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=2e-3)

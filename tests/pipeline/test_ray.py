@@ -5,19 +5,20 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.pipeline.conftest import Project, copy_project, write_small_data
+from tests.waiting import PATIENCE, reserved_port, wait_for
 
 pytestmark = pytest.mark.slow
 
 DRIVER = Path(__file__).with_name("ray_driver.py")
 SHARDS = 24
+FREE = 8
+"""Shards that are begun before the workers wait to be killed."""
 # Ray's workers give way to all others by default: on a busy machine they would hardly come to work
 NICE = {"RAY_worker_niceness": "0"}
 SETTINGS = {"embed.engine": "ray", "embed.ray.actors": 2, "embed.ray.num_cpus": 0.5}
@@ -41,16 +42,16 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return contents(folder)
 
 
-def start(folder: Path, engine: str = "ray", delay: float = 0) -> subprocess.Popen[bytes]:
-    """Start to fill a store."""
-    command = [sys.executable, str(DRIVER), str(folder), engine, str(delay), str(SHARDS)]
+def start(folder: Path, engine: str = "ray", free: int = SHARDS) -> subprocess.Popen[bytes]:
+    """Start to fill a store, whose workers wait where more than so many shards are begun."""
+    command = [sys.executable, str(DRIVER), str(folder), engine, str(free), str(SHARDS)]
     with folder.with_suffix(".err").open("w") as errors:
         return subprocess.Popen(command, stderr=errors, env=os.environ | NICE, start_new_session=True)
 
 
 def finish(folder: Path, process: subprocess.Popen[bytes], fails: bool = False) -> str:
     """Wait for the end; give back what was printed."""
-    process.wait(120)
+    process.wait(PATIENCE)
     printed = folder.with_suffix(".err").read_text()
     assert (process.returncode == 1) == fails, printed
     return printed
@@ -65,14 +66,6 @@ def work(folder: Path) -> list[tuple[int, str]]:
     log = folder.with_suffix(".log")
     lines = log.read_text().splitlines() if log.exists() else []
     return [(int(process), sequence) for process, sequence in map(str.split, lines)]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise TimeoutError
 
 
 def both_work(folder: Path) -> bool:
@@ -93,10 +86,11 @@ def test_ray_writes_the_bytes_that_the_local_engine_writes(project: Project):
 
 def test_killed_actor_loses_and_doubles_nothing(tmp_path: Path, expected: dict[str, bytes]):
     folder = tmp_path / "embeddings"
-    process = start(folder, delay=0.5)
-    wait_for(lambda: both_work(folder))
+    process = start(folder, free=FREE)
+    wait_for(lambda: both_work(folder), process)
     os.kill(work(folder)[-1][0], signal.SIGKILL)
     killed_after = len(work(folder))
+    folder.with_suffix(".go").touch()
     finish(folder, process)
     assert contents(folder) == expected
     assert len({sequence for _, sequence in work(folder)}) == SHARDS
@@ -108,15 +102,16 @@ def test_killed_actor_loses_and_doubles_nothing(tmp_path: Path, expected: dict[s
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, expected: dict[str, bytes], end: int):
     folder = tmp_path / "embeddings"
-    process = start(folder, delay=0.5)
-    wait_for(lambda: both_work(folder))
+    process = start(folder, free=FREE)
+    wait_for(lambda: both_work(folder), process)
     helpers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(end)
-    process.wait(60)
+    process.wait(PATIENCE)
     wait_for(lambda: not [helper for helper in helpers if helper.is_running()])
     finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
     assert 4 <= len(finished) < SHARDS
     folder.with_suffix(".log").unlink()
+    folder.with_suffix(".go").touch()
 
     finish(folder, start(folder))
     assert contents(folder) == expected
@@ -126,8 +121,8 @@ def test_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, expected: dic
 
 def test_failing_actor_is_one_message(tmp_path: Path):
     folder = tmp_path / "embeddings"
-    printed = finish(folder, start(folder, delay=-1), fails=True)
-    assert "DnapairError: embed.engine: ray: an actor failed: ValueError: sleep length must be" in printed
+    printed = finish(folder, start(folder, free=-1), fails=True)
+    assert "DnapairError: embed.engine: ray: an actor failed: ValueError: no shard is free" in printed
     assert "RayTaskError" not in printed
 
 
@@ -135,16 +130,21 @@ def test_failing_actor_is_one_message(tmp_path: Path):
     ("settings", "words"),
     [
         ({"embed.ray.num_cpus": 4000}, "actor(s) with num_cpus: 4000 and num_gpus: 0 each don't fit"),
-        ({"embed.ray.address": "127.0.0.1:1"}, "nothing answers at 127.0.0.1:1"),
+        ({"embed.ray.address": "127.0.0.1:{port}"}, "nothing answers at 127.0.0.1:"),
         ({"embed.device": "cuda"}, "PyTorch sees no GPU"),
     ],
 )
 def test_mistake_is_one_message(project: Project, settings: dict, words: str):
     shutil.rmtree(project.root / "artifacts" / "embeddings", ignore_errors=True)
     before = (project.root / "params.yaml").read_text()
-    project.set(SETTINGS | settings)
     try:
-        printed = project.run("dnapair", "embed", fails=True)
+        with reserved_port() as port:
+            given = {
+                key: str(value).format(port=port) if "{" in str(value) else value
+                for key, value in settings.items()
+            }
+            project.set(SETTINGS | given)
+            printed = project.run("dnapair", "embed", fails=True)
     finally:
         (project.root / "params.yaml").write_text(before)
     assert words in printed

@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 
 from tests.pipeline.conftest import ROOT, copy_project, write_small_data
 from tests.pipeline.test_pretrain import SHORT
+from tests.waiting import reserved_port
 
 pytestmark = pytest.mark.slow
 
@@ -38,17 +38,10 @@ def blocks() -> list[Block]:
     return [Block(language, text.rstrip("\n").split("\n")) for language, text in found]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Reader:
     """Somebody who types what the README says, with files of their own in place of its examples."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
         self.project = copy_project(folder / "project")
         root = self.project.root
         write_small_data(root / "datasets" / "same_genome")
@@ -62,7 +55,7 @@ class Reader:
         for part in ("bin", "lib", "pyvenv.cfg"):
             (root / ".venv" / part).symlink_to(Path(sys.prefix, part))
         self._write_own_files(folder)
-        self.port = free_port()
+        self.port = port
         self.examples = {
             "/path/to/your/data": str(folder / "own"),
             "genomes/": str(folder / "genomes"),
@@ -150,7 +143,8 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    return Reader(tmp_path_factory.mktemp("readme"))
+    with reserved_port() as port:
+        yield Reader(tmp_path_factory.mktemp("readme"), port)
 
 
 def test_every_command_of_the_readme_works_in_its_order(reader: Reader):

@@ -10,6 +10,7 @@ from mlflow.entities import Run
 
 from tests.pipeline.conftest import Project
 from tests.pipeline.test_pipeline import FRAMEWORKS, changed, stages_run
+from tests.waiting import reserved_port
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -213,7 +214,7 @@ def test_mlflow_run_with_another_setting_does_what_it_must_and_finds_the_rest(fi
 def test_mlflow_run_of_one_stage_in_an_environment_by_uv(finished: Project, tmp_path: Path):
     with changed(finished, {"scale.mode": "global"}):
         finished.env["MLFLOW_ENV_ROOT"] = str(tmp_path / "environments")
-        finished.run("mlflow", "run", ".", "--env-manager", "uv", "-e", "embed", timeout=900)
+        finished.run("mlflow", "run", ".", "--env-manager", "uv", "-e", "embed")
         record = Record(finished)
         assert record.parents()[-1].info.status == "FINISHED"
 
@@ -232,8 +233,8 @@ def test_tracking_uri_is_obeyed(finished: Project, tmp_path: Path):
 
 
 def test_tracking_store_that_does_not_answer_is_one_message(finished: Project):
-    with changed(finished, {"train.epochs": 2}):
-        finished.env["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
+    with changed(finished, {"train.epochs": 2}), reserved_port() as port:
+        finished.env["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
         finished.env["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
         try:
             message = finished.run("dnapair", "run", fails=True)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,14 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.pipeline import backend
 from tests.pipeline.conftest import Project
 from tests.pipeline.test_pipeline import changed
+from tests.waiting import PATIENCE, reserved_port, wait_for
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 MODEL = "models:/dnapair@champion"
-PORT = 5173
 
 
 def raw_pairs(project: Project, split: str) -> pd.DataFrame:
@@ -39,23 +39,14 @@ def predictions(project: Project) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def server(finished: Project) -> Iterator[str]:
-    command = ["mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local", "-p", str(PORT)]
-    url = f"http://127.0.0.1:{PORT}"
-    with subprocess.Popen(command, cwd=finished.root, env=finished.env, start_new_session=True) as process:
-        try:
-            deadline = time.monotonic() + 180
-            while True:
-                try:
-                    urllib.request.urlopen(f"{url}/ping", timeout=5)
-                    break
-                except (urllib.error.URLError, ConnectionError):
-                    assert time.monotonic() < deadline
-                    assert process.poll() is None
-                    time.sleep(0.5)
+def server(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("mlflow") / "log"
+    command = ["mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local", "-p"]
+    with reserved_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        ready = partial(backend.ask, f"{url}/ping")
+        with backend.started([*command, str(port)], ready, log, cwd=finished.root, env=finished.env):
             yield url
-        finally:
-            subprocess.run(["pkill", "-TERM", "-s", str(process.pid)], check=False)
 
 
 @pytest.fixture(scope="module")
@@ -67,22 +58,18 @@ def own_server(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> I
         subprocess.Popen(command, cwd=finished.root, env=finished.env, stdout=written) as process,
     ):
         try:
-            deadline = time.monotonic() + 180
-            while "ready: name dnapair" not in (said := log.read_text()):
-                assert time.monotonic() < deadline
-                assert process.poll() is None
-                time.sleep(0.2)
-            yield said.split()[2]
+            wait_for(lambda: "ready: name dnapair" in log.read_text(), process)
+            yield log.read_text().split()[2]
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE)
 
 
 def ask(url: str, content: object) -> tuple[int, dict]:
     body = json.dumps(content).encode()
     request = urllib.request.Request(f"{url}/invocations", body, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -132,7 +119,7 @@ def test_own_server_answers_many_clients_as_the_mlflow_server_does(
 
 
 def test_own_server_names_what_it_serves_and_its_limits(finished: Project, own_server: str):
-    with urllib.request.urlopen(f"{own_server}/metadata", timeout=60) as response:
+    with urllib.request.urlopen(f"{own_server}/metadata", timeout=PATIENCE) as response:
         answer = json.load(response)
     registration = json.loads((finished.root / "reports/registration.json").read_text())
     champion = mlflow.MlflowClient(finished.tracking_uri, finished.tracking_uri).get_model_version_by_alias(

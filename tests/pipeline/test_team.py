@@ -60,7 +60,7 @@ def clone_of(project: Project, root: Path, lab: backend.Backend) -> Project:
 def at_once(projects: list[Project], *command: str) -> list[str]:
     """Run a command in all projects at the same time; give back what each printed."""
     with ThreadPoolExecutor(len(projects)) as pool:
-        return list(pool.map(lambda project: project.run(*command, timeout=1800), projects))
+        return list(pool.map(lambda project: project.run(*command), projects))
 
 
 def files_of(project: Project) -> dict[str, str]:

@@ -7,14 +7,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
 
 from tests.pipeline.conftest import Project
+from tests.waiting import PATIENCE, Gate, reserved_port, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 LOGGED = "select count(*) from params join runs using (run_uuid) where name = 'train torch'"
@@ -23,12 +23,9 @@ LOGGED = "select count(*) from params join runs using (run_uuid) where name = 't
 class Server:
     """An MLflow server on SQLite."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+        self.address = f"http://127.0.0.1:{port}"
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
@@ -42,7 +39,9 @@ class Server:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        wait_for(self.answers)
+        wait_for(self.answers, self.process)
+        # its first look into the store is slow, and is none of training's
+        mlflow.MlflowClient(self.address).search_experiments()
 
     def answers(self) -> bool:
         with socket.socket() as probe:
@@ -62,25 +61,19 @@ class Server:
         self.process.wait()
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @pytest.fixture
 def server(finished: Project, tmp_path: Path) -> Iterator[Server]:
     # its tables are there
     folder = tmp_path / "server"
     folder.mkdir()
     shutil.copy(finished.root / "mlflow.db", folder)
-    server = Server(folder)
     with sqlite3.connect(folder / "mlflow.db") as store:
         store.execute("update runs set name = 'before'")
-    server.start()
-    yield server
-    server.end()
+    with reserved_port() as port:
+        server = Server(folder, port)
+        server.start()
+        yield server
+        server.end()
 
 
 @pytest.mark.parametrize("trouble", ["dies", "hangs"])
@@ -90,29 +83,35 @@ def test_training_outlives_its_server_and_its_record_comes_later(
     root = tmp_path / "project"
     shutil.copytree(finished.root, root, symlinks=True)
     project = Project(root)
+    project.env["MLFLOW_TRACKING_URI"] = server.address
+    patient = dict(project.env)
+    # as long as a request to a server that hangs takes, and far longer than one to a server that works
     project.env |= {
-        "MLFLOW_TRACKING_URI": server.address,
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "DNAPAIR_TRACKING_PATIENCE": "1",
     }
     model = root / "artifacts/models/torch"
     before = {path.name: path.read_bytes() for path in model.rglob("*") if path.is_file()}
     shutil.rmtree(model)
+    # its run is begun, the network is not
+    gate = Gate(tmp_path / "gate", "open", r"normalized/embeddings\.npy")
     training = subprocess.Popen(
         ["dnapair", "train", "torch"],
         cwd=root,
-        env=project.env,
+        env=gate.put_into(project.env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    wait_for(lambda: server.asked(LOGGED) > 0 or training.poll() is not None)
+    gate.wait(training)
+    wait_for(lambda: server.asked(LOGGED) > 0, training)
     if trouble == "dies":
         server.end()
     else:
         server.signal(signal.SIGSTOP)
-    said, _ = training.communicate(timeout=300)
+    gate.open()
+    said, _ = training.communicate(timeout=PATIENCE)
     assert training.returncode == 0, said
     assert "Traceback" not in said
     assert "can't be sent" in said
@@ -127,6 +126,7 @@ def test_training_outlives_its_server_and_its_record_comes_later(
         server.start()
     else:
         server.signal(signal.SIGCONT)
+    project.env = patient
     assert "is sent" in project.run("dnapair", "score", "torch")
     assert not list((root / "artifacts/unsent").iterdir())
     client = mlflow.MlflowClient(server.address)

@@ -1,10 +1,10 @@
 """`dnapair tune` as a chief and its workers, each a process of its own."""
 
 import json
-import socket
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -12,9 +12,27 @@ from mlflow.entities import Run
 
 from dnapair.tracking.runs import PROCESS_TAG, STAGE_TAG, TRIAL_TAG
 from tests.pipeline.conftest import Project, copy_project, write_small_data
+from tests.waiting import PATIENCE, Gate, reserved_port, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 TRIALS = 12
+TUNE = """
+import os, sys
+from dnapair import cli
+os.environ |= cli.ENVIRONMENT
+from dnapair.training import tuning
+
+train_trial = tuning.train_trial
+
+def begun(*arguments):
+    sys.audit("dnapair.trial")
+    return train_trial(*arguments)
+
+tuning.train_trial = begun
+sys.argv = ["dnapair", "tune"]
+cli.main()
+"""
+"""`dnapair tune`, where a gate can stand before each trial whose run is begun."""
 
 
 @pytest.fixture(scope="module")
@@ -28,26 +46,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def start(project: Project) -> Iterator[Callable[[str], subprocess.Popen]]:
+def start(project: Project) -> Iterator[Callable[[str, Gate | None], subprocess.Popen]]:
     """Start `dnapair tune` under an id; whatever is left of them in the end is killed."""
     started = []
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with reserved_port() as port:
 
-    def start(name: str) -> subprocess.Popen:
-        role = {
-            "KERASTUNER_TUNER_ID": name,
-            "KERASTUNER_ORACLE_IP": "127.0.0.1",
-            "KERASTUNER_ORACLE_PORT": str(port),
-        }
-        started.append(subprocess.Popen(["dnapair", "tune"], cwd=project.root, env=project.env | role))
-        return started[-1]
+        def start(name: str, gate: Gate | None = None) -> subprocess.Popen:
+            env = project.env | {
+                "KERASTUNER_TUNER_ID": name,
+                "KERASTUNER_ORACLE_IP": "127.0.0.1",
+                "KERASTUNER_ORACLE_PORT": str(port),
+            }
+            command = [sys.executable, "-c", TUNE]
+            env = gate.put_into(env) if gate else env
+            started.append(subprocess.Popen(command, cwd=project.root, env=env))
+            return started[-1]
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+        yield start
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def trial_runs(project: Project) -> list[Run]:
@@ -60,16 +78,19 @@ def of_process(runs: list[Run], process: subprocess.Popen) -> list[Run]:
     return [run for run in runs if run.data.tags[PROCESS_TAG].endswith(f":{process.pid}")]
 
 
-def test_workers_share_the_trials_and_a_killed_one_loses_nothing(project: Project, start):
-    chief, killed, other = (start(name) for name in ("chief", "worker0", "worker1"))
-    deadline = time.monotonic() + 300
-    while not [run for run in of_process(trial_runs(project), killed) if run.info.status == "RUNNING"]:
-        assert time.monotonic() < deadline
-        assert killed.poll() is None
-        time.sleep(0.05)
+def test_workers_share_the_trials_and_a_killed_one_loses_nothing(project: Project, start, tmp_path: Path):
+    gates = [Gate(tmp_path / name, "dnapair.trial", "") for name in ("killed", "other", "again")]
+    chief, killed, other = start("chief"), start("worker0", gates[0]), start("worker1", gates[1])
+    gates[0].wait(killed)
+    wait_for(lambda: [run.info.status for run in of_process(trial_runs(project), killed)] == ["RUNNING"])
     killed.kill()
-    again = start("worker0")
-    assert [process.wait(timeout=300) for process in (again, other, chief)] == [0, 0, 0]
+    again = start("worker0", gates[2])
+    # so that both have a trial before one of them has done all
+    for gate, worker in zip(gates[1:], (other, again), strict=True):
+        gate.wait(worker)
+    for gate in gates[1:]:
+        gate.open()
+    assert [process.wait(PATIENCE) for process in (again, other, chief)] == [0, 0, 0]
 
     runs = trial_runs(project)
     finished = [run for run in runs if run.info.status == "FINISHED"]

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import mlflow
 import pytest
-from docs.screenshots import browse, find_chromium, open_page, serve
+from docs.screenshots import browse, find_chromium, open_page
 from mlflow.entities import Run
 from playwright.sync_api import Locator, Page, expect
 
+from tests.pipeline.backend import mlflow_server
 from tests.pipeline.conftest import Project
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
@@ -21,9 +22,13 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def page(finished: Project) -> Iterator[Page]:
+def page(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    log = tmp_path_factory.mktemp("ui") / "log"
     # tall: MLflow draws no rows of a table that lie below the window
-    with serve(finished.tracking_uri, finished.root) as url, browse(url, height=1600) as opened:
+    with (
+        mlflow_server(finished.tracking_uri, finished.root, log) as url,
+        browse(url, height=1600) as opened,
+    ):
         yield opened
 
 

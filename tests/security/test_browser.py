@@ -6,9 +6,10 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from docs.screenshots import browse, find_chromium, open_page, serve
+from docs.screenshots import browse, find_chromium, open_page
 from playwright.sync_api import Page, expect
 
+from tests.pipeline.backend import mlflow_server
 from tests.security.test_markup import HOSTILE, hostile_checks, hostile_report
 
 pytestmark = [
@@ -36,6 +37,12 @@ class Watched:
             "for (const one of document.querySelectorAll('body *'))"
             " for (const kind of ['mouseover', 'click', 'focus']) one.dispatchEvent(new Event(kind))"
         )
+        # what that set going is over when each picture has come or failed, and new tasks have had their turn
+        self.page.evaluate(
+            "Promise.all([...document.images].map(one => one.complete || new Promise("
+            "done => ['load', 'error'].forEach(kind => one.addEventListener(kind, done)))))"
+            ".then(() => new Promise(done => requestAnimationFrame(() => setTimeout(done))))"
+        )
 
     def ran(self) -> bool:
         return self.page.title() == "run" or bool(self.dialogs)
@@ -62,7 +69,6 @@ def test_our_pages_show_names_as_text(watched: Watched, tmp_path: Path, name: st
     watched.page.goto((tmp_path / name).as_uri())
     watched.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     watched.touch_everything()
-    watched.page.wait_for_timeout(500)
     assert not watched.ran()
     assert [url for url in watched.requests if not url.startswith("data:")] == [(tmp_path / name).as_uri()]
     shown = re.sub(r"\s+", " ", watched.page.locator("body").inner_text())
@@ -77,12 +83,11 @@ def test_mlflows_page_of_a_version_shows_a_hostile_card_as_text(tmp_path: Path) 
     client = mlflow.MlflowClient(store, store)
     client.create_registered_model("dnapair")
     client.create_model_version("dnapair", f"{tmp_path.as_uri()}/model", description=card)
-    with serve(store, tmp_path) as url, browse(url) as page:
+    with mlflow_server(store, tmp_path, tmp_path / "log") as url, browse(url) as page:
         watched = Watched(page)
         open_page(page, "models/dnapair/versions/1")
         expect(page.get_by_text(HOSTILE[0]).first).to_be_visible()
         watched.touch_everything()
-        page.wait_for_timeout(500)
         assert not watched.ran()
         assert not [address for address in watched.requests if "example.org" in address]
         assert (

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode, checks
 
@@ -38,7 +38,7 @@ def test_what_takes_no_body_is_answered_as_described(described: Any, path: str) 
 
 
 @pytest.mark.parametrize("mode", GenerationMode)
-@settings(max_examples=FEW, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=FEW, database=None)
 @given(data=st.data())
 def test_pairs_are_answered_as_described(described: Any, mode: GenerationMode, data: Any) -> None:
     ask(described, data.draw, "/invocations", "POST", mode)
@@ -46,7 +46,7 @@ def test_pairs_are_answered_as_described(described: Any, mode: GenerationMode, d
 
 @pytest.mark.soak
 @pytest.mark.parametrize("mode", GenerationMode)
-@settings(max_examples=MANY, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=MANY, database=None)
 @given(data=st.data())
 def test_a_great_many_pairs_are_answered_as_described(
     described: Any, mode: GenerationMode, data: Any

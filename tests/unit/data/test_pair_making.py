@@ -46,7 +46,7 @@ def draw(sizes, want, seed=1):
     return genomes, gc, splits, draw_pairs(genomes, splits, gc, LENGTH, want, seed)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(5, 12), min_size=12, max_size=40),
     st.integers(1, 60),
@@ -64,7 +64,7 @@ def test_pairs_are_distinct_labelled_right_and_of_one_split(sizes, count, seed, 
     assert (splits[second] == pairs.splits).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(sizes_of_genomes, st.integers(0, 5))
 def test_as_many_pairs_as_the_error_names_can_be_made(sizes, seed):
     with pytest.raises(DnapairError, match=r"train: \d+ genomes, \d+ fragments: \d+ positive") as caught:
@@ -84,7 +84,7 @@ def test_shares_of_kinds_and_splits_are_those_wanted():
     assert counts.tolist() == [[420, 390, 390], [140, 130, 130], [140, 130, 130]]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(5, 12), min_size=60, max_size=80), st.sampled_from([0.02, 0.05]))
 def test_gc_matched_pairs_repeat_a_positive_pair_with_two_other_genomes(sizes, tolerance):
     genomes, gc, _, pairs = draw(sizes, wanted(200, gc_tolerance=tolerance))

@@ -165,7 +165,7 @@ def test_a_100000_bp_sequence_and_its_kmers_are_read(tmp_path):
     assert dataset.sources.places([1])[0].endswith("line 2")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.text("ACGT", min_size=1, max_size=3), st.text("ACGT", min_size=1, max_size=3))),
 )
@@ -185,7 +185,7 @@ def test_nothing_is_lost_without_being_counted(tmp_path, given_pairs):
 TEXT = st.text("acgtu", min_size=1, max_size=9)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(TEXT, TEXT, st.sampled_from("01"), st.sampled_from(["x", "y", ""])), max_size=40),
     st.integers(1, 200),

@@ -112,7 +112,7 @@ def grouped_pairs(draw):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(grouped_pairs(), st.integers(1, 5))
 def test_grouped_shares_no_sequence_and_no_group_and_comes_close_to_the_shares(pairs, seed):
     rows, groups, labels = pairs
@@ -127,7 +127,7 @@ def test_grouped_shares_no_sequence_and_no_group_and_comes_close_to_the_shares(p
     assert found["test"].none == found["val"].none == 1
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(grouped_pairs(), st.integers(1, 300))
 def test_grouped_is_the_same_in_blocks_of_any_size(monkeypatch, pairs, block):
     rows, groups, labels = pairs
@@ -201,7 +201,7 @@ def crossing_pairs(draw):
     return rows, groups, rng.integers(2, size=count).astype(np.int8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(crossing_pairs(), st.integers(1, 5))
 def test_separated_shares_no_sequence_and_no_group_and_counts_what_is_left_out(pairs, seed):
     rows, groups, labels = pairs

@@ -106,7 +106,7 @@ def test_both_strands_are_one(encoder: Encoder):
     np.testing.assert_allclose(both[0], one_way.mean(0), atol=TOLERANCE)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     sequences=st.lists(dna, min_size=1, max_size=12),
     batch_tokens=st.sampled_from([1, 30, 57, 400]),
@@ -173,7 +173,7 @@ def test_cuda_where_there_is_none_is_said(encoder: Encoder):
         Embedder(encoder, "mean", "forward", False, "float32", "cuda")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(sequences=st.lists(dna, min_size=1, max_size=8), order=st.randoms(use_true_random=False))
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=with_bfloat16)])
 def test_shipped_encoder_gives_a_sequence_the_same_embedding_in_any_company(precision, sequences, order):

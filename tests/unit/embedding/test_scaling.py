@@ -34,7 +34,6 @@ def scale_to(path: Path, matrix: np.ndarray, training: np.ndarray, mode: str, ro
     return write_scaled(fit(shards, matrix.shape[1], training, mode), shards, training, path)
 
 
-@settings(deadline=None)
 @given(X=MATRICES, mode=MODES)
 def test_training_reaches_both_ends_exactly_and_never_more(X: np.ndarray, mode: str) -> None:
     scaled = fitted(X, mode).transform(X)
@@ -49,7 +48,6 @@ def test_training_reaches_both_ends_exactly_and_never_more(X: np.ndarray, mode: 
         assert (scaled.min(), scaled.max()) == (-1, 1)
 
 
-@settings(deadline=None)
 @given(X=arrays(np.float32, (8, 3), elements=st.floats(-100, 100, width=32)), mode=MODES)
 def test_scaling_can_be_undone(X: np.ndarray, mode: str) -> None:
     low, high = (X.min(axis=0), X.max(axis=0)) if mode == "dimension" else (X.min(), X.max())
@@ -59,7 +57,7 @@ def test_scaling_can_be_undone(X: np.ndarray, mode: str) -> None:
     np.testing.assert_allclose(undone[varies], X[varies], atol=2**-12 * np.max(high - low) / 2 + 2e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(X=MATRICES, mode=MODES, rows=st.integers(1, 12), seed=st.integers(0, 99))
 def test_shard_by_shard_is_the_same_as_all_at_once(
     tmp_path_factory: pytest.TempPathFactory, X: np.ndarray, mode: str, rows: int, seed: int

@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dnapair.embedding.store import EmbeddingStore, Shard, Values, write_store
 from dnapair.errors import DnapairError
+from tests.waiting import PATIENCE
 
 ROWS, DIMENSIONS, SHARD_ROWS = 10, 4, 3
 VALUES = np.arange(ROWS * DIMENSIONS, dtype=np.float32).reshape(ROWS, DIMENSIONS)
@@ -78,7 +79,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@settings(deadline=None)
 @given(order=st.permutations(range(4)))
 def test_store_is_the_same_in_whatever_order_its_shards_arrive(order: list[int]):
     with TemporaryDirectory() as folder:
@@ -186,7 +186,7 @@ def test_missing_store_says_how_to_make_it(folder: Path):
 def _hold(folder: Path, ready, release) -> None:
     def produce(shards: Sequence[Shard]) -> Values:
         ready.set()
-        release.wait(30)
+        release.wait(PATIENCE)
         yield from Engine()(shards)
 
     write_store(folder, made_by(), ROWS, SHARD_ROWS, produce)
@@ -198,7 +198,7 @@ def test_second_writer_is_refused_and_told_who_writes(folder: Path):
     other = context.Process(target=_hold, args=(folder, ready, release))
     other.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(PATIENCE)
         with pytest.raises(DnapairError, match=f"Process {other.pid} is writing"):
             fill(folder)
     finally:

@@ -28,7 +28,7 @@ def grouped_pairs(draw):
     return groups[:, :columns], rows, rng.integers(2, size=count).astype(np.int8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(grouped_pairs(), st.integers(2, 5), st.integers(1, 3))
 def test_every_pair_is_tested_at_most_once_and_nothing_leaks(pairs, folds, seed):
     groups, rows, labels = pairs
@@ -46,7 +46,7 @@ def test_every_pair_is_tested_at_most_once_and_nothing_leaks(pairs, folds, seed)
     np.testing.assert_array_equal(np.sort(tested), np.flatnonzero(in_one_fold))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(2, 10), st.integers(1, 5))
 def test_folds_and_validation_are_as_large_as_asked_where_nothing_crosses(folds, seed):
     groups = np.repeat(np.arange(200), 10)[:, None]

@@ -40,7 +40,7 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(sum(gaps) / labels.size)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     labels=arrays(np.int8, 30, elements=st.integers(0, 1)).filter(lambda x: 0 < x.sum() < 30),
     tenths=arrays(np.int8, 30, elements=st.integers(0, 10)),
@@ -90,7 +90,7 @@ def test_what_is_no_probability_is_refused(bad: float) -> None:
 
 
 @given(seed=st.integers(0, 50))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_the_threshold_has_the_greatest_f1_of_all(seed: int) -> None:
     labels, probabilities = predictions(40, seed)
     chosen = metrics.best_threshold(labels, probabilities)

@@ -2,7 +2,6 @@ import http.client
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from dnapair.scoring.scorer import PairScorer
 from dnapair.serving import server
 from dnapair.serving.server import Served, Server, read_settings
 from tests.small_models import make_bundle
+from tests.waiting import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 JSON = {"Content-Type": "application/json"}
 FACTS = {"name": "dnapair", "version": "3", "k": 4}
+
+
+@pytest.fixture(autouse=True)
+def bodies_may_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BODY_SECONDS", PATIENCE)
 
 
 def draw(count: int, length: int, seed: int = 1) -> list[str]:
@@ -55,14 +60,14 @@ def listening(app: Server) -> Iterator[int]:
             yield free.getsockname()[1]
         finally:
             running.should_exit = True
-            thread.join(30)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
 
 def ask(
     port: int, method: str, path: str, body: object = None, headers: dict[str, str] = JSON
 ) -> tuple[int, dict, http.client.HTTPMessage]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     content = json.dumps(body).encode() if isinstance(body, dict) else body
     try:
         connection.request(method, path, content, headers)
@@ -199,7 +204,7 @@ def test_a_body_of_chunks_is_held_to_the_limit(port: int) -> None:
 
 
 def test_a_body_without_end_is_not_read_for_ever(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
         client.sendall(
             b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n"
@@ -212,7 +217,7 @@ def test_a_body_without_end_is_not_read_for_ever(port: int) -> None:
 
 def half_a_request(port: int) -> socket.socket:
     """Open a request whose body does not end."""
-    client = socket.create_connection(("127.0.0.1", port), timeout=30)
+    client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     client.sendall(
         b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"Content-Length: 1000\r\n\r\n{"
@@ -226,9 +231,7 @@ def test_beyond_those_that_may_wait_a_request_is_503_until_one_is_done(scorer: P
     pair = records(["ACGTACGT"], ["ACGTTTTT"])
     with listening(app) as port:
         first, second = half_a_request(port), half_a_request(port)
-        deadline = time.monotonic() + 30
-        while ask(port, "POST", "/invocations", pair)[0] != 503:
-            assert time.monotonic() < deadline
+        wait_for(lambda: ask(port, "POST", "/invocations", pair)[0] == 503)
         status, answer, headers = ask(port, "POST", "/invocations", pair)
         assert status == 503
         assert "serve.max_waiting" in answer["message"]
@@ -236,8 +239,7 @@ def test_beyond_those_that_may_wait_a_request_is_503_until_one_is_done(scorer: P
         assert ask(port, "GET", "/ping")[0] == 200
         # a client that goes away gives its place back
         first.close()
-        while ask(port, "POST", "/invocations", pair)[0] != 200:
-            assert time.monotonic() < deadline
+        wait_for(lambda: ask(port, "POST", "/invocations", pair)[0] == 200)
         second.close()
 
 

@@ -113,10 +113,13 @@ def test_second_writer_of_the_same_is_refused_and_harms_nothing(tmp_path: Path, 
 
 def test_lock_names_its_holder_and_goes_with_it(tmp_path: Path):
     code = (
-        "from dnapair.storage.files import *; from pathlib import Path; import time\n"
-        "with lock(Path('a.lock'), 'at work'):\n  print(flush=True); time.sleep(60)"
+        "from dnapair.storage.files import *; from pathlib import Path; import sys\n"
+        "with lock(Path('a.lock'), 'at work'):\n  print(flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdin
     assert holder.stdout
     holder.stdout.readline()
     with (
@@ -126,6 +129,7 @@ def test_lock_names_its_holder_and_goes_with_it(tmp_path: Path):
         pass
     holder.kill()
     holder.wait()
+    holder.stdin.close()
     holder.stdout.close()
     with lock(tmp_path / "a.lock", "at work"):
         pass

@@ -29,7 +29,7 @@ def test_all_is_written_in_row_groups_of_bounded_size(path: Path) -> None:
     assert file.read().to_pydict() == {"id": [name for name, _ in RECORDS], "sequence": SEQUENCES}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_any_range_is_that_of_the_list(path: Path, start: int, stop: int) -> None:
     file = SequenceFile(path)

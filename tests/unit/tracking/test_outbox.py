@@ -1,17 +1,18 @@
 import shutil
 import sqlite3
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
 
-from dnapair.tracking.outbox import Outbox, now, reason, send_kept
+from dnapair.tracking import outbox as module
+from dnapair.tracking.outbox import Outbox, deliver, now, reason, send_kept
+from tests.waiting import PATIENCE
 
 # MLflow uses what SQLAlchemy is about to drop
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
-LOCKED_SECONDS = 0.2
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,14 @@ def take_away(store: Path) -> Path:
     return aside
 
 
+def close_in_vain(outbox: Outbox, patience: float) -> None:
+    """Close it while its store is away; after this its thread sends nothing any more."""
+    assert not outbox.close(patience)
+    for thread in threading.enumerate():
+        if thread.name == "outbox":
+            thread.join(PATIENCE)
+
+
 def only_run(experiment: str, name: str):
     (run,) = mlflow.MlflowClient().search_runs([experiment], f"attributes.run_name = '{name}'")
     return run
@@ -67,7 +76,7 @@ def test_calls_arrive_in_order_with_runs_below_runs(experiment: str, tmp_path: P
     (tmp_path / "a.txt").write_text("x")
     outbox.put("files", run, path=str(tmp_path / "a.txt"), folder="texts")
     outbox.put("end", run, status="FINISHED", time=now())
-    assert outbox.close(5)
+    assert outbox.close(PATIENCE)
     found = only_run(experiment, "trial 1")
     assert found.info.status == "FINISHED"
     assert found.data.tags["mlflow.parentRunId"] == parent
@@ -76,19 +85,32 @@ def test_calls_arrive_in_order_with_runs_below_runs(experiment: str, tmp_path: P
     assert not (tmp_path / "unsent").exists()
 
 
-def test_store_that_is_locked_for_a_while_makes_nobody_wait(store: Path, experiment: str, tmp_path: Path):
+def test_store_that_is_locked_for_a_while_makes_nobody_wait(
+    store: Path, experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     run = mlflow.MlflowClient().create_run(experiment).info.run_id
+    begun, senders, sent = threading.Event(), set(), []
+
+    def watched(*call) -> None:
+        senders.add(threading.current_thread())
+        begun.set()
+        deliver(*call)
+        sent.append(call)
+
+    monkeypatch.setattr(module, "deliver", watched)
     outbox = Outbox(tmp_path / "unsent")
     with sqlite3.connect(store, isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
-        started = time.monotonic()
         for step in range(100):
             log(outbox, run, step)
-        assert time.monotonic() - started < LOCKED_SECONDS
-        time.sleep(LOCKED_SECONDS)
+        # all are put, and the first is still on its way
+        assert begun.wait(PATIENCE)
+        assert not sent
         other.execute("COMMIT")
     other.close()
-    assert outbox.close(30)
+    assert outbox.close(PATIENCE)
+    assert len(sent) == 100
+    assert threading.current_thread() not in senders
     assert losses(run) == [step / 2 for step in range(100)]
 
 
@@ -106,7 +128,7 @@ def test_what_a_lost_store_missed_is_kept_told_and_sent_later(
     (folder / "weights").write_text("w")
     outbox.put("files", run, path=str(folder), folder="model")
     outbox.put("end", run, status="FINISHED", time=now())
-    assert not outbox.close(0.5)
+    close_in_vain(outbox, 0.5)
     said = capfd.readouterr().err
     assert "can't be sent" in said
     assert "5 calls of this run's record could not be sent" in said
@@ -132,7 +154,7 @@ def test_what_is_kept_for_another_store_waits_for_it(
     outbox = Outbox(tmp_path / "unsent")
     aside = take_away(store)
     log(outbox, run, 1)
-    assert not outbox.close(0)
+    close_in_vain(outbox, 0)
     aside.rename(store)
     here = mlflow.get_tracking_uri()
     shutil.copy(template, tmp_path / "other.db")
@@ -153,7 +175,7 @@ def test_kept_record_that_the_store_refuses_is_told_and_stops_nothing(
         outbox = Outbox(tmp_path / "unsent")
         aside = take_away(store)
         log(outbox, one, 1)
-        outbox.close(0)
+        close_in_vain(outbox, 0)
         aside.rename(store)
     client.delete_run(gone)
     capfd.readouterr()

@@ -14,6 +14,7 @@ from dnapair.networks.spec import NetworkSpec
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, Pairs
 from dnapair.training.tuning import SearchSettings, Space, Trial, Values, search, train_trial
+from tests.waiting import PATIENCE
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 GIVEN = Values(widths=(512, 256), dropout=0.3, learning_rate=1e-3, weight_decay=0.01, batch_size=256)
@@ -168,7 +169,7 @@ def test_stage_without_trials_hands_the_settings_through(tmp_path: Path):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     code = "import sys; from dnapair.stages import tune; tune.run(); sys.exit('tensorflow' in sys.modules)"
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, timeout=PATIENCE)
     best = json.loads((tmp_path / "reports/best_hyperparameters.json").read_text())
     assert best["network"] == params["network"]
     assert best["train"] == {
