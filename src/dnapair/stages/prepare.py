@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from dnapair import tracking
 from dnapair.data.columns import ColumnNames
+from dnapair.data.dataset import Dataset, Reading, read_dataset
 from dnapair.data.groups import SEQUENCE_ROWS
-from dnapair.data.pairs import Dataset, Reading, read_dataset
 from dnapair.data.raw_files import EXAMPLES, find_files
 from dnapair.data.splits import (
     SPLITS,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dnapair.data import tables
 from dnapair.data.columns import ColumnNames
-from dnapair.data.pairs import Reading, read_dataset
+from dnapair.data.dataset import Reading, read_dataset
 from dnapair.data.raw_files import find_files
 from dnapair.errors import DnapairError
 
@@ -498,7 +498,7 @@ GROWTH = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from dnapair.data.pairs import Reading, read_dataset
+from dnapair.data.dataset import Reading, read_dataset
 from dnapair.data.raw_files import find_files
 from dnapair.data.splits import predefined_split
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
