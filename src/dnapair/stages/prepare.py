@@ -17,18 +17,10 @@ from numpy.typing import NDArray
 from dnapair import tracking
 from dnapair.data.columns import ColumnNames
 from dnapair.data.dataset import Dataset, Reading, read_dataset
+from dnapair.data.grouped_splits import Separated, grouped_split, separated_split
 from dnapair.data.groups import SEQUENCE_ROWS
 from dnapair.data.raw_files import EXAMPLES, find_files
-from dnapair.data.splits import (
-    SPLITS,
-    Separated,
-    grouped_split,
-    predefined_split,
-    random_split,
-    separated_split,
-    sharing,
-    split_codes,
-)
+from dnapair.data.splits import SPLITS, predefined_split, random_split, sharing, split_codes
 from dnapair.errors import DnapairError
 from dnapair.machine.memory import return_freed_arrays
 from dnapair.params import Data, Split, flatten, load_params
