@@ -134,7 +134,7 @@ class Dataset(NamedTuple):
             Its sequences are numbered anew by first use; its counts say what was kept.
         """
         pairs = self.pairs[kept]
-        row1, row2, used = _number_by_first_use(*(pairs[name].to_numpy() for name in ("row1", "row2")))
+        row1, row2, used = _number_by_first_use(pairs["row1"].to_numpy(), pairs["row2"].to_numpy())
         counted = self.counts["sequences"]
         left_out = len(self.sequences) - used.size
         counts = {
