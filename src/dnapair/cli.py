@@ -315,8 +315,9 @@ def make_pairs(
 ) -> None:
     """Make a data set of labelled pairs of fragments from FASTA of many genomes, split by genome."""
     from dnapair.commands import make_pairs as tool
+    from dnapair.data.pair_making.settings import Settings
 
-    settings = tool.Settings(
+    settings = Settings(
         genome=genome,
         only=only,
         length=length,

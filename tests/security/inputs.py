@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import yaml
 from hypothesis import strategies as st
 
-from dnapair.data.pairs import Reading, read_dataset
+from dnapair.data.dataset import Reading, read_dataset
 from dnapair.data.raw_files import find_files
 from dnapair.data.sequences import find_ambiguous, normalize, read_fasta, reverse_complement
 from dnapair.embedding.kmers import KmerVocabulary

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from dnapair.data.columns import has_names
-from dnapair.data.pairs import Reading, read_dataset
+from dnapair.data.dataset import Reading, read_dataset
 from dnapair.data.raw_files import LONGEST_LINE, LONGEST_RECORD, MOST_LINES, find_files
 from dnapair.data.sequences import fasta_records, read_fasta
 from dnapair.data.tables import open_table

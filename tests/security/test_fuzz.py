@@ -8,7 +8,7 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from dnapair.data.pairs import Reading
+from dnapair.data.dataset import Reading
 from tests.security import inputs
 from tests.small_models import make_bundle
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, path_not_unique
 
-from dnapair.data.pairs import Reading, read_dataset
+from dnapair.data.dataset import Reading, read_dataset
 from dnapair.data.raw_files import fasta_files, find_files
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.errors import DnapairError

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dnapair.data.columns import find_sequences, has_names
-from dnapair.data.pairs import Reading, read_dataset
+from dnapair.data.dataset import Reading, read_dataset
 from dnapair.data.raw_files import find_files
 from dnapair.data.sequences import read_fasta
 from dnapair.data.tables import open_table

@@ -1,10 +1,8 @@
-"""Records of genomes in FASTA files: the genome by the header, the sequence by the text."""
+"""The genome that a FASTA header names."""
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
-from dnapair.data.sequences import normalize
 from dnapair.errors import DnapairError
 
 
@@ -48,11 +46,3 @@ def compile_pattern(pattern: str, setting: str) -> "re.Pattern[str]":
         return re.compile(pattern)
     except re.error as error:
         raise DnapairError(f"{setting}: {pattern!r} is no regular expression: {error}.") from None
-
-
-def record_sequence(file: Path, number: int, text: str) -> str:
-    """Bring a record's text into the form of :func:`dnapair.data.sequences.normalize`; an error names it."""
-    try:
-        return normalize(text)
-    except DnapairError as error:
-        raise DnapairError(f"{file}, record {number}: {error}.") from None

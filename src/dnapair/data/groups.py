@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnapair.errors import DnapairError
-from dnapair.storage.numeric_columns import open_parquet, reading
+from dnapair.storage.numeric_columns import number_values, open_parquet, reading
 
 SEQUENCE_ROWS = {"seq1": "row1", "seq2": "row2"}
 """Names of groups that are sequences, and the columns of pairs.parquet that number these."""
@@ -70,6 +70,10 @@ def read_groups(pairs: Path, columns: Sequence[str]) -> NDArray[np.int64]:
         If a pair has no name in one of the columns.
     """
     numbers: dict[str, int] = {}
+
+    def number(texts: list[str]) -> list[int]:
+        return [numbers.setdefault(text, len(numbers)) for text in texts]
+
     with open_parquet(pairs) as file, reading(pairs):
         groups = np.empty((file.metadata.num_rows, len(columns)), np.int64)
         first = 0
@@ -79,10 +83,8 @@ def read_groups(pairs: Path, columns: Sequence[str]) -> NDArray[np.int64]:
                 part = groups[first : first + batch.num_rows, place]
                 if columns[place] in SEQUENCE_ROWS:
                     part[:] = batch[name].to_numpy()
-                    continue
-                encoded = batch[name].dictionary_encode()
-                own = [numbers.setdefault(text, len(numbers)) for text in encoded.dictionary.to_pylist()]
-                part[:] = np.array(own, np.int64)[encoded.indices.to_numpy()]
+                else:
+                    part[:] = number_values(batch[name], number)
             first += batch.num_rows
     for place, name in enumerate(columns):
         if name in SEQUENCE_ROWS:

@@ -213,6 +213,14 @@ def fasta_records(path: Path) -> Iterator[tuple[int, str, str]]:
         raise DnapairError(f"{path} is empty: a FASTA file needs at least one record.")
 
 
+def record_sequence(path: Path, record: int | str, text: str) -> str:
+    """Bring a record's text into the form of :func:`normalize`; an error names its file, and number or id."""
+    try:
+        return normalize(text)
+    except DnapairError as error:
+        raise DnapairError(f"{path}, record {record}: {error}.") from None
+
+
 def _read_records(path: Path, ids: Texts, sequences: Texts) -> None:
     for number, header, text in fasta_records(path):
         record_id = header.split(maxsplit=1)[0] if header and not header[0].isspace() else ""
@@ -223,10 +231,7 @@ def _read_records(path: Path, ids: Texts, sequences: Texts) -> None:
 def _record_sequence(path: Path, number: int, record_id: str, text: str) -> str:
     if not record_id:
         raise DnapairError(f"{path}, record {number} has no id: put one right after its `>`.")
-    try:
-        sequence = normalize(text)
-    except DnapairError as error:
-        raise DnapairError(f"{path}, record {record_id}: {error}.") from None
+    sequence = record_sequence(path, record_id, text)
     if not sequence:
         raise DnapairError(
             f"{path}, record {record_id} has no sequence. Take the record out, or add its letters."

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -198,8 +198,7 @@ class _ParquetTable:
             texts = [field.name for field in schema if _is_text(field.type)]
             self._file = pq.ParquetFile(source, read_dictionary=texts)
             self.schema = schema.remove_metadata()
-            self.names = list(schema.names)
-            self._types = {field.name: field.type for field in schema}
+            self.names = schema.names
         except _DAMAGE as error:
             raise self._damaged(error) from None
         if len(self.names) > MOST_COLUMNS:
@@ -211,8 +210,9 @@ class _ParquetTable:
     def batches(self, columns: Sequence[str] | None = None, *, typed: bool = False) -> Iterator[Any]:
         names = self.names if columns is None else list(columns)
         for name in names:
-            if not typed and pa.types.is_nested(self._types[name]):
-                raise _unreadable(self.path, name, self._types[name])
+            stored = self.schema.field(name).type
+            if not typed and pa.types.is_nested(stored):
+                raise _unreadable(self.path, name, stored)
         done = 0
         try:
             for batch in self._file.iter_batches(_BATCH_ROWS, columns=names):
@@ -220,7 +220,7 @@ class _ParquetTable:
                 done += batch.num_rows
                 for start in range(0, batch.num_rows, rows):
                     part = batch.slice(start, rows)
-                    convert = self._as_stored if typed else self._as_text
+                    convert = self._as_stored if typed else partial(as_text, self.path)
                     yield pa.record_batch([convert(name, part[name]) for name in names], names=names)
         except _DAMAGE as error:
             raise self._damaged(error) from None
@@ -243,11 +243,8 @@ class _ParquetTable:
     def places(self, rows: Sequence[int]) -> list[str]:
         return [f"{self.path}, row {row + 1}" for row in rows]
 
-    def _as_text(self, name: str, column: Any) -> Any:
-        return as_text(self.path, name, column)
-
     def _as_stored(self, name: str, column: Any) -> Any:
-        stored = self._types[name]
+        stored = self.schema.field(name).type
         return column if column.type == stored else column.cast(stored)
 
     def _damaged(self, error: Exception) -> DnapairError:
@@ -255,15 +252,7 @@ class _ParquetTable:
 
 
 def _is_text(kind: Any) -> bool:
-    return any(
-        test(kind)
-        for test in (
-            pa.types.is_string,
-            pa.types.is_large_string,
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-        )
-    )
+    return kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 
 
 def as_text(path: Path, name: str, column: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from dnapair.data.splits import assign, group_counts
+from dnapair.data.grouped_splits import assign, group_counts
 from dnapair.embedding import scaling
 from dnapair.errors import DnapairError
 from dnapair.evaluation.baselines import cosines

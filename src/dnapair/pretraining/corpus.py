@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dnapair.data.genomes import genome_finder, record_sequence
+from dnapair.data.genomes import genome_finder
 from dnapair.data.raw_files import listing
-from dnapair.data.sequences import fasta_records
+from dnapair.data.sequences import fasta_records, record_sequence
 from dnapair.embedding.kmers import base_codes
 from dnapair.errors import DnapairError
 

@@ -16,19 +16,11 @@ from numpy.typing import NDArray
 
 from dnapair import tracking
 from dnapair.data.columns import ColumnNames
+from dnapair.data.dataset import Dataset, Reading, read_dataset
+from dnapair.data.grouped_splits import Separated, grouped_split, separated_split
 from dnapair.data.groups import SEQUENCE_ROWS
-from dnapair.data.pairs import Dataset, Reading, read_dataset
 from dnapair.data.raw_files import EXAMPLES, find_files
-from dnapair.data.splits import (
-    SPLITS,
-    Separated,
-    grouped_split,
-    predefined_split,
-    random_split,
-    separated_split,
-    sharing,
-    split_codes,
-)
+from dnapair.data.splits import SPLITS, predefined_split, random_split, sharing, split_codes
 from dnapair.errors import DnapairError
 from dnapair.machine.memory import return_freed_arrays
 from dnapair.params import Data, Split, flatten, load_params
@@ -163,13 +155,17 @@ def divide(dataset: Dataset, split: Split) -> Division:
         if split.cross_pairs == "drop":
             return leave_out(dataset, separated_split(*asked))
         return Division(dataset, grouped_split(*asked))
-    if split.column is None:
-        names = dataset.sources.stems(dataset.pairs.index)
-    else:
-        remedy = "Name another; or null, if the tables are called train, val and test; or set split.method."
-        names = dataset.extra_columns([split.column], "split.column", remedy)[split.column]
+    names = named_splits(dataset, split.column, dataset.pairs.index)
     named = predefined_split(names, labels, split.validation, split.seed, dataset.places)
     return Division(dataset, named.split, named.drawn)
+
+
+def named_splits(dataset: Dataset, column: str | None, numbers: "pd.Index[int]") -> "pd.Series[Any]":
+    """Return what the column, or for None the table's file name, calls the split of each of these pairs."""
+    if column is None:
+        return dataset.sources.stems(numbers)
+    remedy = "Name another; or null, if the tables are called train, val and test; or set split.method."
+    return dataset.extra_columns([column], "split.column", remedy, numbers)[column]
 
 
 def read_groups(dataset: Dataset, columns: list[str]) -> pd.DataFrame:
@@ -205,11 +201,7 @@ def repeated_across_splits(dataset: Dataset, split: Split) -> dict[str, Any]:
     numbers = pd.Index(dataset.repeats.ravel())
     if split.method != "predefined" or numbers.empty:
         return {"pairs": 0, "examples": []}
-    if split.column is None:
-        names = dataset.sources.stems(numbers)
-    else:
-        names = dataset.extra_columns([split.column], "split.column", "", numbers)[split.column]
-    codes = split_codes(names).reshape(-1, 2)
+    codes = split_codes(named_splits(dataset, split.column, numbers)).reshape(-1, 2)
     found = np.flatnonzero((codes[:, 0] != codes[:, 1]) & (codes >= 0).all(axis=1))
     shown = found[:EXAMPLES]
     places = iter(dataset.sources.places(dataset.repeats[shown].ravel()))
@@ -243,15 +235,15 @@ def write_pairs(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
 
 def count_splits(dataset: Dataset, split: NDArray[np.object_]) -> dict[str, dict[str, int]]:
     """Count pairs, related pairs and unique sequences of each split."""
+    rows, labels = dataset.rows, dataset.pairs["label"].to_numpy()
     counts = {}
     for name in SPLITS:
         inside = split == name
         used = np.zeros(len(dataset.sequences), bool)
-        for column in ("row1", "row2"):
-            used[dataset.pairs[column].to_numpy()[inside]] = True
+        used[rows[inside]] = True
         counts[name] = {
             "pairs": int(inside.sum()),
-            "related": int(dataset.pairs["label"].to_numpy()[inside].sum()),
+            "related": int(labels[inside].sum()),
             "sequences": int(used.sum()),
         }
     return counts

@@ -45,8 +45,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         _lock_for(descriptor, path)
         try:
             yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            _sync(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

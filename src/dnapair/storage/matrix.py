@@ -3,7 +3,7 @@
 import os
 import weakref
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -128,7 +128,7 @@ def read_header(file: BinaryIO) -> tuple[tuple[int, int], np.dtype[Any]]:
     return shape, dtype
 
 
-def write_header(file: BinaryIO, shape: tuple[int, int], dtype: DTypeLike) -> None:
+def write_header(file: IO[bytes], shape: tuple[int, int], dtype: DTypeLike) -> None:
     """Begin an .npy file in C order, to which the values are then written a part at a time."""
     header = {
         "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),

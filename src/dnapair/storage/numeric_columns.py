@@ -1,6 +1,6 @@
 """Columns of numbers, read from Parquet without a second copy of them all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,3 +94,24 @@ def read_numbers(path: Path, columns: Sequence[str]) -> list[NDArray[Any]]:
         if start != file.metadata.num_rows:
             raise DnapairError(f"{path} says {file.metadata.num_rows} rows and holds {start}: it is damaged.")
     return arrays
+
+
+def number_values(column: Any, look_up: Callable[[list[str]], Any]) -> NDArray[np.int32]:
+    """Make numbers of a text column, each different value being looked up once.
+
+    Parameters
+    ----------
+    column
+        A pyarrow string array without nulls.
+    look_up
+        From the different values, in the order of their first appearance, to a number for each.
+
+    Returns
+    -------
+    np.ndarray, shape=(rows,)
+        The number of each row's value.
+    """
+    encoded = column.dictionary_encode()
+    numbers = np.array(look_up(encoded.dictionary.to_pylist()), np.int32)
+    of_rows: NDArray[np.int32] = numbers[encoded.indices.to_numpy()]
+    return of_rows

@@ -1,9 +1,10 @@
-"""Strings on disk that are found again by their content."""
+"""Strings on disk that are found again by their content, and selections of them."""
 
 import hashlib
 import os
 import tempfile
 import weakref
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +16,52 @@ from numpy.typing import NDArray
 _DIGEST_BYTES = 16
 
 
-class Texts(Sequence[str]):
+class Strings(Sequence[str]):
+    """Strings that are read one by one, by their rows."""
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[str]: ...
+
+    def __getitem__(self, row: int | slice) -> str | list[str]:
+        """Read one string, or several."""
+        if isinstance(row, slice):
+            return [self._read(place) for place in range(*row.indices(len(self)))]
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return self._read(row)
+
+    @abstractmethod
+    def _read(self, row: int) -> str:
+        """Read the string of a row that is there."""
+
+
+class Selection(Strings):
+    """Some of the strings, in an order of their own.
+
+    Parameters
+    ----------
+    texts
+        All of them.
+    rows : np.ndarray, shape=(n,)
+        The rows of those that are selected.
+    """
+
+    def __init__(self, texts: Sequence[str], rows: NDArray[np.int64]) -> None:
+        self._texts = texts
+        self._rows = rows
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return self._rows.size
+
+    def _read(self, row: int) -> str:
+        return self._texts[int(self._rows[row])]
+
+
+class Texts(Strings):
     """Strings in a temporary file: 32 bytes of memory each, whatever their length.
 
     Equal strings are known by a digest of 128 bits.
@@ -38,18 +84,7 @@ class Texts(Sequence[str]):
         """Return how many there are."""
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> list[str]: ...
-
-    def __getitem__(self, row: int | slice) -> str | list[str]:
-        """Read one string, or several."""
-        if isinstance(row, slice):
-            return [self[place] for place in range(*row.indices(len(self)))]
-        if not 0 <= row < len(self):
-            raise IndexError(row)
+    def _read(self, row: int) -> str:
         self._file.flush()
         start, end = self._ends[row], self._ends[row + 1]
         return os.pread(self._file.fileno(), end - start, start).decode()

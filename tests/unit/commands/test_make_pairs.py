@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dnapair.commands.make_pairs import Settings, run
-from dnapair.data.pairs import Reading, read_dataset
+from dnapair.commands.make_pairs import run
+from dnapair.data.dataset import Reading, read_dataset
+from dnapair.data.pair_making.settings import Settings
 from dnapair.data.raw_files import find_files
 from dnapair.data.sequences import reverse_complement
 from dnapair.data.splits import predefined_split, sharing

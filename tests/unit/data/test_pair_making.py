@@ -3,16 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnapair.data.pair_making import (
-    KINDS,
-    Wanted,
+from dnapair.data.pair_making.drawing import KINDS, draw_pairs
+from dnapair.data.pair_making.fragments import (
     choose_fragments,
     count_gc,
-    draw_pairs,
     first_copies,
     split_genomes,
     turn_strands,
 )
+from dnapair.data.pair_making.settings import Settings
 from dnapair.errors import DnapairError
 
 LENGTH = 100
@@ -37,13 +36,27 @@ def genomes_of(sizes):
 
 
 def wanted(pairs, positive=0.35, gc_matched=0.5, gc_tolerance=0.05, val=0.2, test=0.2):
-    return Wanted(pairs, positive, gc_matched, gc_tolerance, val, test)
+    return Settings(
+        genome="",
+        only=None,
+        length=LENGTH,
+        min_fragments=2,
+        max_fragments=None,
+        sequences=None,
+        pairs=pairs,
+        positive=positive,
+        gc_matched=gc_matched,
+        gc_tolerance=gc_tolerance,
+        val=val,
+        test=test,
+        seed=1,
+    )
 
 
 def draw(sizes, want, seed=1):
     genomes, gc = genomes_of(sizes)
     splits = split_genomes(genomes, want.val, want.test, seed)
-    return genomes, gc, splits, draw_pairs(genomes, splits, gc, LENGTH, want, seed)
+    return genomes, gc, splits, draw_pairs(genomes, splits, gc, want._replace(seed=seed))
 
 
 @settings(max_examples=40)
@@ -112,8 +125,8 @@ def test_gc_that_nobody_matches_is_said_with_what_can_be_made():
     splits = np.zeros(100, int)
     want = wanted(100, gc_tolerance=0, val=0, test=0)
     with pytest.raises(DnapairError, match=r"train: 32 gc_matched .* 0 were found(.|\n)*--gc-tolerance"):
-        draw_pairs(genomes, splits, gc, LENGTH, want, 1)
-    assert len(draw_pairs(genomes, splits, gc, LENGTH, want._replace(gc_matched=0), 1).rows) == 100
+        draw_pairs(genomes, splits, gc, want)
+    assert len(draw_pairs(genomes, splits, gc, want._replace(gc_matched=0)).rows) == 100
 
 
 def test_fragments_of_a_genome_are_in_about_as_many_positive_pairs():
