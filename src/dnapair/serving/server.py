@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
+from dnapair import __version__
 from dnapair.checks.drift import Watch
 from dnapair.errors import DnapairError
 from dnapair.machine.memory import return_freed_arrays
@@ -86,23 +87,19 @@ class Server:
         self._turn = asyncio.Semaphore(threads)
         # of its own: asyncio's would use more threads, each with memory that it keeps
         self._threads = ThreadPoolExecutor(threads, "scoring")
-        self.app = FastAPI(title="dnapair", docs_url=None, redoc_url=None)
+        self.app = FastAPI(title="dnapair", version=__version__, docs_url=None, redoc_url=None)
         self.app.add_exception_handler(RefusedError, _refused)
-        self._route("/ping", self._ping, openapi.READY)
-        self._route("/health", self._ping, openapi.READY)
-        self._route("/version", self._version, openapi.VERSION)
-        self._route("/metadata", self._metadata, openapi.METADATA)
-        self._route("/invocations", self._invocations, openapi.SCORES, openapi.PAIRS_BODY)
-
-    def _route(
-        self,
-        path: str,
-        answer: Callable[..., Any],
-        answers: dict[int | str, dict[str, Any]],
-        body: dict[str, Any] | None = None,
-    ) -> None:
-        method = "POST" if body else "GET"
-        self.app.add_api_route(path, answer, methods=[method], responses=answers, openapi_extra=body)
+        for path in ("/ping", "/health"):
+            self.app.get(path, response_model=openapi.Ready, responses=openapi.LOADING)(self._ping)
+        self.app.get("/version", response_model=str)(self._version)
+        self.app.get("/metadata", response_model=dict[str, Any], responses=openapi.LOADING)(self._metadata)
+        self.app.post(
+            "/invocations",
+            response_model=openapi.Scores,
+            responses=openapi.NOT_SCORED,
+            openapi_extra=openapi.BODY,
+        )(self._invocations)
+        self.app.openapi()["components"]["schemas"].update(openapi.BODY_SCHEMAS)
 
     def open(self, served: Served) -> None:
         """Score a pair of usual length, so that no client waits for what is done once; then let all in."""
@@ -119,19 +116,23 @@ class Server:
         return self._served
 
     async def _ping(self) -> Response:
+        """Say that the model is loaded and warm."""
         self._ready()
         return JSONResponse({"status": "ready"})
 
     async def _version(self) -> Response:
+        """Name MLflow's version."""
         return Response(version("mlflow"), media_type="application/json")
 
     async def _metadata(self) -> Response:
+        """Say which model is served, with its limits, and how far the input is from its train sequences."""
         served = self._ready()
         watch = served.scorer.watch
         seen = watch.report() if watch else None
         return JSONResponse({**served.metadata(), "limits": self._settings.model_dump(), "input": seen})
 
     async def _invocations(self, request: Request) -> Response:
+        """Score pairs of raw DNA."""
         scorer = self._ready().scorer
         if self._inside >= self._most:
             raise RefusedError(
