@@ -140,7 +140,7 @@ def _kept(folder: Path) -> str:
 
 def _made_by(scorer: "PairScorer") -> bytes:
     """Hash all that scores depend on beside the sequences: the model, its precision here, and this code."""
-    from dnapair.scoring.scorer import bundle_sha256
+    from dnapair.scoring.bundle import bundle_sha256
 
     digest = hashlib.sha256(f"{bundle_sha256(scorer.folder)} {scorer.precision}\n".encode())
     for path in sorted(Path(dnapair.__file__).parent.rglob("*.py")):
