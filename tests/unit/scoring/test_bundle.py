@@ -84,7 +84,14 @@ def test_a_file_that_an_old_bundle_lacks_is_named(bundle: Path, name: str) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"pooling": "mean"}', '{"format": [], "pooling": "mean"}', pytest.param("[" * 100_000, id="deep")]
+    "text",
+    [
+        "{",
+        "[]",
+        '{"pooling": "mean"}',
+        '{"format": [], "pooling": "mean"}',
+        pytest.param("[" * 100_000, id="deep"),
+    ],
 )
 def test_settings_of_no_bundle_are_refused(bundle: Path, text: str) -> None:
     as_version_0_1_0_wrote_it(bundle)
