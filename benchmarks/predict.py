@@ -30,7 +30,7 @@ from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.scaling import Scaler
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights, save_weights
-from dnapair.scoring.scorer import Settings, write_bundle
+from dnapair.scoring.bundle import Settings, write_bundle
 from dnapair.storage.files import write_json
 from pipeline import ROOT, measure
 

@@ -49,7 +49,7 @@ from dnapair.networks.weights import initial_weights, save_weights
 from dnapair.params import load_params
 from dnapair.registry import versions
 from dnapair.registry.lifecycle import Lifecycle
-from dnapair.scoring.scorer import Settings, write_bundle
+from dnapair.scoring.bundle import Settings, write_bundle
 from dnapair.storage.files import write_json
 
 ROOT = Path(__file__).parents[1]

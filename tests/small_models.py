@@ -14,7 +14,7 @@ from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.embedding.scaling import Scaler
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights, save_weights
-from dnapair.scoring.scorer import Settings, write_bundle
+from dnapair.scoring.bundle import Settings, write_bundle
 from dnapair.storage.files import write_json
 
 SEQUENCES = ["".join(np.random.default_rng(seed).choice(list("ACGT"), 40 + seed % 7)) for seed in range(200)]

@@ -3,16 +3,14 @@
 Imports stay inside the commands, so that `dnapair --help` answers at once.
 """
 
-import errno
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from dnapair.errors import DnapairError
+from dnapair.errors import DnapairError, message, printable
 
 app = typer.Typer(
     help="Tells related DNA from unrelated DNA.",
@@ -41,28 +39,15 @@ ENVIRONMENT = {
 }
 """No telemetry, pickle, chatter or spinning of the libraries, unless the environment says otherwise."""
 
-LONGEST_LINE = 2000
-"""Letters of one line of a message."""
-
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _RECORDERS = {"botocore", "mlflow", "requests", "sqlalchemy", "urllib3"}
 
 CHAMPION = "models:/dnapair@champion"
 STAGES = "Stages (dvc repro runs them in this order)"
 TOOLS = "Tools"
 
-
-class Framework(StrEnum):
-    """What a network is built with."""
-
-    torch = "torch"
-    tensorflow = "tensorflow"
-
-
-class ExportFormat(StrEnum):
-    """What `dnapair export` writes."""
-
-    npz = "npz"
+Framework = Literal["torch", "tensorflow"]
+Model = Annotated[str, typer.Option(help="Any MLflow model address.")]
+TABLE = typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .gz too.")
 
 
 @app.command(rich_help_panel=STAGES)
@@ -110,7 +95,7 @@ def train(framework: Framework) -> None:
     """Train the residual network."""
     from dnapair.stages import train as stage
 
-    stage.run(framework.value)
+    stage.run(framework)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -118,7 +103,7 @@ def score(framework: Framework) -> None:
     """Score the validation and test pairs with a trained network."""
     from dnapair.stages import score as stage
 
-    stage.run(framework.value)
+    stage.run(framework)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -142,7 +127,7 @@ def evaluate(framework: Framework) -> None:
     """Say how good, how sure, better than what, and where it fails: reports/FRAMEWORK/report.html."""
     from dnapair.stages import evaluate as stage
 
-    stage.run(framework.value)
+    stage.run(framework)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -185,12 +170,12 @@ def use(
 
 @app.command(rich_help_panel=TOOLS)
 def predict(
-    file: Annotated[Path, typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .gz too.")],
+    file: Annotated[Path, TABLE],
     output: Annotated[
         Path,
         typer.Option(help="Where the table with probability and label goes: .csv, .tsv (.gz too), .parquet."),
     ],
-    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = CHAMPION,
+    model: Model = CHAMPION,
     chunk: Annotated[int, typer.Option(min=1, help="Pairs scored, and kept, at a time.")] = 4096,
     cache_mb: Annotated[
         int, typer.Option(min=0, help="Memory for embeddings of sequences that come again.")
@@ -204,8 +189,8 @@ def predict(
 
 @app.command(rich_help_panel=TOOLS)
 def drift(
-    file: Annotated[Path, typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .gz too.")],
-    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = CHAMPION,
+    file: Annotated[Path, TABLE],
+    model: Model = CHAMPION,
     output: Annotated[
         Path | None, typer.Option(help="Where the page goes: .html. Its numbers go to a .json beside it.")
     ] = None,
@@ -219,7 +204,7 @@ def drift(
 
 @app.command(rich_help_panel=TOOLS)
 def serve(
-    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = CHAMPION,
+    model: Model = CHAMPION,
     host: Annotated[
         str, typer.Option(help="Where to listen; 0.0.0.0: on every network of this machine.")
     ] = "127.0.0.1",
@@ -234,13 +219,10 @@ def serve(
     """Serve the model: MLflow's scoring protocol on POST /invocations, with limits (see docs/serving.md)."""
     from dnapair.serving import server as tool
 
-    given = {
-        "max_pairs": max_pairs,
-        "max_bases": max_bases,
-        "max_megabytes": max_megabytes,
-        "max_waiting": max_waiting,
-    }
-    tool.serve(model, host, port, tool.read_settings(given))
+    settings = tool.read_settings(
+        max_pairs=max_pairs, max_bases=max_bases, max_megabytes=max_megabytes, max_waiting=max_waiting
+    )
+    tool.serve(model, host, port, settings)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -256,16 +238,14 @@ def compare(
 
 @app.command(rich_help_panel=TOOLS)
 def explain(
-    file: Annotated[
-        Path | None, typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .gz too.")
-    ] = None,
+    file: Annotated[Path | None, TABLE] = None,
     pair: Annotated[int, typer.Option(min=1, help="Which pair of the table, from 1.")] = 1,
     seq1: Annotated[str | None, typer.Option(help="In place of a table: the first sequence.")] = None,
     seq2: Annotated[str | None, typer.Option(help="... and the second.")] = None,
     output: Annotated[
         Path, typer.Option(help="Where the picture goes: .png. Its numbers go to a .csv beside it.")
     ] = Path("explained.png"),
-    model: Annotated[str, typer.Option(help="Any MLflow model address.")] = CHAMPION,
+    model: Model = CHAMPION,
     window: Annotated[
         int, typer.Option(min=1, help="Bases replaced at a time: N of them take an N-th of the time.")
     ] = 1,
@@ -348,7 +328,7 @@ def export(
     output: Annotated[Path, typer.Option(help="Folder for train.npz, val.npz and test.npz.")] = Path(
         "exported"
     ),
-    format: Annotated[ExportFormat, typer.Option(help="The file format.")] = ExportFormat.npz,
+    format: Annotated[Literal["npz"], typer.Option(help="The file format.")] = "npz",
 ) -> None:
     """Write the scaled splits as seq1, seq2 and labels, as the original scripts had them."""
     from dnapair.commands import export as tool
@@ -435,59 +415,29 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def printable(message: str) -> str:
-    """Write a message so that names from the data can't fill or steer the terminal it is shown on."""
-    lines = []
-    for line in message.split("\n"):
-        shown = "".join(
-            letter if letter.isprintable() or letter == "\t" else f"\\x{ord(letter):02x}" for letter in line
-        )
-        lines.append(shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]} ...")
-    return "\n".join(lines)
-
-
 def main() -> None:
-    """Run the command line; a user's mistake ends with one message and exit code 1."""
+    """Run the command line; what a user can mend ends with one message and exit code 1."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         app()
-    except DnapairError as error:
-        sys.exit(f"dnapair: {printable(str(error))}")
     except KeyboardInterrupt:
         sys.exit(130)
-    except FileNotFoundError as error:
-        # pyarrow gives the path as the message, everyone else as the filename
-        path = str(error.filename or error)
-        if not path.startswith(("artifacts/", "reports/")):
-            raise
-        sys.exit(f"dnapair: {path} is missing. The stage that writes it comes first: dvc repro")
-    except OSError as error:
-        if _of_the_record(error):
-            sys.exit(_unrecorded(error))
-        if error.errno not in _DISK:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        sys.exit(
-            f"dnapair: {error.strerror}{where}. Make room or give access, then run the same command again: "
-            "what was finished is kept, nothing is left half-written."
-        )
     except Exception as error:
-        if not _of_the_record(error):
+        shown = _unrecorded(error) or message(error)
+        if shown is None:
             raise
-        sys.exit(_unrecorded(error))
+        sys.exit(f"dnapair: {printable(shown)}")
 
 
-def _of_the_record(error: Exception) -> bool:
-    """Say whether MLflow, or what it talks through, raised it; they are slow to import, so by their names."""
-    origins = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-    return not origins.isdisjoint(_RECORDERS)
-
-
-def _unrecorded(error: Exception) -> str:
+def _unrecorded(error: Exception) -> str | None:
+    """Say that the record failed, where MLflow or what it talks through raised the error; None elsewhere."""
+    # they are slow to import, so by their names
+    if _RECORDERS.isdisjoint(kind.__module__.partition(".")[0] for kind in type(error).__mro__):
+        return None
     from dnapair.tracking.outbox import reason
 
     return (
-        f"dnapair: the MLflow tracking store did not do what was asked: {reason(error)} What is finished is "
+        f"the MLflow tracking store did not do what was asked: {reason(error)} What is finished is "
         "kept: the same command goes on from there."
     )

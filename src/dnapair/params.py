@@ -9,12 +9,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dnapair.errors import DnapairError
 
-Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=1, lt=2**31)]
+BatchSize = Annotated[int, Field(ge=2)]
+Width = Annotated[int, Field(ge=1, le=65536)]
+AboveZero = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Precision = Literal["auto", "float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda"]
+Strand = Literal["forward", "both"]
+Alias = Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,99}$")]
 BERT_KMERS = 510
 _LARGEST_FILE = 2**20
-Width = Annotated[int, Field(ge=1, le=65536)]
 
 
 class Section(BaseModel):
@@ -53,18 +63,14 @@ class Split(Section):
     column: str | None
     groups: list[str]
     cross_pairs: Literal["together", "drop"]
-    validation: Share
-    test: Share
+    validation: BelowOne
+    test: BelowOne
     seed: Seed
 
     @model_validator(mode="after")
-    def _leave_some_for_training(self) -> "Split":
+    def _fits_together(self) -> "Split":
         if self.validation + self.test >= 1:
             raise ValueError(f"validation + test = {self.validation + self.test:g} leaves nothing for train")
-        return self
-
-    @model_validator(mode="after")
-    def _has_groups_to_draw(self) -> "Split":
         if self.method == "grouped" and self.cross_pairs == "drop" and not self.groups:
             raise ValueError(
                 "cross_pairs: drop draws groups, and groups names none. Name columns of the pair table, or "
@@ -96,7 +102,7 @@ class Encoder(Section):
     revision: str | None
     allow_pytorch_bin: bool
     pooling: Literal["mean", "cls", "max"]
-    strand: Literal["forward", "both"]
+    strand: Strand
     normalize: bool
     untrained: Untrained
 
@@ -126,8 +132,8 @@ class Ray(Section):
 class Embed(Section):
     """How sequences are sent through the encoder."""
 
-    precision: Literal["auto", "float32", "bfloat16"]
-    device: Literal["auto", "cpu", "cuda"]
+    precision: Precision
+    device: Device
     batch_tokens: Literal["auto"] | Annotated[int, Field(ge=512)]
     shard_rows: Positive
     engine: Literal["local", "ray"]
@@ -143,15 +149,15 @@ class Scale(Section):
 class Checks(Section):
     """Limits that the scaled data is held to."""
 
-    max_clipped_share: Annotated[float, Field(ge=0, le=1)]
-    max_unknown_share: Annotated[float, Field(ge=0, le=1)]
+    max_clipped_share: Share
+    max_unknown_share: Share
 
 
 class Finding(Section):
     """How grave a finding of the audit is, and from where on it is one."""
 
     level: Literal["info", "warn", "fail"]
-    above: Annotated[float, Field(ge=0, le=1)]
+    above: Share
 
 
 class Audit(Section):
@@ -164,7 +170,7 @@ class Audit(Section):
     groups: Finding
     single_side: Finding
     k: Annotated[int, Field(ge=8, le=31)]
-    containment: Annotated[float, Field(gt=0, le=1)]
+    containment: Rate
 
 
 class Network(Section):
@@ -172,7 +178,7 @@ class Network(Section):
 
     widths: Annotated[list[Width], Field(min_length=1)]
     depth: Annotated[int, Field(ge=1, le=64)]
-    dropout: Share
+    dropout: BelowOne
     normalization: Literal["layer", "batch", "none"]
     activation: Literal["relu", "gelu", "silu", "tanh"]
     symmetric: bool
@@ -182,44 +188,38 @@ class Train(Section):
     """How the network is trained."""
 
     epochs: Positive
-    batch_size: Annotated[int, Field(ge=2)]
-    learning_rate: Annotated[float, Field(gt=0, le=1)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    positive_weight: Literal["balanced"] | Annotated[float, Field(gt=0)]
-    clip_norm: Annotated[float, Field(gt=0)]
+    batch_size: BatchSize
+    learning_rate: Rate
+    weight_decay: NotNegative
+    positive_weight: Literal["balanced"] | AboveZero
+    clip_norm: AboveZero
     plateau_patience: Positive
     plateau_factor: Annotated[float, Field(gt=0, lt=1)]
     stop_patience: Positive
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Precision
     calibration: Literal["temperature", "none"]
     repeats: Positive
     seed: Seed
 
 
-class Range(Section):
-    """Two ends of a range that the tuner searches."""
+class RateRange(Section):
+    """Two ends of a range that the tuner searches on a logarithmic scale."""
 
-    low: Annotated[float, Field(ge=0)]
-    high: Annotated[float, Field(gt=0)]
+    low: AboveZero
+    high: Rate
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Range":
+    def _ordered(self) -> "RateRange":
         if self.low > self.high:
             raise ValueError(f"low ({self.low:g}) is above high ({self.high:g})")
         return self
 
 
-class ShareRange(Range):
-    """A range of shares, searched evenly."""
+class ShareRange(RateRange):
+    """Two ends of a range that the tuner searches evenly."""
 
+    low: NotNegative
     high: Annotated[float, Field(gt=0, lt=1)]
-
-
-class RateRange(Range):
-    """A range searched on a logarithmic scale."""
-
-    low: Annotated[float, Field(gt=0)]
-    high: Annotated[float, Field(gt=0, le=1)]
 
 
 class Space(Section):
@@ -229,13 +229,13 @@ class Space(Section):
     dropout: ShareRange
     learning_rate: RateRange
     weight_decay: RateRange
-    batch_size: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    batch_size: Annotated[list[BatchSize], Field(min_length=1)]
 
 
 class Tune(Section):
     """The hyperparameter search."""
 
-    trials: Annotated[int, Field(ge=0)]
+    trials: Count
     method: Literal["random", "bayesian", "hyperband"]
     epochs: Positive
     seed: Seed
@@ -248,7 +248,7 @@ class Evaluate(Section):
     bootstrap: Annotated[int, Field(ge=1000)]
     groups: list[str] | None
     slices: list[str] | None
-    folds: Annotated[int, Field(ge=0)]
+    folds: Count
     original_recipe: bool
     map_pairs: Annotated[int, Field(ge=10)]
     seed: Seed
@@ -264,18 +264,18 @@ class Evaluate(Section):
 class Watch(Section):
     """How far input may be from the train sequences."""
 
-    max_outside_share: Annotated[float, Field(ge=0, le=1)]
-    max_distance: Annotated[float, Field(ge=0, le=1)]
-    max_clipped_share: Annotated[float, Field(ge=0, le=1)]
+    max_outside_share: Share
+    max_distance: Share
+    max_clipped_share: Share
 
 
 class Register(Section):
     """Where the better model goes."""
 
     name: Annotated[str, Field(pattern=r"^\w[\w .-]{0,99}$")]
-    alias: Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,99}$")]
-    challenger: Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,99}$")]
-    margin: Annotated[float, Field(ge=0, le=1)]
+    alias: Alias
+    challenger: Alias
+    margin: Share
     baseline: Literal["estimate", "certain", "ignore"]
 
     @model_validator(mode="after")
@@ -291,30 +291,30 @@ class Serve(Section):
     max_pairs: Positive = 1024
     max_bases: Positive = 100_000
     max_megabytes: Annotated[float, Field(gt=0, le=1000)] = 2.0
-    max_waiting: Annotated[int, Field(ge=0)] = 64
+    max_waiting: Count = 64
 
 
 class WarmStart(Section):
     """The bag of k-mers that the BERT's weights are trained as first."""
 
-    steps: Annotated[int, Field(ge=0)]
-    batch_pairs: Annotated[int, Field(ge=2)]
-    learning_rate: Annotated[float, Field(gt=0, le=1)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    dropout: Share
+    steps: Count
+    batch_pairs: BatchSize
+    learning_rate: Rate
+    weight_decay: NotNegative
+    dropout: BelowOne
 
 
 class Contrastive(Section):
     """Two fragments of one genome are neighbours."""
 
-    weight: Annotated[float, Field(ge=0)]
-    batch_pairs: Annotated[int, Field(ge=2)]
+    weight: NotNegative
+    batch_pairs: BatchSize
 
 
 class MaskedKmers(Section):
     """Hidden spans of k-mers are guessed."""
 
-    weight: Annotated[float, Field(ge=0)]
+    weight: NotNegative
     fragments: Positive
     share: Annotated[float, Field(gt=0, lt=1)]
     span: Positive
@@ -329,30 +329,30 @@ class Pretrain(Section):
     license: str | None
     genome: str
     train_genomes: list[str] | None
-    held_out: Share
+    held_out: BelowOne
     crop: Annotated[int, Field(ge=16)]
     min_length: Annotated[int, Field(ge=16)]
     reverse_complement: bool
-    strand: Literal["forward", "both"]
+    strand: Strand
     k: Annotated[int, Field(ge=4, le=6)]
     layers: Annotated[int, Field(ge=1, le=48)]
     hidden: Annotated[int, Field(ge=8, le=8192)]
     heads: Annotated[int, Field(ge=1, le=128)]
     feed_forward: Annotated[int, Field(ge=8, le=65536)]
-    dropout: Share
+    dropout: BelowOne
     warm_start: WarmStart
     contrastive: Contrastive
     masked: MaskedKmers
-    steps: Annotated[int, Field(ge=0)]
+    steps: Count
     micro_batch: Positive
-    learning_rate: Annotated[float, Field(gt=0, le=1)]
-    warmup_steps: Annotated[int, Field(ge=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    clip_norm: Annotated[float, Field(gt=0)]
+    learning_rate: Rate
+    warmup_steps: Count
+    weight_decay: NotNegative
+    clip_norm: AboveZero
     probe_steps: Positive
-    checkpoint_minutes: Annotated[float, Field(gt=0)]
-    precision: Literal["auto", "float32", "bfloat16"]
-    device: Literal["auto", "cpu", "cuda"]
+    checkpoint_minutes: AboveZero
+    precision: Precision
+    device: Device
     seed: Seed
 
     @field_validator("output")

@@ -111,7 +111,7 @@ def own_server(folder: Path) -> Any:
     from dnapair.scoring.scorer import PairScorer
 
     server = own.Server(Serve(), 1)
-    server.open(own.Served(PairScorer(make_bundle(folder)), dict))
+    server.open(own.Served(PairScorer(make_bundle(folder)), {}))
     return server.app
 
 

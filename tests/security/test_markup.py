@@ -15,7 +15,7 @@ from PIL import Image
 from dnapair.checks.expectations import RULES, check
 from dnapair.checks.findings import Finding
 from dnapair.checks.summaries import disjoint_fact, summarize
-from dnapair.cli import printable
+from dnapair.errors import printable
 from dnapair.evaluation.outcome import Prediction, measure
 from dnapair.evaluation.resampling import find_units
 from dnapair.evaluation.slices import slices_of_column

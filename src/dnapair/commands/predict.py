@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+import dnapair
 from dnapair.data.columns import find_sequences, has_names
 from dnapair.data.tables import Table, as_text, open_table
 from dnapair.errors import DnapairError
@@ -139,11 +140,10 @@ def _kept(folder: Path) -> str:
 
 def _made_by(scorer: "PairScorer") -> bytes:
     """Hash all that scores depend on beside the sequences: the model, its precision here, and this code."""
-    from dnapair.scoring.scorer import bundle_sha256
+    from dnapair.scoring.bundle import bundle_sha256
 
-    package = Path(__file__).parent
     digest = hashlib.sha256(f"{bundle_sha256(scorer.folder)} {scorer.precision}\n".encode())
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(Path(dnapair.__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.digest()
 

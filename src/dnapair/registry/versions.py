@@ -84,7 +84,7 @@ def log_pair_model(
     name
         Registered model.
     bundle
-        Folder by :func:`dnapair.scoring.scorer.write_bundle`.
+        Folder by :func:`dnapair.scoring.bundle.write_bundle`.
     identity
         Its SHA-256.
     example

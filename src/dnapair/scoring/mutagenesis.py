@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,28 +107,24 @@ def explain(
     DnapairError
         As :meth:`~dnapair.scoring.scorer.PairScorer.score`.
     """
-    first, second = (
+    embeddings = [
         scorer.embed([sequence], [name]) for sequence, name in zip((seq1, seq2), names, strict=True)
-    )
-    logit = float(scorer.logits(first, second)[0])
+    ]
+    logit = float(scorer.logits(*embeddings)[0])
     total = sum(len(_SHIFTS) * -(-len(sequence) // window) for sequence in (seq1, seq2))
     with tqdm(total=total, desc="explain", unit=" mutants", dynamic_ncols=True, disable=None) as bar:
 
-        def score_first(mutants: Sequence[str]) -> NDArray[np.float64]:
+        def score(side: int, mutants: Sequence[str]) -> NDArray[np.float64]:
             bar.update(len(mutants))
-            embeddings = scorer.embed(mutants, [f"a mutant of {names[0]}"] * len(mutants))
-            return scorer.logits(embeddings, np.repeat(second, len(mutants), axis=0))
+            pairs = [np.repeat(embedding, len(mutants), axis=0) for embedding in embeddings]
+            pairs[side] = scorer.embed(mutants, [f"a mutant of {names[side]}"] * len(mutants))
+            return scorer.logits(*pairs)
 
-        def score_second(mutants: Sequence[str]) -> NDArray[np.float64]:
-            bar.update(len(mutants))
-            embeddings = scorer.embed(mutants, [f"a mutant of {names[1]}"] * len(mutants))
-            return scorer.logits(np.repeat(first, len(mutants), axis=0), embeddings)
-
-        sides = (
-            _explain_side(seq1, logit, window, score_first),
-            _explain_side(seq2, logit, window, score_second),
+        first, second = (
+            _explain_side(sequence, logit, window, partial(score, side))
+            for side, sequence in enumerate((seq1, seq2))
         )
-    return Explanation(logit, float(expit(logit)), scorer.settings.threshold, sides)
+    return Explanation(logit, float(expit(logit)), scorer.settings.threshold, (first, second))
 
 
 def strongest(side: Side) -> list[Stretch]:

@@ -1,63 +1,28 @@
-"""A trained pair model as one folder: encoder, scaler and network; raw DNA in, probabilities out."""
+"""Scores pairs by a bundle: raw DNA in, probabilities out."""
 
-import hashlib
-import json
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dnapair import __version__
 from dnapair.checks.drift import Watch
 from dnapair.data.sequences import find_ambiguous, normalize
 from dnapair.embedding.cache import EmbeddingCache
 from dnapair.embedding.checkpoint import load_encoder
-from dnapair.embedding.embedder import Embedder, Precision, Strand, check_embeddable
-from dnapair.embedding.encoder import Encoder
-from dnapair.embedding.pooling import Pooling
+from dnapair.embedding.embedder import Embedder, check_embeddable
 from dnapair.embedding.rounding import round_to_half
 from dnapair.embedding.scaling import Scaler
 from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import load_weights
-from dnapair.storage.files import sha256, write_json
+from dnapair.scoring.bundle import REFERENCE, open_bundle, read_part
 
-FORMAT = 2
-"""Of the bundles written. 1 has no manifest.json, and no ``format`` and ``dnapair`` in settings.json."""
-
-_SETTINGS = "settings.json"
-_MANIFEST = "manifest.json"
-_REFERENCE = "reference.json"
-_REMEDY = "Register it again (dnapair register), or fetch it anew from where it is kept."
-_PARTS = (_SETTINGS, "scaler.safetensors", "network.json", "weights.safetensors", "encoder/model.safetensors")
 _BLOCK_PAIRS = 256
 _STEP_PAIRS = 16
-
-
-class Settings(NamedTuple):
-    """How a bundle treats sequences and scores.
-
-    Attributes
-    ----------
-    pooling, strand, normalize, precision
-        As the embeddings were made, see :class:`~dnapair.embedding.embedder.Embedder`.
-    ambiguous
-        ``keep`` lets letters outside ACGT through; all else refuses them.
-    threshold
-        Probability from which a pair is called related.
-    """
-
-    pooling: Pooling
-    strand: Strand
-    normalize: bool
-    precision: Precision
-    ambiguous: str
-    threshold: float
 
 
 class Scores(NamedTuple):
@@ -75,63 +40,6 @@ class Scores(NamedTuple):
     label: NDArray[np.int64]
 
 
-def write_bundle(
-    folder: Path,
-    encoder: Encoder,
-    scaler: Path,
-    network: Path,
-    settings: Settings,
-    reference: Mapping[str, Any] | None = None,
-) -> str:
-    """Put all that scoring needs into one folder.
-
-    Parameters
-    ----------
-    folder
-        An empty folder.
-    encoder
-        The encoder that made the embeddings.
-    scaler
-        Its scaler.safetensors.
-    network
-        Folder with network.json and weights.safetensors, trained by either framework.
-    settings
-        How sequences are treated.
-    reference
-        What :func:`dnapair.checks.drift.describe` says of the train sequences; None: none, so that input
-        can't be watched.
-
-    Returns
-    -------
-    str
-        SHA-256 over all files and their names: the identity of the model.
-    """
-    (folder / "encoder").mkdir()
-    encoder.save(folder / "encoder")
-    shutil.copyfile(scaler, folder / "scaler.safetensors")
-    for name in ("network.json", "weights.safetensors"):
-        shutil.copyfile(network / name, folder / name)
-    write_json(folder / _SETTINGS, {"format": FORMAT, "dnapair": __version__, **settings._asdict()})
-    if reference is not None:
-        write_json(folder / _REFERENCE, reference)
-    # every later format keeps this file as it is: damage is told before all else
-    write_json(folder / _MANIFEST, _hashes(folder))
-    return bundle_sha256(folder)
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
-
-
-def bundle_sha256(folder: Path) -> str:
-    """Return the SHA-256 over a bundle's files and their names."""
-    digest = hashlib.sha256()
-    for name, own in _hashes(folder).items():
-        digest.update(f"{name} {own}\n".encode())
-    return digest.hexdigest()
-
-
 class PairScorer:
     """Scores pairs of raw DNA.
 
@@ -141,16 +49,7 @@ class PairScorer:
     Parameters
     ----------
     folder
-        A bundle written by :func:`write_bundle`, of this or an earlier dnapair.
-
-    Attributes
-    ----------
-    settings : Settings
-        How it treats sequences.
-    reference : dict or None
-        Of its train sequences, for a :class:`~dnapair.checks.drift.Watch`; None in a bundle without.
-    watch : Watch or None
-        Told of every sequence that is embedded. None at first.
+        A bundle by :func:`~dnapair.scoring.bundle.write_bundle`, of this or an earlier dnapair.
 
     Attributes
     ----------
@@ -158,22 +57,24 @@ class PairScorer:
         The bundle.
     settings : Settings
         How sequences are treated.
+    reference : dict or None
+        Of its train sequences, for a :class:`~dnapair.checks.drift.Watch`; None in a bundle without.
+    watch : Watch or None
+        Told of every sequence that is embedded. None at first.
     precision : str
         ``float32`` or ``bfloat16``, what the encoder runs in here.
 
     Raises
     ------
     DnapairError
-        If a part of the bundle is missing or damaged, or a later dnapair wrote it in a format of its own.
+        As :func:`~dnapair.scoring.bundle.open_bundle`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.settings = _open_bundle(folder)
-        reference = folder / _REFERENCE
-        self.reference: dict[str, Any] | None = (
-            _read_json(folder, _REFERENCE) if reference.is_file() else None
-        )
+        self.settings = open_bundle(folder)
+        reference = folder / REFERENCE
+        self.reference = read_part(reference) if reference.is_file() else None
         self.watch: Watch | None = None
         encoder = load_encoder(str(folder / "encoder"), None, allow_pytorch_bin=False)
         self._embedder = Embedder(
@@ -185,7 +86,7 @@ class PairScorer:
         )
         self.precision = self._embedder.precision
         self._scaler = Scaler.load(folder / "scaler.safetensors")
-        spec = NetworkSpec.from_json(_read_json(folder, "network.json"))
+        spec = NetworkSpec.from_json(read_part(folder / "network.json"))
         # one set of weights serves both frameworks: a network that TensorFlow trained runs here too
         weights = load_weights(folder / "weights.safetensors", spec)
         self._net = TorchNet(spec)
@@ -227,12 +128,16 @@ class PairScorer:
             does not let them through; or an embedding is beyond float16's range.
         """
         names: dict[str, str] = {}
-        columns = []
-        for column, values in (("seq1", seq1), ("seq2", seq2)):
-            sequences = _normalize(values, column, first_row)
-            for place, sequence in enumerate(sequences, start=first_row):
-                names.setdefault(sequence, f"{column} of pair {place}")
-            columns.append(sequences)
+        columns: tuple[list[str], list[str]] = ([], [])
+        for side, values, sequences in zip(("seq1", "seq2"), (seq1, seq2), columns, strict=True):
+            for pair, value in enumerate(values, start=first_row):
+                name = f"{side} of pair {pair}"
+                try:
+                    sequence = normalize(value)
+                except DnapairError as error:
+                    raise DnapairError(f"{name}: {error}.") from None
+                sequences.append(sequence)
+                names.setdefault(sequence, name)
         scaled = self.embed(list(names), list(names.values()), cache)
         place_of = {sequence: place for place, sequence in enumerate(names)}
         logits = self.logits(*(scaled[[place_of[sequence] for sequence in column]] for column in columns))
@@ -307,60 +212,6 @@ class PairScorer:
             logits = torch.cat([self._net(*block) for block in zip(*sides, strict=True)])
         scored: NDArray[np.float64] = logits[: len(first)].double().numpy()
         return scored
-
-
-def _normalize(values: Sequence[str], column: str, first_row: int) -> list[str]:
-    sequences = []
-    for place, value in enumerate(values, start=first_row):
-        try:
-            sequences.append(normalize(value))
-        except DnapairError as error:
-            raise DnapairError(f"{column} of pair {place}: {error}.") from None
-    return sequences
-
-
-def _open_bundle(folder: Path) -> Settings:
-    """Check a bundle's files and format, and return its settings."""
-    hashes = _read_json(folder, _MANIFEST) if (folder / _MANIFEST).is_file() else None
-    missing = _missing(folder, hashes or (_SETTINGS,))
-    changed = [
-        name
-        for name, expected in (hashes or {}).items()
-        if name not in missing and sha256(folder / name) != expected
-    ]
-    if not missing and not changed:
-        content = _read_json(folder, _SETTINGS)
-        number, writer = content.pop("format", 1), content.pop("dnapair", None)
-        if number not in (1, FORMAT):
-            raise DnapairError(
-                f"The model in {folder} was made with dnapair {writer}, in format {number}. This is dnapair "
-                f"{__version__}, which reads formats 1 to {FORMAT}. Install dnapair {writer} or later, or "
-                "train and register the model again with this one."
-            )
-        missing = _missing(folder, _PARTS if number == 1 else (*_PARTS, _MANIFEST))
-    if missing or changed:
-        faults = [f"{name} is missing" for name in missing] + [
-            f"{name} is changed or truncated" for name in changed
-        ]
-        raise DnapairError(f"The model in {folder} is damaged: {', '.join(faults)}. {_REMEDY}")
-    try:
-        return Settings(**content)
-    except TypeError as error:
-        raise DnapairError(f"{folder / _SETTINGS} is damaged: {error}. {_REMEDY}") from None
-
-
-def _missing(folder: Path, names: Iterable[str]) -> list[str]:
-    return [name for name in names if not (folder / name).is_file()]
-
-
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise DnapairError(f"{folder / name} is damaged: it is not a JSON object. {_REMEDY}")
-    return content
 
 
 def _refuse_ambiguous(sequence: str, name: str) -> None:

@@ -1,124 +1,121 @@
-"""What `GET /openapi.json` says of the server's bodies and answers."""
+"""What `GET /openapi.json` says of bodies and answers: models that describe, while `protocol` reads."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from dnapair.serving.protocol import COLUMNS, CSV, JSON
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
 
-_SEQUENCE = {
-    "type": "string",
-    "minLength": 1,
-    "description": "DNA, plain or as overlapping k-mers with spaces between them.",
-}
-_PAIR = {
-    "type": "object",
-    "properties": dict.fromkeys(COLUMNS, _SEQUENCE),
-    "required": list(COLUMNS),
-}
-_PAIRS = {"type": "array", "items": _PAIR}
-_SPLIT = {
-    "type": "object",
-    "properties": {
-        "columns": {
-            "type": "array",
-            "items": {"type": "string"},
-            "minItems": len(COLUMNS),
-            "description": f"Names of the columns; {' and '.join(COLUMNS)} once each.",
-        },
-        "data": {
-            "type": "array",
-            "items": {"type": "array", "description": "A pair: one value a column."},
-        },
-    },
-    "required": ["columns", "data"],
-}
-_BY_COLUMN = {
-    "type": "object",
-    "properties": {key: {"type": "array", "items": _SEQUENCE} for key in COLUMNS},
-    "required": list(COLUMNS),
-}
-_FORMS = {
-    "dataframe_records": _PAIRS,
-    "dataframe_split": _SPLIT,
-    "instances": _PAIRS,
-    "inputs": _BY_COLUMN,
-}
-_SCORES = {
-    "type": "object",
-    "properties": {
-        "predictions": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "probability": {"type": "number", "minimum": 0, "maximum": 1},
-                    "label": {"enum": [0, 1]},
-                },
-                "required": ["probability", "label"],
-            },
-        }
-    },
-    "required": ["predictions"],
-}
-_ERROR = {
-    "type": "object",
-    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
-    "required": ["error_code", "message"],
-}
+from dnapair.serving.protocol import CSV, JSON
 
-PAIRS_BODY: dict[str, Any] = {
+Dna = Annotated[
+    str, Field(min_length=1, description="DNA, plain or as overlapping k-mers with spaces between them.")
+]
+
+
+class Pair(BaseModel):
+    """Two sequences."""
+
+    seq1: Dna
+    seq2: Dna
+
+
+class Rows(BaseModel):
+    """Pairs as rows below the names of their columns."""
+
+    columns: Annotated[list[str], Field(min_length=2, description="seq1 and seq2, once each, and others.")]
+    data: Annotated[list[list[Any]], Field(description="For each pair, one value a column.")]
+
+
+class Columns(BaseModel):
+    """Pairs as two lists of the same length."""
+
+    seq1: list[Dna]
+    seq2: list[Dna]
+
+
+class DataframeRecords(BaseModel):
+    """MLflow's records: an object for each pair."""
+
+    dataframe_records: list[Pair]
+
+
+class DataframeSplit(BaseModel):
+    """MLflow's table: names, then rows."""
+
+    dataframe_split: Rows
+
+
+class Instances(BaseModel):
+    """TensorFlow Serving's rows: an object for each pair."""
+
+    instances: list[Pair]
+
+
+class Inputs(BaseModel):
+    """TensorFlow Serving's columns."""
+
+    inputs: Columns
+
+
+class Score(BaseModel):
+    """What the model says of a pair."""
+
+    probability: Annotated[float, Field(ge=0, le=1, description="Of the pair being related.")]
+    label: Annotated[Literal[0, 1], Field(description="1 where the probability reaches the threshold.")]
+
+
+class Scores(BaseModel):
+    """A score for each pair, in the order of the request."""
+
+    predictions: list[Score]
+
+
+class Ready(BaseModel):
+    """The model is loaded and warm."""
+
+    status: Literal["ready"]
+
+
+class Refusal(BaseModel):
+    """Why there is no answer."""
+
+    error_code: str
+    message: str
+
+
+_FORMS = (DataframeRecords, DataframeSplit, Instances, Inputs)
+_, _schemas = models_json_schema(
+    [(form, "validation") for form in _FORMS], ref_template="#/components/schemas/{model}"
+)
+BODY_SCHEMAS: dict[str, Any] = _schemas["$defs"]
+"""Of a request for scores, by name. FastAPI does not see them, since the server reads bodies itself."""
+BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
             JSON: {
-                "schema": {
-                    "oneOf": [
-                        {"type": "object", "properties": {form: content}, "required": [form]}
-                        for form, content in _FORMS.items()
-                    ]
-                },
+                "schema": {"oneOf": [{"$ref": f"#/components/schemas/{form.__name__}"} for form in _FORMS]},
                 "example": {"dataframe_records": [{"seq1": "ACGTTGCAAGTC", "seq2": "ACGTTGCTAGTC"}]},
             },
             CSV: {"schema": {"type": "string"}, "example": "seq1,seq2\nACGTTGCAAGTC,ACGTTGCTAGTC\n"},
         },
     }
 }
-"""The body of a request for scores."""
+"""Of a request for scores, for ``openapi_extra`` of a route."""
 
 
-def answers(schema: dict[str, Any], errors: dict[int, str]) -> dict[int | str, dict[str, Any]]:
-    """Describe a route's answers.
-
-    Parameters
-    ----------
-    schema
-        Of the answer with status 200.
-    errors
-        What each other status means.
-
-    Returns
-    -------
-    dict
-        As FastAPI's routes take it.
-    """
-    described: dict[int | str, dict[str, Any]] = {
-        200: {"description": "The answer.", "content": {JSON: {"schema": schema}}}
-    }
-    for status, meaning in errors.items():
-        described[status] = {"description": meaning, "content": {JSON: {"schema": _ERROR}}}
-    return described
+def refusals(meanings: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Describe what each status other than 200 means, as FastAPI's routes take it."""
+    return {status: {"model": Refusal, "description": meaning} for status, meaning in meanings.items()}
 
 
-_LOADING = {503: "The model is still being loaded."}
-READY = answers({"type": "object", "properties": {"status": {"const": "ready"}}}, _LOADING)
-METADATA = answers({"type": "object"}, _LOADING)
-VERSION = answers({"type": "string"}, {})
-SCORES = answers(
-    _SCORES,
+LOADING = refusals({503: "The model is still being loaded."})
+NOT_SCORED = refusals(
     {
         400: "What can't be scored, or is over a limit: the message names the pair, and the setting.",
         408: "The body took too long to arrive.",
         413: "The body is larger than serve.max_megabytes.",
         415: f"The content type is neither {JSON} nor {CSV}.",
         503: "The model is still being loaded, or too many requests wait.",
-    },
+    }
 )

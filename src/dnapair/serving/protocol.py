@@ -50,15 +50,15 @@ class RefusedError(DnapairError):
 
     Parameters
     ----------
+    message
+        One sentence.
     status
         HTTP's.
     code
         MLflow's name for the kind of error.
-    message
-        One sentence.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, message: str, status: int = 400, code: str = "INVALID_PARAMETER_VALUE") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -91,7 +91,7 @@ def read_pairs(body: bytes, content_type: str | None, limits: Limits) -> Columns
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _bad(f"The body is not UTF-8 (byte {error.start + 1}).") from None
+        raise RefusedError(f"The body is not UTF-8 (byte {error.start + 1}).") from None
     columns = _read_json(text, limits) if kind == JSON else _read_csv(text, limits)
     for name, values in zip(COLUMNS, columns, strict=True):
         for pair, value in enumerate(values, start=1):
@@ -110,10 +110,9 @@ def write_scores(probability: NDArray[np.float32], label: NDArray[np.int64]) -> 
 def too_large(limits: Limits) -> RefusedError:
     """Return the error of a body with too many bytes."""
     return RefusedError(
-        413,
-        "INVALID_PARAMETER_VALUE",
         f"The body is larger than {limits.max_bytes / 10**6:g} MB (serve.max_megabytes). "
         "Send the pairs in several requests.",
+        413,
     )
 
 
@@ -121,16 +120,10 @@ def _media_type(content_type: str | None) -> str:
     kind, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
     if kind not in (JSON, CSV):
         # Parquet, which MLflow takes too, can unfold to any size
-        raise RefusedError(
-            415,
-            "INVALID_PARAMETER_VALUE",
-            f"The content type is {reprlib.repr(content_type)}; send {JSON} or {CSV}.",
-        )
+        raise RefusedError(f"The content type is {reprlib.repr(content_type)}; send {JSON} or {CSV}.", 415)
     if set(parameters) - {"", "charset=utf-8", 'charset="utf-8"'}:
         raise RefusedError(
-            415,
-            "INVALID_PARAMETER_VALUE",
-            f"The content type is {reprlib.repr(content_type)}; its one parameter may be charset=utf-8.",
+            f"The content type is {reprlib.repr(content_type)}; its one parameter may be charset=utf-8.", 415
         )
     return kind
 
@@ -139,26 +132,28 @@ def _read_json(text: str, limits: Limits) -> Columns:
     try:
         content = json.loads(text)
     except RecursionError:
-        raise _bad("The body is JSON that is nested too deep.") from None
+        raise RefusedError("The body is JSON that is nested too deep.") from None
     except ValueError as error:
-        raise _bad(f"The body is not JSON: {error}.") from None
+        raise RefusedError(f"The body is not JSON: {error}.") from None
     forms = content.keys() & _FORMS.keys() if isinstance(content, dict) else ()
     if len(forms) != 1:
-        raise _bad(f"The body must be a JSON object with exactly one of: {', '.join(_FORMS)}.")
+        raise RefusedError(f"The body must be a JSON object with exactly one of: {', '.join(_FORMS)}.")
     form = next(iter(forms))
     return _FORMS[form](content[form], form, limits)
 
 
 def _records(content: Any, form: str, limits: Limits) -> Columns:
     if not isinstance(content, list):
-        raise _bad(f"{form} must be a list of objects with seq1 and seq2.")
+        raise RefusedError(f"{form} must be a list of objects with seq1 and seq2.")
     _check_count(len(content), limits)
     for pair, record in enumerate(content, start=1):
         if not isinstance(record, dict):
-            raise _bad(f"{form}: pair {pair} is {reprlib.repr(record)}, not an object with seq1 and seq2.")
+            raise RefusedError(
+                f"{form}: pair {pair} is {reprlib.repr(record)}, not an object with seq1 and seq2."
+            )
         for name in COLUMNS:
             if name not in record:
-                raise _bad(f"{form}: pair {pair} has no {name}.")
+                raise RefusedError(f"{form}: pair {pair} has no {name}.")
     return [record["seq1"] for record in content], [record["seq2"] for record in content]
 
 
@@ -166,12 +161,12 @@ def _split(content: Any, form: str, limits: Limits) -> Columns:
     names = content.get("columns") if isinstance(content, dict) else None
     rows = content.get("data") if isinstance(content, dict) else None
     if not isinstance(names, list) or not isinstance(rows, list):
-        raise _bad(f"{form} must be an object with the lists columns and data.")
+        raise RefusedError(f"{form} must be an object with the lists columns and data.")
     _check_count(len(rows), limits)
     first, second = _places(names)
     for pair, row in enumerate(rows, start=1):
         if not isinstance(row, list) or len(row) != len(names):
-            raise _bad(f"{form}: pair {pair} is not a list of {len(names)} values, one a column.")
+            raise RefusedError(f"{form}: pair {pair} is not a list of {len(names)} values, one a column.")
     return [row[first] for row in rows], [row[second] for row in rows]
 
 
@@ -180,12 +175,12 @@ def _inputs(content: Any, form: str, limits: Limits) -> Columns:
         return _records(content, form, limits)
     for name in COLUMNS:
         if name not in content:
-            raise _bad(f"{form} has no {name}.")
+            raise RefusedError(f"{form} has no {name}.")
     first, second = (
         content[name] if isinstance(content[name], list) else [content[name]] for name in COLUMNS
     )
     if len(first) != len(second):
-        raise _bad(f"{form}: seq1 has {len(first)} sequences and seq2 has {len(second)}.")
+        raise RefusedError(f"{form}: seq1 has {len(first)} sequences and seq2 has {len(second)}.")
     _check_count(len(first), limits)
     return first, second
 
@@ -202,12 +197,12 @@ def _read_csv(text: str, limits: Limits) -> Columns:
     rows = _csv_rows(text)
     header = next(rows, None)
     if header is None:
-        raise _bad("The body is empty: CSV needs a header with seq1 and seq2.")
+        raise RefusedError("The body is empty: CSV needs a header with seq1 and seq2.")
     first, second = _places(header)
     columns: Columns = ([], [])
     for pair, row in enumerate(rows, start=1):
         if len(row) != len(header):
-            raise _bad(f"CSV: pair {pair} has {len(row)} values, and the header has {len(header)}.")
+            raise RefusedError(f"CSV: pair {pair} has {len(row)} values, and the header has {len(header)}.")
         columns[0].append(row[first])
         columns[1].append(row[second])
         # at once, or a long body would be read to its end
@@ -219,20 +214,20 @@ def _csv_rows(text: str) -> Iterator[list[str]]:
     try:
         yield from filter(None, csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
-        raise _bad(f"The body is not CSV: {error}.") from None
+        raise RefusedError(f"The body is not CSV: {error}.") from None
 
 
 def _places(names: Sequence[Any]) -> tuple[int, int]:
     """Find the two columns among the names in a header."""
     for name in COLUMNS:
         if names.count(name) != 1:
-            raise _bad(f"There are {names.count(name)} columns {name}, and the model takes one.")
+            raise RefusedError(f"There are {names.count(name)} columns {name}, and the model takes one.")
     return names.index("seq1"), names.index("seq2")
 
 
 def _check_count(pairs: int, limits: Limits) -> None:
     if pairs > limits.max_pairs:
-        raise _bad(
+        raise RefusedError(
             f"Pair {limits.max_pairs + 1} is one too many: a request may have {limits.max_pairs} "
             "(serve.max_pairs). Send the pairs in several requests."
         )
@@ -240,18 +235,14 @@ def _check_count(pairs: int, limits: Limits) -> None:
 
 def _check_sequence(value: Any, name: str, limits: Limits) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise _bad(f"{name} is {reprlib.repr(value)}, not a sequence.")
+        raise RefusedError(f"{name} is {reprlib.repr(value)}, not a sequence.")
     if not value.isascii():
         letter = next(letter for letter in value if not letter.isascii())
-        raise _bad(f"{name} has the character {letter!a}, which is no letter of DNA.")
+        raise RefusedError(f"{name} has the character {letter!a}, which is no letter of DNA.")
     try:
         # k-mers with spaces between are several times as long as their sequence
         bases = len(value) if len(value) <= limits.max_bases else len(normalize(value))
     except DnapairError as error:
-        raise _bad(f"{name}: {error}.") from None
+        raise RefusedError(f"{name}: {error}.") from None
     if bases > limits.max_bases:
-        raise _bad(f"{name} has {bases} bases; the most is {limits.max_bases} (serve.max_bases).")
-
-
-def _bad(message: str) -> RefusedError:
-    return RefusedError(400, "INVALID_PARAMETER_VALUE", message)
+        raise RefusedError(f"{name} has {bases} bases; the most is {limits.max_bases} (serve.max_bases).")

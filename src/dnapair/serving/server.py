@@ -10,7 +10,7 @@ import asyncio
 import random
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
+from dnapair import __version__
 from dnapair.checks.drift import Watch
 from dnapair.errors import DnapairError
 from dnapair.machine.memory import return_freed_arrays
@@ -43,6 +44,7 @@ IDLE_SECONDS = 75
 WARM_BASES = 500
 """Length of the sequences that are scored before the server is ready."""
 _DRAINED_BYTES = 16 * 10**6
+_UNAVAILABLE = "TEMPORARILY_UNAVAILABLE"
 _CLOSE = {"Connection": "close"}
 
 
@@ -54,11 +56,11 @@ class Served(NamedTuple):
     scorer
         The model.
     metadata
-        Gives what ``GET /metadata`` answers beside the limits and the watched input, anew for each request.
+        What ``GET /metadata`` answers beside the limits and the watched input.
     """
 
     scorer: "PairScorer"
-    metadata: Callable[[], Mapping[str, Any]]
+    metadata: Mapping[str, Any]
 
 
 class Server:
@@ -86,23 +88,19 @@ class Server:
         self._turn = asyncio.Semaphore(threads)
         # of its own: asyncio's would use more threads, each with memory that it keeps
         self._threads = ThreadPoolExecutor(threads, "scoring")
-        self.app = FastAPI(title="dnapair", docs_url=None, redoc_url=None)
+        self.app = FastAPI(title="dnapair", version=__version__, docs_url=None, redoc_url=None)
         self.app.add_exception_handler(RefusedError, _refused)
-        self._route("/ping", self._ping, openapi.READY)
-        self._route("/health", self._ping, openapi.READY)
-        self._route("/version", self._version, openapi.VERSION)
-        self._route("/metadata", self._metadata, openapi.METADATA)
-        self._route("/invocations", self._invocations, openapi.SCORES, openapi.PAIRS_BODY)
-
-    def _route(
-        self,
-        path: str,
-        answer: Callable[..., Any],
-        answers: dict[int | str, dict[str, Any]],
-        body: dict[str, Any] | None = None,
-    ) -> None:
-        method = "POST" if body else "GET"
-        self.app.add_api_route(path, answer, methods=[method], responses=answers, openapi_extra=body)
+        for path in ("/ping", "/health"):
+            self.app.get(path, response_model=openapi.Ready, responses=openapi.LOADING)(self._ping)
+        self.app.get("/version", response_model=str)(self._version)
+        self.app.get("/metadata", response_model=dict[str, Any], responses=openapi.LOADING)(self._metadata)
+        self.app.post(
+            "/invocations",
+            response_model=openapi.Scores,
+            responses=openapi.NOT_SCORED,
+            openapi_extra=openapi.BODY,
+        )(self._invocations)
+        self.app.openapi()["components"]["schemas"].update(openapi.BODY_SCHEMAS)
 
     def open(self, served: Served) -> None:
         """Score a pair of usual length, so that no client waits for what is done once; then let all in."""
@@ -115,29 +113,33 @@ class Server:
 
     def _ready(self) -> Served:
         if self._served is None:
-            raise RefusedError(503, "TEMPORARILY_UNAVAILABLE", "The model is still being loaded.")
+            raise RefusedError("The model is still being loaded.", 503, _UNAVAILABLE)
         return self._served
 
     async def _ping(self) -> Response:
+        """Say that the model is loaded and warm."""
         self._ready()
         return JSONResponse({"status": "ready"})
 
     async def _version(self) -> Response:
+        """Name MLflow's version."""
         return Response(version("mlflow"), media_type="application/json")
 
     async def _metadata(self) -> Response:
+        """Say which model is served, with its limits, and how far the input is from its train sequences."""
         served = self._ready()
         watch = served.scorer.watch
         seen = watch.report() if watch else None
-        return JSONResponse({**served.metadata(), "limits": self._settings.model_dump(), "input": seen})
+        return JSONResponse({**served.metadata, "limits": self._settings.model_dump(), "input": seen})
 
     async def _invocations(self, request: Request) -> Response:
+        """Score pairs of raw DNA."""
         scorer = self._ready().scorer
         if self._inside >= self._most:
             raise RefusedError(
-                503,
-                "TEMPORARILY_UNAVAILABLE",
                 f"{self._settings.max_waiting} requests wait already (serve.max_waiting). Try again later.",
+                503,
+                _UNAVAILABLE,
             )
         self._inside += 1
         try:
@@ -174,7 +176,7 @@ class Server:
                         break
         except TimeoutError:
             raise RefusedError(
-                408, "BAD_REQUEST", f"The body took more than {BODY_SECONDS} seconds to arrive."
+                f"The body took more than {BODY_SECONDS} seconds to arrive.", 408, "BAD_REQUEST"
             ) from None
         # read to its end where that is not far: a client that is still sending would not see the answer
         if size > most:
@@ -187,7 +189,7 @@ def _score(scorer: "PairScorer", body: bytes, content_type: str | None, limits: 
     try:
         scores = scorer.score(seq1, seq2)
     except DnapairError as error:
-        raise RefusedError(400, "INVALID_PARAMETER_VALUE", str(error)) from None
+        raise RefusedError(str(error)) from None
     return write_scores(scores.probability, scores.label)
 
 
@@ -228,10 +230,10 @@ def load(model: str) -> Served:
         "threshold": scorer.settings.threshold,
         "dataset_sha256": tags.get(versions.DATA_TAG),
     }
-    return Served(scorer, lambda: facts)
+    return Served(scorer, facts)
 
 
-def read_settings(given: Mapping[str, float | None]) -> Serve:
+def read_settings(**given: float | None) -> Serve:
     """Return the section ``serve`` of params.yaml, or the defaults where there is no such file.
 
     Parameters
@@ -292,7 +294,7 @@ def serve(model: str, host: str, port: int, settings: Serve) -> None:
             failures.append(error)
             running.should_exit = True
         else:
-            facts = ", ".join(f"{name} {value}" for name, value in served.metadata().items() if value)
+            facts = ", ".join(f"{name} {value}" for name, value in served.metadata.items() if value)
             print(f"dnapair serve: ready: {facts}", flush=True)
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"

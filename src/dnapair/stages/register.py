@@ -18,7 +18,8 @@ from dnapair.evaluation.verdict import spell_gain
 from dnapair.params import Params, flatten, load_params
 from dnapair.registry import versions
 from dnapair.registry.lifecycle import Lifecycle
-from dnapair.scoring.scorer import PairScorer, Settings, write_bundle
+from dnapair.scoring.bundle import Settings, write_bundle
+from dnapair.scoring.scorer import PairScorer
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
 from dnapair.storage.files import read_json, sha256, write_json

@@ -1,4 +1,5 @@
 import gzip
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import dnapair
 from dnapair.commands.predict import predict_file
 from dnapair.errors import DnapairError
 from dnapair.scoring.scorer import PairScorer
@@ -194,6 +196,22 @@ def test_another_model_keeps_nothing(
     predict_file(table, tmp_path / "out.csv", model, CHUNK, CACHE_MB)
     assert "before" not in capsys.readouterr().out
     np.testing.assert_array_equal(read(tmp_path / "out.csv")["probability"], expected)
+
+
+def test_other_code_keeps_nothing(
+    model: str,
+    table: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    stopped(table, tmp_path / "out.csv", model)
+    package = shutil.copytree(Path(dnapair.__file__).parent, tmp_path / "dnapair")
+    changed = package / "embedding" / "pooling.py"
+    changed.write_text(changed.read_text() + "# changed\n")
+    monkeypatch.setattr(dnapair, "__file__", str(package / "__init__.py"))
+    predict_file(table, tmp_path / "out.csv", model, CHUNK, CACHE_MB)
+    assert "before" not in capsys.readouterr().out
 
 
 def test_two_at_once_is_refused_and_harms_nothing(model: str, table: Path, tmp_path: Path):

@@ -9,6 +9,7 @@ from scipy.special import logit
 from dnapair.embedding.encoder import Encoder
 from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
+from dnapair.scoring.bundle import Settings
 from dnapair.scoring.mutagenesis import (
     Explanation,
     Side,
@@ -18,7 +19,7 @@ from dnapair.scoring.mutagenesis import (
     strongest,
     write_table,
 )
-from dnapair.scoring.scorer import PairScorer, Settings
+from dnapair.scoring.scorer import PairScorer
 from tests.small_models import make_bundle, small_encoder
 
 RNG = np.random.default_rng(0)

@@ -80,7 +80,7 @@ def ask(
 @pytest.fixture(scope="module")
 def port(scorer: PairScorer) -> Iterator[int]:
     app = Server(Serve(max_pairs=300, max_bases=600, max_megabytes=0.4), threads=2)
-    app.open(Served(scorer, lambda: FACTS))
+    app.open(Served(scorer, FACTS))
     with listening(app) as listens:
         yield listens
 
@@ -103,7 +103,7 @@ def test_until_the_model_is_there_all_that_needs_it_is_503(scorer: PairScorer) -
             assert status == 503
             assert answer["message"] == "The model is still being loaded."
             assert headers["Retry-After"] == "1"
-        app.open(Served(scorer, lambda: FACTS))
+        app.open(Served(scorer, FACTS))
         assert [ask(port, "GET", path)[0] for path in ("/ping", "/health", "/metadata")] == [200] * 3
         assert ask(port, "POST", "/invocations", pair)[0] == 200
 
@@ -227,7 +227,7 @@ def half_a_request(port: int) -> socket.socket:
 
 def test_beyond_those_that_may_wait_a_request_is_503_until_one_is_done(scorer: PairScorer) -> None:
     app = Server(Serve(max_waiting=1), threads=1)
-    app.open(Served(scorer, lambda: FACTS))
+    app.open(Served(scorer, FACTS))
     pair = records(["ACGTACGT"], ["ACGTTTTT"])
     with listening(app) as port:
         first, second = half_a_request(port), half_a_request(port)
@@ -246,7 +246,7 @@ def test_beyond_those_that_may_wait_a_request_is_503_until_one_is_done(scorer: P
 def test_a_body_that_does_not_arrive_is_408(scorer: PairScorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "BODY_SECONDS", 0.2)
     app = Server(Serve(), threads=1)
-    app.open(Served(scorer, lambda: FACTS))
+    app.open(Served(scorer, FACTS))
     with listening(app) as port, half_a_request(port) as client:
         assert client.recv(1000).startswith(b"HTTP/1.1 408")
 
@@ -289,14 +289,14 @@ def test_settings_are_the_projects_and_options_go_before_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert read_settings({}) == load_params(PARAMS).serve == Serve()
-    assert read_settings({"max_pairs": 7, "max_bases": None}) == Serve(max_pairs=7)
+    assert read_settings() == load_params(PARAMS).serve == Serve()
+    assert read_settings(max_pairs=7, max_bases=None) == Serve(max_pairs=7)
     text = PARAMS.read_text()
     (tmp_path / "params.yaml").write_text(text.replace("max_bases: 100000", "max_bases: 50"))
-    assert read_settings({"max_pairs": 7}) == Serve(max_pairs=7, max_bases=50)
+    assert read_settings(max_pairs=7) == Serve(max_pairs=7, max_bases=50)
     (tmp_path / "params.yaml").write_text(text.replace("max_bases: 100000", "max_bases: 0"))
     with pytest.raises(DnapairError, match=r"serve\.max_bases"):
-        read_settings({})
+        read_settings()
 
 
 def test_a_port_in_use_and_a_model_that_is_not_there_are_said(
