@@ -470,7 +470,7 @@ def _of_the_record(error: Exception) -> bool:
 
 
 def _unrecorded(error: Exception) -> str:
-    from dnapair.tracking.outbox import reason
+    from dnapair.tracking import reason
 
     return (
         f"dnapair: the MLflow tracking store did not do what was asked: {reason(error)} What is finished is "

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from mlflow.entities.model_registry import ModelVersion
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,7 @@ from dnapair.registry.lifecycle import ARCHIVED_TAG, ROLLED_BACK_TAG, Lifecycle,
 from dnapair.registry.versions import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
 
 _HASH_LETTERS = 8
+_PUT_AWAY = {ARCHIVED_TAG: "archived", ROLLED_BACK_TAG: "taken back"}
 
 
 def show() -> None:
@@ -34,10 +34,11 @@ def show() -> None:
     for version in versions:
         tags = version.tags
         figures = (tags.get(tag) for tag in (VALIDATION_TAG, *reversed(TEST_TAGS.values())))
+        marks = [*version.aliases, *(words for tag, words in _PUT_AWAY.items() if tag in tags)]
         created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
         cells = (
             str(version.version),
-            _standing(version),
+            ", ".join(marks) or "-",
             tags.get(FRAMEWORK_TAG, "-"),
             *(f"{float(figure):.3f}" if figure else "-" for figure in figures),
             tags.get(DATA_TAG, "-")[:_HASH_LETTERS],
@@ -93,13 +94,3 @@ def _open() -> Lifecycle:
     settings = load_params().registration
     tracking.check_store()
     return Lifecycle(settings.name, settings.alias, settings.challenger)
-
-
-def _standing(version: ModelVersion) -> str:
-    marks = list(version.aliases)
-    marks += [
-        words
-        for tag, words in ((ARCHIVED_TAG, "archived"), (ROLLED_BACK_TAG, "taken back"))
-        if tag in version.tags
-    ]
-    return ", ".join(marks) or "-"
