@@ -9,7 +9,8 @@ from rich.text import Text
 
 from dnapair import tracking
 from dnapair.params import load_params
-from dnapair.registry.lifecycle import ARCHIVED_TAG, ROLLED_BACK_TAG, Lifecycle, Step
+from dnapair.registry.history import Step
+from dnapair.registry.lifecycle import ARCHIVED_TAG, ROLLED_BACK_TAG, Lifecycle
 from dnapair.registry.versions import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
 
 _HASH_LETTERS = 8
