@@ -5,13 +5,11 @@ most stages do not.
 """
 
 from dnapair.tracking.evaluations import Evaluation, find_evaluations
-from dnapair.tracking.links import link_stages, run_page
 from dnapair.tracking.open_run import StageRun, metric_name
-from dnapair.tracking.pipelines import pipeline_run
-from dnapair.tracking.stages import stage_run
+from dnapair.tracking.pipelines import link_stages, pipeline_run, run_page
+from dnapair.tracking.stages import join_search, stage_run, trial_run
 from dnapair.tracking.store import check_store, reason, store_address
 from dnapair.tracking.tags import PARENT_VARIABLE, TESTED_TAG
-from dnapair.tracking.trials import join_search, trial_run
 
 __all__ = [
     "PARENT_VARIABLE",

@@ -1,5 +1,6 @@
-"""The run of a whole pipeline: of `dnapair run`, `mlflow run`, or a bare `dvc repro`."""
+"""The run of a whole pipeline, by `dnapair run`, `mlflow run` or a bare `dvc repro`; links to its stages."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,15 +11,35 @@ from typing import Any
 
 import mlflow
 import yaml
+from mlflow.entities import RunInfo
 
+from dnapair.storage.files import sha256
 from dnapair.tracking.open_run import StageRun
 from dnapair.tracking.outbox import UNSENT, send_kept
 from dnapair.tracking.processes import dvc_process, source_tags
 from dnapair.tracking.raw_data import log_dataset
-from dnapair.tracking.store import TROUBLE, asking, select_experiment
-from dnapair.tracking.tags import PARENT_VARIABLE, PIPELINE_TAG, PROCESS_TAG, SOURCE_TAG
+from dnapair.tracking.store import (
+    TROUBLE,
+    all_experiments,
+    asking,
+    newest_runs,
+    select_experiment,
+    store_address,
+)
+from dnapair.tracking.tags import (
+    NOTE_TAG,
+    OUTPUT_TAG,
+    PARENT_TAG,
+    PARENT_VARIABLE,
+    PIPELINE_TAG,
+    PROCESS_TAG,
+    SOURCE_TAG,
+    STAGE_TAG,
+    STAGES_TAG,
+)
 
 _NAME_LETTERS = 120
+_LINE_LETTERS = 300
 # MLflow's own, such as bold-shrew-123
 _MADE_UP_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
@@ -92,6 +113,46 @@ def find_pipeline(experiment: str) -> str | None:
     return run
 
 
+def link_stages(parent: str, identities: Mapping[str, Path]) -> None:
+    """Tag the parent with the run that made each output in the workspace, run now or earlier.
+
+    Parameters
+    ----------
+    parent
+        The pipeline's run.
+    identities
+        For every stage the file that stands for its outputs; missing files are passed over.
+    """
+    experiments = all_experiments()
+    links = {}
+    lines = []
+    for stage, path in identities.items():
+        if not path.is_file():
+            continue
+        wrote_it = f"tags.`{STAGE_TAG}` = '{stage}' and tags.`{OUTPUT_TAG}` = '{sha256(path)}'"
+        runs = newest_runs(experiments, f"{wrote_it} and attributes.status = 'FINISHED'", 10)
+        if runs:
+            # of the same output in two workspaces, this one's: others may use the same server
+            run = next((run for run in runs if run.data.tags.get(PARENT_TAG) == parent), runs[0])
+            links[stage] = str(run.info.run_id)
+            did = run.data.tags.get(NOTE_TAG, "").partition("\n")[0]
+            lines.append(f"- [{stage.replace('@', ' ')}]({_page(run.info)}): {did[:_LINE_LETTERS]}")
+    # what came out stands first: pages show the beginning only
+    note = "\n".join(
+        [*reversed(lines), "", "These runs made what lies in the workspace, those of skipped stages too."]
+    )
+    StageRun(parent, None).set_tags({STAGES_TAG: json.dumps(links), NOTE_TAG: note})
+
+
+def run_page(run_id: str) -> str:
+    """Say where a run is looked at: its page on the server, or how to start one for the store."""
+    page = _page(mlflow.MlflowClient().get_run(run_id).info)
+    address = store_address().rstrip("/")
+    if address.startswith("http"):
+        return f"{address}/{page}"
+    return f"`make server`, then http://127.0.0.1:{os.environ.get('MLFLOW_PORT', '5000')}/{page}"
+
+
 def _name(words: Sequence[str]) -> str:
     # what differs comes first: a narrow column shows no more
     return f"{' '.join(words)[:_NAME_LETTERS] or 'pipeline'} {datetime.now():%m-%d %H:%M}"
@@ -111,3 +172,8 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in settings.items():
         flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
     return flat
+
+
+def _page(info: RunInfo) -> str:
+    """Return a run's page, from the root of MLflow's pages."""
+    return f"#/experiments/{info.experiment_id}/runs/{info.run_id}"

@@ -70,7 +70,6 @@ def asking() -> Iterator[None]:
 
 def select_experiment() -> str:
     """Make the experiment current that the environment names, or our own; return its id."""
-    check_store()
     given = os.environ.get("MLFLOW_EXPERIMENT_ID")
     if PARENT_VARIABLE in os.environ:
         given = str(mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE]).info.experiment_id)
