@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from dnapair import tracking
 from dnapair.errors import DnapairError
@@ -60,15 +60,15 @@ def _table(a: tracking.Evaluation, b: tracking.Evaluation) -> Table:
     drawn = resample(labels, units, both, DRAWS, SEED)
     whole = {name: one.measure(np.ones((1, labels.size))) for name, one in both.items()}
     table = Table(
+        Column("metric", no_wrap=True),
+        Column(a.name, justify="right"),
+        Column(b.name, justify="right"),
+        Column("difference (95 % interval)", justify="right", no_wrap=True),
+        Column("greater in", justify="right", no_wrap=True),
         title=f"{b.name} against {a.name}: {labels.size:,} test pairs",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    table.add_column("metric", no_wrap=True)
-    for heading in (a.name, b.name):
-        table.add_column(heading, justify="right")
-    for heading in ("difference (95 % interval)", "greater in"):
-        table.add_column(heading, justify="right", no_wrap=True)
     for metric in METRICS:
         before, after = (float(whole[name][metric][0]) for name in "ab")
         gain = difference(after - before, drawn["b"][metric], drawn["a"][metric])

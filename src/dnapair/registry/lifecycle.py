@@ -42,7 +42,7 @@ class Lifecycle:
 
     def __init__(self, name: str, champion: str, challenger: str) -> None:
         self.name = name
-        self.aliases = (champion, challenger)
+        self.champion, self.challenger = champion, challenger
         self._client = mlflow.MlflowClient()
         self._model()
 
@@ -85,23 +85,21 @@ class Lifecycle:
             If there is no such version, it is champion already, it is archived, or the gate refused it and
             ``force`` or ``why`` is missing.
         """
-        alias, challenger = self.aliases
-        chosen, before = self._find(version), self._holder(alias)
+        chosen, before = self._find(version), self._holder(self.champion)
         if before == version:
-            raise DnapairError(f"Version {version} of {self.name} is {alias} already.")
+            raise DnapairError(f"Version {version} of {self.name} is {self.champion} already.")
         self._refuse_archived(chosen)
-        verdict = chosen.tags.get(f"dnapair.{alias}", "")
+        verdict = chosen.tags.get(f"dnapair.{self.champion}", "")
         if verdict.startswith("no:") and not (force and why):
             raise DnapairError(
                 f"The gate refused version {version} of {self.name}: {verdict.removeprefix('no: ')}. To make "
-                f'it {alias} all the same: dnapair models promote {version} --force --reason "..."'
+                f'it {self.champion} all the same: dnapair models promote {version} --force --reason "..."'
             )
-        self._client.set_registered_model_alias(self.name, alias, version)
-        if self._holder(challenger) == version:
-            self._client.delete_registered_model_alias(self.name, challenger)
+        self._client.set_registered_model_alias(self.name, self.champion, version)
+        self._end_challenge(version)
         if ROLLED_BACK_TAG in chosen.tags:
             self._client.delete_model_version_tag(self.name, version, ROLLED_BACK_TAG)
-        return self._record("promote", alias, before, version, why, who)
+        return self._record("promote", self.champion, before, version, why, who)
 
     def decide(self, version: str, promoted: bool, why: str) -> Step:
         """Write down what the gate decided on a version, and make it champion if it let it through.
@@ -120,9 +118,8 @@ class Lifecycle:
         Step
             The new line of the history.
         """
-        alias = self.aliases[0]
         verdict = f"{'yes' if promoted else 'no'}: {why}"[:_TAG_LETTERS]
-        self._client.set_model_version_tag(self.name, version, f"dnapair.{alias}", verdict)
+        self._client.set_model_version_tag(self.name, version, f"dnapair.{self.champion}", verdict)
         if promoted:
             return self.promote(version, why, who=GATE)
         return self._record("refuse", "", "", version, why, GATE)
@@ -138,7 +135,7 @@ class Lifecycle:
         DnapairError
             If there is no champion, or none before it.
         """
-        alias = self.aliases[0]
+        alias = self.champion
         present = self._holder(alias)
         if not present:
             raise DnapairError(
@@ -157,7 +154,7 @@ class Lifecycle:
         self._client.set_model_version_tag(
             self.name, present, ROLLED_BACK_TAG, why[:_REASON_LETTERS] or "yes"
         )
-        return self._record("rollback", alias, present, before[-1], why, None)
+        return self._record("rollback", alias, present, before[-1], why)
 
     def challenge(self, version: str, why: str) -> Step:
         """Give a version the second alias.
@@ -167,14 +164,13 @@ class Lifecycle:
         DnapairError
             If there is no such version, or it is champion, challenger already, or archived.
         """
-        alias = self.aliases[1]
-        chosen, before = self._find(version), self._holder(alias)
-        for held in self.aliases:
-            if self._holder(held) == version:
-                raise DnapairError(f"Version {version} of {self.name} is {held} already.")
+        chosen, before = self._find(version), self._holder(self.challenger)
+        for alias in (self.champion, self.challenger):
+            if alias in chosen.aliases:
+                raise DnapairError(f"Version {version} of {self.name} is {alias} already.")
         self._refuse_archived(chosen)
-        self._client.set_registered_model_alias(self.name, alias, version)
-        return self._record("challenger", alias, before, version, why, None)
+        self._client.set_registered_model_alias(self.name, self.challenger, version)
+        return self._record("challenger", self.challenger, before, version, why)
 
     def archive(self, version: str, why: str) -> Step:
         """Put a version away: it is kept, and loses the challenger's alias, but can't be promoted.
@@ -184,19 +180,17 @@ class Lifecycle:
         DnapairError
             If there is no such version, or it is champion, or archived already.
         """
-        champion, challenger = self.aliases
         chosen = self._find(version)
-        if self._holder(champion) == version:
+        if self.champion in chosen.aliases:
             raise DnapairError(
-                f"Version {version} of {self.name} is {champion}, so it can't be archived. Promote another "
-                "one first, or take it back: dnapair models rollback"
+                f"Version {version} of {self.name} is {self.champion}, so it can't be archived. Promote "
+                "another one first, or take it back: dnapair models rollback"
             )
         if ARCHIVED_TAG in chosen.tags:
             raise DnapairError(f"Version {version} of {self.name} is archived already.")
-        if self._holder(challenger) == version:
-            self._client.delete_registered_model_alias(self.name, challenger)
+        self._end_challenge(version)
         self._client.set_model_version_tag(self.name, version, ARCHIVED_TAG, why[:_REASON_LETTERS] or "yes")
-        return self._record("archive", "", "", version, why, None)
+        return self._record("archive", "", "", version, why)
 
     def restore(self, version: str, why: str) -> Step:
         """Undo :meth:`archive`.
@@ -209,7 +203,7 @@ class Lifecycle:
         if ARCHIVED_TAG not in self._find(version).tags:
             raise DnapairError(f"Version {version} of {self.name} is not archived.")
         self._client.delete_model_version_tag(self.name, version, ARCHIVED_TAG)
-        return self._record("restore", "", "", version, why, None)
+        return self._record("restore", "", "", version, why)
 
     def kept_back(self, version: str) -> str:
         """Say why the gate must not let a version through that people put away; empty where it may."""
@@ -243,6 +237,10 @@ class Lifecycle:
     def _holder(self, alias: str) -> str:
         return str(self._model().aliases.get(alias, ""))
 
+    def _end_challenge(self, version: str) -> None:
+        if self._holder(self.challenger) == version:
+            self._client.delete_registered_model_alias(self.name, self.challenger)
+
     def _refuse_archived(self, chosen: ModelVersion) -> None:
         if ARCHIVED_TAG in chosen.tags:
             raise DnapairError(
@@ -250,7 +248,9 @@ class Lifecycle:
                 f"models restore {chosen.version}"
             )
 
-    def _record(self, what: str, alias: str, before: str, after: str, why: str, who: str | None) -> Step:
+    def _record(
+        self, what: str, alias: str, before: str, after: str, why: str, who: str | None = None
+    ) -> Step:
         """Add a line to the history, and write the description anew until it holds every line."""
         earlier = self.history()
         now = datetime.now(UTC)
