@@ -435,7 +435,7 @@ def _unrecorded(error: Exception) -> str | None:
     # they are slow to import, so by their names
     if _RECORDERS.isdisjoint(kind.__module__.partition(".")[0] for kind in type(error).__mro__):
         return None
-    from dnapair.tracking.outbox import reason
+    from dnapair.tracking import reason
 
     return (
         f"the MLflow tracking store did not do what was asked: {reason(error)} What is finished is "

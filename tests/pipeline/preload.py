@@ -13,6 +13,6 @@ for name in (
     "sklearn.ensemble",
     "dnapair.checks.expectations",
     "dnapair.embedding.embedder",
-    "dnapair.tracking.runs",
+    "dnapair.tracking",
 ):
     importlib.import_module(name)

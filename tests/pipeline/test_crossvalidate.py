@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.entities import Run
 
-from dnapair.tracking.runs import STAGE_TAG, TRIAL_TAG
+from dnapair.tracking.tags import STAGE_TAG, TRIAL_TAG
 from tests.pipeline.conftest import Project, copy_project, write_small_data
 from tests.waiting import Gate
 

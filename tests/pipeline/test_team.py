@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from dnapair.registry.versions import REGISTRATION_TAG
 from dnapair.stages import paths
 from dnapair.storage.files import sha256
-from dnapair.tracking.runs import OUTPUT_TAG, STAGE_TAG, STAGES_TAG
+from dnapair.tracking.tags import OUTPUT_TAG, STAGE_TAG, STAGES_TAG
 from tests.pipeline import backend
 from tests.pipeline.conftest import Project
 

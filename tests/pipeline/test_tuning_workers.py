@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from dnapair.tracking.runs import PROCESS_TAG, STAGE_TAG, TRIAL_TAG
+from dnapair.tracking.tags import PROCESS_TAG, STAGE_TAG, TRIAL_TAG
 from tests.pipeline.conftest import Project, copy_project, write_small_data
 from tests.waiting import PATIENCE, Gate, reserved_port, wait_for
 

@@ -15,7 +15,7 @@ from dnapair.data.raw_files import fasta_files, find_files
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.errors import DnapairError
 from dnapair.params import check_params
-from dnapair.tracking.runs import metric_name
+from dnapair.tracking import metric_name
 from tests.pipeline.conftest import ROOT
 from tests.small_models import make_bundle
 

@@ -31,7 +31,7 @@ from dnapair.storage.files import read_json, write_json
 from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import read_numbers, read_table
 from dnapair.storage.sequence_file import SequenceFile
-from dnapair.tracking.runs import log_dataset
+from dnapair.tracking.raw_data import log_dataset
 from tests.small_models import SPEC, make_bundle
 
 

@@ -110,12 +110,10 @@ def _encoder() -> Iterator[str]:
 
 
 def _tracking() -> Iterator[str]:
-    import mlflow
+    from dnapair import tracking
 
-    from dnapair.tracking.runs import check_store
-
-    check_store()
-    yield f"MLflow's tracking store answers: {mlflow.get_tracking_uri()}"
+    tracking.check_store()
+    yield f"MLflow's tracking store answers: {tracking.store_address()}"
 
 
 def _disk() -> Iterator[str]:

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
-from mlflow.entities.model_registry import ModelVersion
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from dnapair import tracking
 from dnapair.params import load_params
-from dnapair.registry.lifecycle import ARCHIVED_TAG, ROLLED_BACK_TAG, Lifecycle, Step
+from dnapair.registry.history import Step
+from dnapair.registry.lifecycle import ARCHIVED_TAG, ROLLED_BACK_TAG, Lifecycle
 from dnapair.registry.versions import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
 
 _HASH_LETTERS = 8
+_LOOK: dict[str, Any] = {"box": None, "header_style": "bold", "pad_edge": False}
+_PUT_AWAY = {ARCHIVED_TAG: "archived", ROLLED_BACK_TAG: "taken back"}
 
 
 def show() -> None:
@@ -21,31 +24,25 @@ def show() -> None:
     life = _open()
     console = Console(highlight=False)
     versions = life.versions()
-    numbers = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("version", "alias", "network"):
-        numbers.add_column(name)
-    for name in ("PR-AUC\nval", "PR-AUC\ntest", "ROC-AUC\ntest"):
-        numbers.add_column(name, justify="right")
-    for name in ("data", "created"):
-        numbers.add_column(name)
-    reasons = Table(box=None, header_style="bold", pad_edge=False)
-    reasons.add_column("version")
-    reasons.add_column("what the gate said")
+    figures = [Column(name, justify="right") for name in ("PR-AUC\nval", "PR-AUC\ntest", "ROC-AUC\ntest")]
+    numbers = Table("version", "alias", "network", *figures, "data", "created", **_LOOK)
+    reasons = Table("version", "what the gate said", **_LOOK)
     for version in versions:
         tags = version.tags
-        figures = (tags.get(tag) for tag in (VALIDATION_TAG, *reversed(TEST_TAGS.values())))
+        values = (tags.get(tag) for tag in (VALIDATION_TAG, *reversed(TEST_TAGS.values())))
+        marks = [*version.aliases, *(words for tag, words in _PUT_AWAY.items() if tag in tags)]
         created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
         cells = (
             str(version.version),
-            _standing(version),
+            ", ".join(marks) or "-",
             tags.get(FRAMEWORK_TAG, "-"),
-            *(f"{float(figure):.3f}" if figure else "-" for figure in figures),
+            *(f"{float(value):.3f}" if value else "-" for value in values),
             tags.get(DATA_TAG, "-")[:_HASH_LETTERS],
             f"{created:%Y-%m-%d}",
         )
         # text of a registry is no markup
         numbers.add_row(*map(Text, cells))
-        reasons.add_row(str(version.version), Text(tags.get(f"dnapair.{life.aliases[0]}", "-")))
+        reasons.add_row(str(version.version), Text(tags.get(f"dnapair.{life.champion}", "-")))
     console.print(Text(f"{life.name}: {len(versions)} version(s)"))
     console.print(numbers)
     console.print()
@@ -93,13 +90,3 @@ def _open() -> Lifecycle:
     settings = load_params().registration
     tracking.check_store()
     return Lifecycle(settings.name, settings.alias, settings.challenger)
-
-
-def _standing(version: ModelVersion) -> str:
-    marks = list(version.aliases)
-    marks += [
-        words
-        for tag, words in ((ARCHIVED_TAG, "archived"), (ROLLED_BACK_TAG, "taken back"))
-        if tag in version.tags
-    ]
-    return ", ".join(marks) or "-"

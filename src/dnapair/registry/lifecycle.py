@@ -1,70 +1,27 @@
-"""The life of a registered model: champion, challenger, back, archive; and its history in the registry.
+"""The life of a registered model: champion, challenger, back, archive; each step is a line of its history.
 
-Each step is a tag of the registered model, of a name of its own, so that two at once lose nothing; the
-model's description is written anew from these tags. Aliases and tags are all that MLflow has for this.
+Aliases and tags are all that MLflow has for this.
 """
 
 import getpass
-import json
-import secrets
 from datetime import UTC, datetime, timedelta
-from html import escape
-from typing import NamedTuple
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
+from dnapair import tracking
 from dnapair.errors import DnapairError
+from dnapair.registry.history import Step, describe, line_of_champions, read_history, write_step
 
-HISTORY_TAG = "dnapair.history."
 ARCHIVED_TAG = "dnapair.archived"
 ROLLED_BACK_TAG = "dnapair.rolled_back"
-HEADING = "### History, written by dnapair"
-"""In the description; what stands above it is kept."""
-
 GATE = "the gate"
 """Who promotes and refuses at registration."""
 
 # what MLflow's database takes
-_DESCRIPTION_LETTERS = _TAG_LETTERS = 5000
+_TAG_LETTERS = 5000
 _REASON_LETTERS = 1000
-_LINE_LETTERS = 400
-_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
-
-
-class Step(NamedTuple):
-    """A line of the history.
-
-    Attributes
-    ----------
-    time : datetime
-        UTC.
-    what : str
-        ``promote``, ``refuse``, ``rollback``, ``challenger``, ``archive`` or ``restore``.
-    alias : str
-        That moved; empty where none did.
-    before, after : str
-        Versions: the one that had the alias, and the one that has it now, or that the step is about. Empty
-        where there is none.
-    who, why : str
-        Who did it, and the reason.
-    """
-
-    time: datetime
-    what: str
-    alias: str
-    before: str
-    after: str
-    who: str
-    why: str
-
-    @property
-    def words(self) -> str:
-        """The line: time, what, versions, who and why."""
-        versions = f"{self.alias} {self.before or 'none'} → {self.after}" if self.alias else self.after
-        why = f": {self.why}" if self.why else ""
-        return f"{self.time:%Y-%m-%d %H:%M:%S} UTC {self.what} {versions}, by {self.who}{why}"
 
 
 class Lifecycle:
@@ -85,7 +42,7 @@ class Lifecycle:
 
     def __init__(self, name: str, champion: str, challenger: str) -> None:
         self.name = name
-        self.aliases = (champion, challenger)
+        self.champion, self.challenger = champion, challenger
         self._client = mlflow.MlflowClient()
         self._model()
 
@@ -101,7 +58,7 @@ class Lifecycle:
 
     def history(self) -> list[Step]:
         """Return every step so far, the oldest first."""
-        return _history(self._model())
+        return read_history(self._model().tags)
 
     def promote(self, version: str, why: str, *, force: bool = False, who: str | None = None) -> Step:
         """Make a version champion.
@@ -128,23 +85,21 @@ class Lifecycle:
             If there is no such version, it is champion already, it is archived, or the gate refused it and
             ``force`` or ``why`` is missing.
         """
-        alias, challenger = self.aliases
-        chosen, before = self._find(version), self._holder(alias)
+        chosen, before = self._find(version), self._holder(self.champion)
         if before == version:
-            raise DnapairError(f"Version {version} of {self.name} is {alias} already.")
+            raise DnapairError(f"Version {version} of {self.name} is {self.champion} already.")
         self._refuse_archived(chosen)
-        verdict = chosen.tags.get(f"dnapair.{alias}", "")
+        verdict = chosen.tags.get(f"dnapair.{self.champion}", "")
         if verdict.startswith("no:") and not (force and why):
             raise DnapairError(
                 f"The gate refused version {version} of {self.name}: {verdict.removeprefix('no: ')}. To make "
-                f'it {alias} all the same: dnapair models promote {version} --force --reason "..."'
+                f'it {self.champion} all the same: dnapair models promote {version} --force --reason "..."'
             )
-        self._client.set_registered_model_alias(self.name, alias, version)
-        if self._holder(challenger) == version:
-            self._client.delete_registered_model_alias(self.name, challenger)
+        self._client.set_registered_model_alias(self.name, self.champion, version)
+        self._end_challenge(version)
         if ROLLED_BACK_TAG in chosen.tags:
             self._client.delete_model_version_tag(self.name, version, ROLLED_BACK_TAG)
-        return self._record("promote", alias, before, version, why, who)
+        return self._record("promote", self.champion, before, version, why, who)
 
     def decide(self, version: str, promoted: bool, why: str) -> Step:
         """Write down what the gate decided on a version, and make it champion if it let it through.
@@ -163,9 +118,8 @@ class Lifecycle:
         Step
             The new line of the history.
         """
-        alias = self.aliases[0]
         verdict = f"{'yes' if promoted else 'no'}: {why}"[:_TAG_LETTERS]
-        self._client.set_model_version_tag(self.name, version, f"dnapair.{alias}", verdict)
+        self._client.set_model_version_tag(self.name, version, f"dnapair.{self.champion}", verdict)
         if promoted:
             return self.promote(version, why, who=GATE)
         return self._record("refuse", "", "", version, why, GATE)
@@ -181,14 +135,14 @@ class Lifecycle:
         DnapairError
             If there is no champion, or none before it.
         """
-        alias = self.aliases[0]
+        alias = self.champion
         present = self._holder(alias)
         if not present:
             raise DnapairError(
                 f"{self.name} has no {alias} to take back: dnapair models promote VERSION makes one."
             )
         usable = {str(one.version) for one in self.versions() if ARCHIVED_TAG not in one.tags}
-        before = _line_of_champions(self.history(), alias)
+        before = line_of_champions(self.history(), alias)
         while before and (before[-1] == present or before[-1] not in usable):
             before.pop()
         if not before:
@@ -200,7 +154,7 @@ class Lifecycle:
         self._client.set_model_version_tag(
             self.name, present, ROLLED_BACK_TAG, why[:_REASON_LETTERS] or "yes"
         )
-        return self._record("rollback", alias, present, before[-1], why, None)
+        return self._record("rollback", alias, present, before[-1], why)
 
     def challenge(self, version: str, why: str) -> Step:
         """Give a version the second alias.
@@ -210,14 +164,13 @@ class Lifecycle:
         DnapairError
             If there is no such version, or it is champion, challenger already, or archived.
         """
-        alias = self.aliases[1]
-        chosen, before = self._find(version), self._holder(alias)
-        for held in self.aliases:
-            if self._holder(held) == version:
-                raise DnapairError(f"Version {version} of {self.name} is {held} already.")
+        chosen, before = self._find(version), self._holder(self.challenger)
+        for alias in (self.champion, self.challenger):
+            if alias in chosen.aliases:
+                raise DnapairError(f"Version {version} of {self.name} is {alias} already.")
         self._refuse_archived(chosen)
-        self._client.set_registered_model_alias(self.name, alias, version)
-        return self._record("challenger", alias, before, version, why, None)
+        self._client.set_registered_model_alias(self.name, self.challenger, version)
+        return self._record("challenger", self.challenger, before, version, why)
 
     def archive(self, version: str, why: str) -> Step:
         """Put a version away: it is kept, and loses the challenger's alias, but can't be promoted.
@@ -227,19 +180,17 @@ class Lifecycle:
         DnapairError
             If there is no such version, or it is champion, or archived already.
         """
-        champion, challenger = self.aliases
         chosen = self._find(version)
-        if self._holder(champion) == version:
+        if self.champion in chosen.aliases:
             raise DnapairError(
-                f"Version {version} of {self.name} is {champion}, so it can't be archived. Promote another "
-                "one first, or take it back: dnapair models rollback"
+                f"Version {version} of {self.name} is {self.champion}, so it can't be archived. Promote "
+                "another one first, or take it back: dnapair models rollback"
             )
         if ARCHIVED_TAG in chosen.tags:
             raise DnapairError(f"Version {version} of {self.name} is archived already.")
-        if self._holder(challenger) == version:
-            self._client.delete_registered_model_alias(self.name, challenger)
+        self._end_challenge(version)
         self._client.set_model_version_tag(self.name, version, ARCHIVED_TAG, why[:_REASON_LETTERS] or "yes")
-        return self._record("archive", "", "", version, why, None)
+        return self._record("archive", "", "", version, why)
 
     def restore(self, version: str, why: str) -> Step:
         """Undo :meth:`archive`.
@@ -252,7 +203,7 @@ class Lifecycle:
         if ARCHIVED_TAG not in self._find(version).tags:
             raise DnapairError(f"Version {version} of {self.name} is not archived.")
         self._client.delete_model_version_tag(self.name, version, ARCHIVED_TAG)
-        return self._record("restore", "", "", version, why, None)
+        return self._record("restore", "", "", version, why)
 
     def kept_back(self, version: str) -> str:
         """Say why the gate must not let a version through that people put away; empty where it may."""
@@ -267,14 +218,13 @@ class Lifecycle:
         try:
             return self._client.get_registered_model(self.name)
         except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                raise DnapairError(
-                    f"The registry {mlflow.get_tracking_uri()} has no model {self.name!r}: `dnapair run` "
-                    "makes one. Its name is set in params.yaml (register.name)."
-                ) from None
-            raise DnapairError(
-                f"The registry {mlflow.get_tracking_uri()} does not answer: {error.message}"
-            ) from None
+            said = (
+                f"has no model {self.name!r}: `dnapair run` makes one. Its name is set in params.yaml "
+                "(register.name)."
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST"
+                else f"does not answer: {tracking.reason(error)}"
+            )
+            raise DnapairError(f"The registry {tracking.store_address()} {said}") from None
 
     def _find(self, version: str) -> ModelVersion:
         found = {str(one.version): one for one in self.versions()}
@@ -287,6 +237,10 @@ class Lifecycle:
     def _holder(self, alias: str) -> str:
         return str(self._model().aliases.get(alias, ""))
 
+    def _end_challenge(self, version: str) -> None:
+        if self._holder(self.challenger) == version:
+            self._client.delete_registered_model_alias(self.name, self.challenger)
+
     def _refuse_archived(self, chosen: ModelVersion) -> None:
         if ARCHIVED_TAG in chosen.tags:
             raise DnapairError(
@@ -294,7 +248,9 @@ class Lifecycle:
                 f"models restore {chosen.version}"
             )
 
-    def _record(self, what: str, alias: str, before: str, after: str, why: str, who: str | None) -> Step:
+    def _record(
+        self, what: str, alias: str, before: str, after: str, why: str, who: str | None = None
+    ) -> Step:
         """Add a line to the history, and write the description anew until it holds every line."""
         earlier = self.history()
         now = datetime.now(UTC)
@@ -303,62 +259,15 @@ class Lifecycle:
             now = max(now, earlier[-1].time + timedelta(microseconds=1))
         reason = " ".join(why.split())[:_REASON_LETTERS]
         step = Step(now, what, alias, before, after, who or _user(), reason)
-        content = {key: value for key, value in step._asdict().items() if key != "time"}
-        key = f"{HISTORY_TAG}{now.strftime(_TIME)}-{secrets.token_hex(4)}"
-        self._client.set_registered_model_tag(self.name, key, json.dumps(content, ensure_ascii=False))
+        self._client.set_registered_model_tag(self.name, *write_step(step))
         model = self._model()
         while True:
-            self._client.update_registered_model(
-                self.name, _describe(model.description or "", _history(model))
-            )
+            words = describe(model.description or "", read_history(model.tags))
+            self._client.update_registered_model(self.name, words)
             written, model = model, self._model()
             # another's line may have come between reading and writing
             if model.tags == written.tags:
                 return step
-
-
-def _history(model: RegisteredModel) -> list[Step]:
-    steps = []
-    for key, value in sorted(model.tags.items()):
-        if key.startswith(HISTORY_TAG):
-            moment = key.removeprefix(HISTORY_TAG).rpartition("-")[0]
-            time = datetime.strptime(moment, _TIME).replace(tzinfo=UTC)
-            steps.append(Step(time, **json.loads(value)))
-    return steps
-
-
-def _line_of_champions(history: list[Step], alias: str) -> list[str]:
-    """Return the champions one after the other, without those that were taken back."""
-    line: list[str] = []
-    for step in history:
-        if step.alias != alias:
-            continue
-        if step.before and (not line or line[-1] != step.before):
-            # moved by other means than ours, or before there was a history
-            line.append(step.before)
-        if step.what == "rollback":
-            while line and line[-1] != step.after:
-                line.pop()
-        if not line or line[-1] != step.after:
-            line.append(step.after)
-    return line
-
-
-def _describe(description: str, history: list[Step]) -> str:
-    """Put the newest lines below what people wrote, as many as the registry's 5,000 letters hold."""
-    own = description.partition(HEADING)[0].rstrip()
-    text = f"{own}\n\n{HEADING}\n" if own else f"{HEADING}\n"
-    lines = [f"\n- {escape(step.words[:_LINE_LETTERS], quote=False)}" for step in reversed(history)]
-    more = "\n- ... {} earlier: dnapair models history"
-    room = _DESCRIPTION_LETTERS - len(text) - len(more) - 10
-    shown = 0
-    for line in lines:
-        room -= len(line)
-        if room < 0:
-            break
-        text += line
-        shown += 1
-    return text + (more.format(len(lines) - shown) if shown < len(lines) else "")
 
 
 def _user() -> str:

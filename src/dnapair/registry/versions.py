@@ -16,10 +16,10 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 from mlflow.types import ColSpec, Schema
 
 import dnapair
+from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
 from dnapair.scoring.scorer import PairScorer
-from dnapair.tracking.runs import store_address
 
 BUNDLE_TAG = "dnapair.bundle_sha256"
 REGISTRATION_TAG = "dnapair.registration_sha256"
@@ -55,15 +55,12 @@ class Registered(NamedTuple):
 
     Attributes
     ----------
-    name, version
-        Its address is ``models:/name/version``.
-    created
-        False where this very model had a version already.
+    name, version : str
+        Of the registered model, and of this one.
     """
 
     name: str
     version: str
-    created: bool
 
     @property
     def uri(self) -> str:
@@ -102,7 +99,7 @@ def log_pair_model(
     known = _find(name, BUNDLE_TAG, identity)
     if known is not None:
         _describe(name, known.version, tags, description)
-        return Registered(name, str(known.version), created=False)
+        return Registered(name, str(known.version))
     package = Path(dnapair.__file__).parent
     info = mlflow.pyfunc.log_model(
         name="dnapair",
@@ -115,7 +112,7 @@ def log_pair_model(
         registered_model_name=name,
     )
     _describe(name, info.registered_model_version, {**tags, BUNDLE_TAG: identity}, description)
-    return Registered(name, str(info.registered_model_version), created=True)
+    return Registered(name, str(info.registered_model_version))
 
 
 def champion(name: str, alias: str) -> ModelVersion | None:
@@ -219,9 +216,8 @@ def find_version(uri: str) -> tuple[ModelVersion, str | None] | tuple[None, None
 
 
 def _not_to_be_had(uri: str, error: Exception) -> DnapairError:
-    reason = str(error).splitlines()[0]
     return DnapairError(
-        f"The model {uri} can't be had from {store_address()}: {reason} "
+        f"The model {uri} can't be had from {tracking.store_address()}: {tracking.reason(error)} "
         "`dnapair run` makes and registers one; the store's pages list those there are."
     )
 
@@ -232,8 +228,8 @@ def is_registered(name: str, registration_sha256: str) -> bool:
 
 
 def _find(name: str, tag: str, value: str) -> ModelVersion | None:
-    versions = mlflow.MlflowClient().search_model_versions(f"name = '{name}'", max_results=1000)
-    return next((found for found in versions if found.tags.get(tag) == value), None)
+    tagged = f"name = '{name}' and tags.`{tag}` = '{value}'"
+    return next(iter(mlflow.MlflowClient().search_model_versions(tagged, max_results=1)), None)
 
 
 def _describe(name: str, version_number: object, tags: Mapping[str, str], description: str) -> None:

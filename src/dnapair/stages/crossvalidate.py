@@ -23,7 +23,7 @@ from dnapair.training.learner import LearnerSettings
 
 if TYPE_CHECKING:
     from dnapair.evaluation.folds import Fold
-    from dnapair.tracking.runs import StageRun
+    from dnapair.tracking import StageRun
 
 WORK = Path("artifacts/folds")
 

@@ -46,8 +46,7 @@ def run() -> None:
         if study:
             paths.check(paths.NORMALIZED)
         if study and role == "chief":
-            # by which the workers find this run
-            run.set_tags({tracking.STUDY_TAG: study.name})
+            run.lead_search(study.name)
         trials = search_trials(params, run, study) if study else []
         chosen = max(range(len(trials)), key=lambda index: trials[index].val_pr_auc) if trials else None
         if chosen is not None:

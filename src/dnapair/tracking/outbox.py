@@ -6,8 +6,7 @@ the next command that reaches the same store sends it.
 """
 
 import hashlib
-import logging
-import re
+import os
 import shutil
 import sys
 import tempfile
@@ -19,21 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import LoggedModelOutput, Metric, Param, RunStatus, RunTag
+from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
 from mlflow.models import Model
 
 from dnapair.storage.files import atomic_folder, read_json, write_json
+from dnapair.tracking.store import reason
+from dnapair.tracking.tags import PARENT_TAG, PATIENCE_VARIABLE
 
-KILLED = RunStatus.to_string(RunStatus.KILLED)
+UNSENT = Path("artifacts/unsent")
+"""What could not be sent to the tracking store, until the next command that reaches it."""
 _RECORD = "record.json"
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
 _BATCH = 100
 """Params, metrics and tags that a request of MLflow's may hold in any store."""
-
-# they log what they raise, with tracebacks; what is raised is told by us
-for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 Call = dict[str, Any]
 """The keys ``do`` (what to call) and ``run`` (a run's id, or a name by :meth:`Outbox.start`), and values."""
@@ -188,12 +186,9 @@ def deliver(client: mlflow.MlflowClient, call: Call, ids: dict[str, str]) -> Non
     _DELIVER[call["do"]](client, ids.get(run, run), call, ids)
 
 
-def reason(error: Exception) -> str:
-    """Return an error's first line that says anything, without the user and password of an address in it."""
-    # SQLAlchemy begins with a hint for programmers
-    lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result")]
-    words = re.sub(r"(?<=://)[^/@\s]*@", "", lines[0] if lines else type(error).__name__)
-    return words if words.endswith(".") else words + "."
+def patience() -> float:
+    """Return how many seconds a finished stage waits for a tracking store that does not answer."""
+    return float(os.environ.get(PATIENCE_VARIABLE, "60"))
 
 
 def tell(message: str) -> None:
@@ -213,7 +208,7 @@ def _store() -> str:
 
 def _start(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
     parent = ids.get(call["parent"], call["parent"])
-    tags = call["tags"] | {"mlflow.parentRunId": parent}
+    tags = call["tags"] | {PARENT_TAG: parent}
     made = client.create_run(call["experiment"], call["time"], tags, call["name"])
     ids[call["run"]] = str(made.info.run_id)
 
@@ -268,7 +263,7 @@ def _end(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str])
 def _end_trial(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
     left_open = f"tags.`{call['tag']}` = '{call['trial']}' and attributes.status = 'RUNNING'"
     for found in client.search_runs([call["experiment"]], left_open):
-        client.set_terminated(found.info.run_id, KILLED)
+        client.set_terminated(found.info.run_id, "KILLED")
 
 
 _DELIVER: dict[str, Callable[[mlflow.MlflowClient, str, Call, dict[str, str]], None]] = {

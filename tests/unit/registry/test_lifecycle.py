@@ -10,7 +10,8 @@ import pytest
 
 from dnapair.commands import models
 from dnapair.errors import DnapairError
-from dnapair.registry.lifecycle import HEADING, HISTORY_TAG, Lifecycle
+from dnapair.registry.history import HEADING, HISTORY_TAG
+from dnapair.registry.lifecycle import Lifecycle
 from dnapair.registry.versions import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
@@ -252,3 +253,13 @@ def test_the_commands_move_the_aliases(life: Lifecycle, capsys: pytest.CaptureFi
 def test_a_registry_without_the_model_says_what_makes_one(life: Lifecycle) -> None:
     with pytest.raises(DnapairError, match="has no model 'nobody'"):
         Lifecycle("nobody", "champion", "challenger")
+
+
+def test_a_registry_that_does_not_answer_is_named_without_its_password(
+    life: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    mlflow.set_tracking_uri("http://ada:secret@127.0.0.1:9")
+    with pytest.raises(DnapairError, match=r"The registry http://127\.0\.0\.1:9 does not answer") as said:
+        Lifecycle(NAME, "champion", "challenger")
+    assert "secret" not in str(said.value)

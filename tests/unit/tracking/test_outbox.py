@@ -8,7 +8,7 @@ import mlflow
 import pytest
 
 from dnapair.tracking import outbox as module
-from dnapair.tracking.outbox import Outbox, deliver, now, reason, send_kept
+from dnapair.tracking.outbox import Outbox, deliver, now, send_kept
 from tests.waiting import PATIENCE
 
 # MLflow uses what SQLAlchemy is about to drop
@@ -183,8 +183,3 @@ def test_kept_record_that_the_store_refuses_is_told_and_stops_nothing(
     assert "Delete it to forget it" in capfd.readouterr().err
     assert losses(run) == [0.5]
     assert len(list((tmp_path / "unsent").iterdir())) == 1
-
-
-def test_passwords_in_addresses_are_not_told():
-    error = RuntimeError("can't reach postgresql://user:secret@db/mlflow\nmore")
-    assert reason(error) == "can't reach postgresql://db/mlflow."

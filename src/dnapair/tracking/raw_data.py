@@ -1,0 +1,38 @@
+"""The raw data as a data set of MLflow's."""
+
+import warnings
+from pathlib import Path
+
+import mlflow
+import yaml
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+
+from dnapair.errors import DnapairError
+
+
+def log_dataset(pointer: Path = Path("data.dvc")) -> None:
+    """Log the raw data as the active run's input, under the first letters of the hash that DVC gives it.
+
+    Raises
+    ------
+    DnapairError
+        If the pointer is not what DVC writes; one that is missing is passed over.
+    """
+    if not pointer.is_file():
+        return
+    try:
+        content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
+        out = content["outs"][0]
+        origin = next((str(dep["path"]) for dep in content.get("deps", [])), str(out["path"]))
+        digest = str(out["md5"])[:8]
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise DnapairError(
+            f"{pointer} is not what DVC writes. Bring the data anew: dnapair use WHERE"
+        ) from None
+    with warnings.catch_warnings():
+        # MLflow warns that two of its own classes fit a local path
+        warnings.simplefilter("ignore", UserWarning)
+        source = resolve_dataset_source(origin)
+    dataset = MetaDataset(source, name=Path(origin).name, digest=digest)  # type: ignore[abstract]  # it has a default at run time
+    mlflow.log_input(dataset, context="pipeline")

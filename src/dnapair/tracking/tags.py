@@ -1,0 +1,27 @@
+"""Names in the record: tags of runs, and variables of the environment."""
+
+STAGE_TAG = "dnapair.stage"
+OUTPUT_TAG = "dnapair.output_sha256"
+"""On stages: the hash of the file that stands for all that the stage wrote."""
+STAGES_TAG = "dnapair.stages"
+"""On pipelines: JSON, the run of each stage."""
+PIPELINE_TAG = "dnapair.pipeline"
+"""On the pipelines of a bare `dvc repro`: its process."""
+STUDY_TAG = "dnapair.study"
+"""On a stage that leads a search which workers join."""
+TRIAL_TAG = "dnapair.trial"
+TESTED_TAG = "dnapair.test_pairs_sha256"
+"""On evaluations: runs that agree in it were tested on the same pairs."""
+PROCESS_TAG = "dnapair.process"
+"""On open runs: host and process."""
+
+# MLflow's own
+PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"
+SOURCE_TAG = "mlflow.source.name"
+COMMIT_TAG = "mlflow.source.git.commit"
+
+PARENT_VARIABLE = "DNAPAIR_PARENT_RUN_ID"
+"""The pipeline's run, for the stages that it starts."""
+PATIENCE_VARIABLE = "DNAPAIR_TRACKING_PATIENCE"
+"""Seconds that a finished stage waits for a tracking store that does not answer; 60 by default."""
