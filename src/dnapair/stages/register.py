@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dnapair import __version__, tracking
-from dnapair.checks.drift import SAMPLE, Limits, describe
+from dnapair.checks.reference import SAMPLE, Limits, describe
 from dnapair.data.groups import group_columns, read_groups
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision, decide
