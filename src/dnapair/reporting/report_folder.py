@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from dnapair.evaluation import metrics
+from dnapair.evaluation import curves
+from dnapair.evaluation.metrics import spread
 from dnapair.evaluation.outcome import Outcome
 from dnapair.evaluation.verdict import Verdict
 from dnapair.reporting import plots
@@ -45,15 +46,15 @@ def draw_curves(
         Framework and encoder.
     """
     for name, area, curve, axes in (
-        ("roc", "roc_auc", metrics.roc_curve, ("fpr", "tpr")),
-        ("pr", "pr_auc", metrics.precision_recall_curve, ("recall", "precision")),
+        ("roc", "roc_auc", curves.roc_curve, ("fpr", "tpr")),
+        ("pr", "pr_auc", curves.precision_recall_curve, ("recall", "precision")),
     ):
-        points = metrics.thin(curve(labels, probabilities))
+        points = curves.thin(curve(labels, probabilities))
         network = plots.Line(points, report[area])
         # worst first: the last is the darkest
         best = sorted(beside, key=lambda other: beside[other][1][area])[-DRAWN_BASELINES:]
         others = {
-            other: plots.Line(metrics.thin(curve(labels, beside[other][0])), beside[other][1][area])
+            other: plots.Line(curves.thin(curve(labels, beside[other][0])), beside[other][1][area])
             for other in best
         }
         if name == "roc":
@@ -91,10 +92,10 @@ def draw_decisions(
     write_csv(folder / "confusion.csv", {"actual": names[labels], "predicted": names[predicted]})
     confusion = np.bincount(2 * labels.astype(np.int64) + predicted, minlength=4).reshape(2, 2)
     plots.plot_confusion(confusion, threshold, subject, folder / "confusion.png")
-    calibration = metrics.calibration(labels, probabilities)
+    calibration = curves.calibration(labels, probabilities)
     write_csv(folder / "calibration.csv", calibration._asdict())
     before = (
-        metrics.calibration(labels, expit(logit(probabilities) * temperature)) if temperature != 1 else None
+        curves.calibration(labels, expit(logit(probabilities) * temperature)) if temperature != 1 else None
     )
     plots.plot_calibration(calibration, before, subject, folder / "calibration.png")
     plots.plot_probabilities(labels, probabilities, threshold, subject, folder / "probabilities.png")
@@ -142,7 +143,7 @@ def write_numbers(folder: Path, subject: Subject, outcome: Outcome, verdict: Ver
         folder / "verdict.json",
         verdict._asdict()
         | {"best_baseline": outcome.best_baseline, "units": subject.units}
-        | rounded({"uncalibrated": outcome.uncalibrated, "seeds": metrics.spread(outcome.seeds)}),
+        | rounded({"uncalibrated": outcome.uncalibrated, "seeds": spread(outcome.seeds)}),
     )
     write_csv(
         folder / "slices.csv",
