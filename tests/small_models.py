@@ -8,7 +8,7 @@ import mlflow
 import numpy as np
 
 import dnapair
-from dnapair.checks.drift import Limits, describe
+from dnapair.checks.reference import Limits, describe
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.embedding.scaling import Scaler

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dnapair.checks.expectations import RULES, check
+from dnapair.checks.dimensions import RULES, summarize
+from dnapair.checks.expectations import check
+from dnapair.checks.facts import disjoint_fact
 from dnapair.checks.findings import Finding
-from dnapair.checks.summaries import disjoint_fact, summarize
 from dnapair.errors import printable
 from dnapair.evaluation.outcome import Prediction, measure
 from dnapair.evaluation.resampling import find_units

@@ -1,17 +1,16 @@
 """The audit: every check of every split against those it must not know."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dnapair.checks.findings import PEOPLES, SHOWN, Finding, Level, Limit, level_of, percent, some
-from dnapair.checks.single_side import Read, Told, single_side
-from dnapair.checks.sketches import near_repeats
+from dnapair.checks.findings import CALLED, SHOWN, Finding, Limit, level_of, percent, some
+from dnapair.checks.single_side import Read, single_side, tell_single_side
+from dnapair.checks.sketches import NearRepeats, near_repeats
+from dnapair.checks.split_rows import SplitRows
 from dnapair.checks.strands import canonical_rows, find_pairs
-from dnapair.checks.summaries import SplitRows
 
 EARLIER = {"val": ("train",), "test": ("train", "val")}
 """What a pair of a split may not be in: what was fitted, and what was chosen by."""
@@ -88,16 +87,13 @@ def audit(
     copies = rows.in_train | rows.canonical_in_train[rows.canonical]
     queries = rows.used("val", "test") & ~copies
     near = near_repeats(sequences, queries, rows.in_train, rules.k, rules.containment)
-    places = np.full(len(rows.canonical), -1)
-    places[queries] = np.arange(near.nearest.size)
+    nearest, share = np.full(queries.size, -1), np.zeros(queries.size)
+    nearest[queries], share[queries] = near.nearest, near.share
 
     def describe_near(row: int) -> str:
-        share, other = near.share[places[row]], int(near.nearest[places[row]])
-        return f"{rows.name(row)} shares {percent(share)} of its {rules.k}-mers with {rows.name(other)}"
+        other = rows.name(int(nearest[row]))
+        return f"{rows.name(row)} shares {percent(share[row])} of its {rules.k}-mers with {other}"
 
-    near_rows = np.zeros(len(rows.canonical), bool)
-    near_rows[queries] = near.nearest >= 0
-    caveat = _caveat(near.without, near.unsettled, rules)
     findings = [rows.repeated_pairs(split) for split in EARLIER]
     findings += [
         rows.sequences(
@@ -107,7 +103,7 @@ def audit(
             "a sequence that train has too",
             lambda row: f"{rows.name(row)} is in train",
             f"Set split.method to grouped, which never puts a sequence into two splits; or report the "
-            f"{PEOPLES.get(split, split)} pairs with a sequence of train apart from the others.",
+            f"{CALLED[split]} pairs with a sequence of train apart from the others.",
         )
         for split in EARLIER
     ]
@@ -127,13 +123,13 @@ def audit(
         rows.sequences(
             "near_repeats",
             split,
-            near_rows,
+            nearest >= 0,
             f"a sequence that shares at least {percent(rules.containment)} of its {rules.k}-mers with one of "
             "train, and is no copy of it",
             describe_near,
             "Cluster the sequences (with MMseqs2 or CD-HIT, say), give the pair table columns with their "
             "clusters, and split by these (split.method: grouped, split.groups).",
-            caveat,
+            _caveat(near, rules.k),
         )
         for split in EARLIER
     ]
@@ -161,7 +157,7 @@ def dropped_pairs(count: int, of: int, examples: Sequence[str], limit: Limit) ->
         Of the whole data.
     """
     share = count / max(of, 1)
-    level: Level = level_of(share, limit)
+    level = level_of(share, limit)
     if count:
         words = (
             f"{count:,} of {of:,} rows of the data ({percent(share)}) repeat a pair of another split; the "
@@ -179,55 +175,6 @@ def dropped_pairs(count: int, of: int, examples: Sequence[str], limit: Limit) ->
         share,
         list(examples[:SHOWN]),
         "Take these rows out of the pair table, so that its splits are what they say.",
-    )
-
-
-def tell_single_side(told: Sequence[Told], pairs: int, limit: Limit) -> Finding:
-    """Hold what single sequences tell of validation labels against the limit.
-
-    Parameters
-    ----------
-    told
-        From :func:`dnapair.checks.single_side.single_side`.
-    pairs
-        Of validation.
-    limit
-        For the end nearest to chance of the interval of ROC-AUC, counted from 0.5 either way round.
-
-    Returns
-    -------
-    Finding
-        Its share is the greatest such end; its count, how many of the ways are above the limit.
-    """
-    first = max(told, key=lambda way: way.least)
-    sentences = [
-        f"{way.side} by {way.by}: {way.auc:.3f} ({way.low:.3f} to {way.high:.3f})"
-        for way in sorted(told, key=lambda way: -way.least)
-    ]
-    above = sum(way.least > limit.above for way in told)
-    if above:
-        words = (
-            f"Labels depend on one sequence alone: {first.side}, by {first.by}, tells those of {pairs:,} "
-            f"validation pairs with ROC-AUC {first.auc:.3f} (95 % interval {first.low:.3f} to "
-            f"{first.high:.3f}); "
-            f"chance is 0.5{', and below it the labels are told the other way round' * (first.auc < 0.5)}."
-        )
-    else:
-        words = (
-            f"No sequence alone tells the labels of the {pairs:,} validation pairs: the best way, "
-            f"{first.side} by {first.by}, has ROC-AUC {first.auc:.3f} "
-            f"(95 % interval {first.low:.3f} to {first.high:.3f})."
-        )
-    return Finding(
-        "single_side",
-        "val",
-        level_of(first.least, limit),
-        words,
-        above,
-        len(told),
-        first.least,
-        sentences,
-        "Draw the unrelated pairs anew from the sequences of the related ones, each as often as there.",
     )
 
 
@@ -275,7 +222,7 @@ class _Rows:
             other = next(name for name, places in found.items() if places[place] >= 0)
             return f"{self.pair(split, place)} is {self.pair(other, found[other][place])} of {other}"
 
-        where = " or ".join(PEOPLES.get(other, other) for other in EARLIER[split])
+        where = " or ".join(CALLED[other] for other in EARLIER[split])
         hit = np.any([places >= 0 for places in found.values()], axis=0)
         return self._finding(
             "repeated_pairs",
@@ -305,8 +252,8 @@ class _Rows:
             return f"in pair {own.row[place]} {describe(int(row))}"
 
         hit = shared[own.seq1] | shared[own.seq2]
-        found = self._finding(check, split, hit, (f"have {what}", f"has {what}"), describe_pair, remedy)
-        return replace(found, words=found.words + caveat)
+        verbs = (f"have {what}", f"has {what}")
+        return self._finding(check, split, hit, verbs, describe_pair, remedy, caveat=caveat)
 
     def groups(self, split: str, groups: Groups) -> Finding:
         """Count the pairs with a group that train has, in any of the columns."""
@@ -339,8 +286,9 @@ class _Rows:
         describe: Callable[[int], str],
         remedy: str,
         manner: str = "",
+        caveat: str = "",
     ) -> Finding:
-        count, called = int(np.count_nonzero(hit)), PEOPLES.get(split, split)
+        count, called = int(np.count_nonzero(hit)), CALLED[split]
         share = count / max(hit.size, 1)
         examples = [describe(place) for place in np.flatnonzero(hit)[:SHOWN].tolist()]
         many, none = verbs
@@ -352,19 +300,19 @@ class _Rows:
         else:
             words = f"No {called} pair {none}{manner}."
         level = level_of(share, self.limits[check])
-        return Finding(check, split, level, words, count, hit.size, share, examples, remedy)
+        return Finding(check, split, level, words + caveat, count, hit.size, share, examples, remedy)
 
 
-def _caveat(without: int, unsettled: int, rules: Rules) -> str:
+def _caveat(near: NearRepeats, k: int) -> str:
     words = ""
-    if without:
+    if near.without:
         words += (
-            f" {without:,} sequences of validation and test have no {rules.k}-mer of A, C, G and T alone: "
+            f" {near.without:,} sequences of validation and test have no {k}-mer of A, C, G and T alone: "
             "nothing is known of them."
         )
-    if unsettled:
+    if near.unsettled:
         words += (
-            f" {unsettled:,} sequences of validation and test share that much with all of train together; "
-            "the data are too much alike to look for the one that does."
+            f" {near.unsettled:,} sequences of validation and test share that much with all of train "
+            "together; the data are too much alike to look for the one that does."
         )
     return words

@@ -1,103 +1,23 @@
-"""Whether input is like what a model was trained on: the train sequences described, and a watch over others.
+"""Whether input is like what a model was trained on: a watch over sequences, beside the train sequences.
 
 Shares are held to their limits with Hoeffding's inequality (1963), distributions with that of Dvoretzky,
 Kiefer and Wolfowitz in Massart's form (1990): what chance alone does to few sequences is no alarm.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dnapair.checks.summaries import Fact
-from dnapair.embedding.kmers import base_codes
+from dnapair.checks.facts import Fact
+from dnapair.checks.reference import KINDS, Kind, Limits, measure
 
-SAMPLE = 100_000
-"""Train sequences that the statistics are taken of, at most: spread evenly, so that memory stays flat."""
-
-_TAIL = 0.001
-_GRID = np.unique([0, _TAIL, *np.linspace(0, 1, 101), 1 - _TAIL])
 _FALSE_ALARM = 0.001
-_GREATEST_HALF = float(np.finfo(np.float16).max)
-_OTHER_BASE = 4
 _DIGITS = 4
-_C, _G = 2, 3
-
-
-class Limits(NamedTuple):
-    """How far input may be from the train sequences.
-
-    Attributes
-    ----------
-    max_outside_share
-        Of the sequences, those outside the range that 99.8 % of the train sequences have.
-    max_distance
-        Between two distributions: the greatest difference of their cumulative shares (Kolmogorov-Smirnov).
-    max_clipped_share
-        Of the values of the embeddings, those that scaling clips.
-    """
-
-    max_outside_share: float
-    max_distance: float
-    max_clipped_share: float
-
-
-class _Kind(NamedTuple):
-    """A number that every sequence has, and how it is written."""
-
-    words: str
-    pattern: str
-
-
-_KINDS = {
-    "length": _Kind("length", "{:,.0f} bases"),
-    "gc": _Kind("GC content", "{:.1%}"),
-    "unknown": _Kind("share of unknown k-mers", "{:.2%}"),
-    "reach": _Kind("largest scaled value of the embedding", "{:.3f}"),
-}
-
-
-def describe(
-    blocks: Iterable[tuple[Sequence[str], NDArray[Any]]], k: int, training_sequences: int, limits: Limits
-) -> dict[str, Any]:
-    """Describe the sequences that a model is trained on.
-
-    Parameters
-    ----------
-    blocks
-        Train sequences, all of them or :data:`SAMPLE` spread evenly, in upper case, of k letters at least;
-        and with them their scaled embeddings, shape=(n, d).
-    k
-        Length of the encoder's k-mers in bases.
-    training_sequences
-        How many the scaler was fitted on.
-    limits
-        To hold input to; they stay with the description.
-
-    Returns
-    -------
-    dict
-        For :class:`Watch`, and for JSON: of each number that a sequence has its range, and its distribution
-        as the shares of sequences below, and up to, each of about a hundred values.
-    """
-    parts: list[dict[str, NDArray[np.float64]]] = []
-    dimensions = 0
-    for sequences, embeddings in blocks:
-        parts.append(_measure(sequences, embeddings, k))
-        dimensions = embeddings.shape[1]
-    statistics = {name: _distribution(np.concatenate([part[name] for part in parts])) for name in _KINDS}
-    return {
-        "k": k,
-        "dimensions": dimensions,
-        "training_sequences": training_sequences,
-        "described_sequences": sum(part["length"].size for part in parts),
-        "limits": limits._asdict(),
-        "statistics": statistics,
-    }
 
 
 class Watch:
@@ -106,7 +26,7 @@ class Watch:
     Parameters
     ----------
     reference
-        What :func:`describe` returned for the model's train sequences.
+        What :func:`dnapair.checks.reference.describe` returned for the model's train sequences.
 
     Attributes
     ----------
@@ -139,7 +59,7 @@ class Watch:
         """
         if not len(sequences):
             return
-        measured = _measure(sequences, embeddings, self._k)
+        measured = measure(sequences, embeddings, self._k)
         clipped = int(np.count_nonzero(~(np.abs(embeddings) <= 1)))
         with self._lock:
             for name, counter in self._counters.items():
@@ -191,8 +111,8 @@ class Watch:
         facts = []
         for name, counter in self._counters.items():
             facts += [
-                counter.range_fact(_KINDS[name], limits.max_outside_share, chance),
-                counter.distance_fact(_KINDS[name], limits.max_distance, chance),
+                counter.range_fact(KINDS[name], limits.max_outside_share, chance),
+                counter.distance_fact(KINDS[name], limits.max_distance, chance),
             ]
         share = self._clipped / self._values
         return [
@@ -245,7 +165,7 @@ class _Counter:
             "distance": self._distance()[0],
         }
 
-    def range_fact(self, kind: _Kind, limit: float, chance: float) -> Fact:
+    def range_fact(self, kind: Kind, limit: float, chance: float) -> Fact:
         low, high = (kind.pattern.format(end) for end in (self._low, self._high))
         trained = f"{low} to {high}" if self._low < self._high else low
         limit += self._unseen
@@ -261,7 +181,7 @@ class _Counter:
             f"{share:.1%}; {seen}",
         )
 
-    def distance_fact(self, kind: _Kind, limit: float, chance: float) -> Fact:
+    def distance_fact(self, kind: Kind, limit: float, chance: float) -> Fact:
         limit += self._unseen
         distance, place = self._distance()
         edge = kind.pattern.format(self._edges[place // 2])
@@ -288,48 +208,3 @@ class _Counter:
         differences = np.abs(self._seen() - self._reference)
         place = int(differences.argmax())
         return float(differences[place]), place
-
-
-def _measure(sequences: Sequence[str], embeddings: NDArray[Any], k: int) -> dict[str, NDArray[np.float64]]:
-    """Return each number of n sequences, shape=(n,)."""
-    lengths = np.array([len(sequence) for sequence in sequences])
-    bases = base_codes("".join(sequences))
-    ends = np.cumsum(lengths)
-    starts = ends - lengths
-    known = np.add.reduceat(bases != _OTHER_BASE, starts, dtype=np.int64)
-    strong = np.add.reduceat((bases == _C) | (bases == _G), starts, dtype=np.int64)
-    unknown = np.zeros(len(sequences), np.int64)
-    if known.sum() < bases.size:
-        touched = np.zeros(bases.size, bool)
-        for offset in range(k):
-            touched[: bases.size - offset] |= bases[offset:] == _OTHER_BASE
-        for offset in range(1, k):
-            # no k-mer begins so near to the end
-            touched[ends - offset] = False
-        unknown = np.add.reduceat(touched, starts, dtype=np.int64)
-    greatest = np.nan_to_num(np.abs(embeddings).max(axis=1), nan=_GREATEST_HALF, posinf=_GREATEST_HALF)
-    return {
-        "length": lengths.astype(np.float64),
-        "gc": strong / np.maximum(known, 1),
-        "unknown": unknown / (lengths - k + 1),
-        # float16, as the pipeline keeps scaled values
-        "reach": np.minimum(greatest, _GREATEST_HALF).astype(np.float16).astype(np.float64),
-    }
-
-
-def _distribution(values: NDArray[np.float64]) -> dict[str, Any]:
-    # values that are there, not values between them: what lies on an edge is compared exactly
-    quantiles = np.quantile(values, _GRID, method="inverted_cdf")
-    ordered = np.sort(values)
-    edges = np.unique(quantiles)
-    low, high = (float(quantiles[np.searchsorted(_GRID, share)]) for share in (_TAIL, 1 - _TAIL))
-    return {
-        "smallest": float(ordered[0]),
-        "low": low,
-        "median": float(quantiles[np.searchsorted(_GRID, 0.5)]),
-        "high": high,
-        "greatest": float(ordered[-1]),
-        "edges": edges.tolist(),
-        "below": (np.searchsorted(ordered, edges, side="left") / ordered.size).tolist(),
-        "upto": (np.searchsorted(ordered, edges, side="right") / ordered.size).tolist(),
-    }

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from jinja2 import ChoiceLoader
 
+from dnapair.checks.dimensions import Rule
+from dnapair.checks.facts import SHOWN, Fact, name_some
 from dnapair.checks.findings import Finding
-from dnapair.checks.summaries import SHOWN, Fact
 from dnapair.reporting.templates import LOADER
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -27,70 +27,6 @@ with warnings.catch_warnings():
     )
     from great_expectations.render.renderer.content_block import ValidationResultsTableContentBlockRenderer
     from great_expectations.render.view import DefaultJinjaPageView
-
-LEAST = float(np.nextafter(0, 1))
-"""The smallest number above 0."""
-
-
-class Rule(NamedTuple):
-    """What must hold for a column of the summary by dimension, in every row.
-
-    Attributes
-    ----------
-    name
-        Short.
-    words
-        What is checked, as a sentence.
-    fault
-        How to call it when it fails.
-    column
-        Of the summary.
-    low, high
-        The range its values must lie in, ends included; None is no limit.
-    """
-
-    name: str
-    words: str
-    fault: str
-    column: str
-    low: float | None
-    high: float | None
-
-
-RULES = (
-    Rule("none below -1", "No value is below -1.", "Values are below -1", "smallest", -1, None),
-    Rule("none above 1", "No value is above 1.", "Values are above 1", "greatest", None, 1),
-    Rule(
-        "finite",
-        "Every value is a finite number.",
-        "Values are not finite (how many, by dimension)",
-        "not finite",
-        0,
-        0,
-    ),
-    Rule(
-        "no constant dimension",
-        "Every dimension has more than one value in training.",
-        "Dimensions have one value only in training, so they tell nothing apart",
-        "range in training",
-        LEAST,
-        None,
-    ),
-)
-"""What holds for every dimension, however it was scaled."""
-
-REACHES_ENDS = tuple(
-    Rule(
-        f"training reaches {end}",
-        f"The {which} value of every dimension in training is exactly {end}.",
-        f"Dimensions do not reach {end} in training",
-        f"{which} in training",
-        end,
-        end,
-    )
-    for which, end in (("smallest", -1), ("greatest", 1))
-)
-"""What holds besides where each dimension was scaled by itself."""
 
 
 class Outcome(NamedTuple):
@@ -111,12 +47,20 @@ class Outcome(NamedTuple):
     page: str
 
 
+class Held(NamedTuple):
+    """A rule or a fact, Great Expectations' result for it, and what was observed, in words."""
+
+    what: Rule | Fact
+    result: Any
+    observed: str
+
+
 class Part(NamedTuple):
-    """A table of the page: its header, what it is about, and Great Expectations' results."""
+    """A table of the page: its header, what it is about, and its rows."""
 
     header: str
     about: str
-    results: list[Any]
+    rows: list[Held]
 
 
 def check(
@@ -127,7 +71,7 @@ def check(
     Parameters
     ----------
     summary
-        From :func:`dnapair.checks.summaries.summarize`.
+        From :func:`dnapair.checks.dimensions.summarize`.
     rules
         What must hold for each of its rows.
     facts
@@ -141,43 +85,16 @@ def check(
         Depends on the arguments alone: no times, no random names.
     """
     context = _context()
-    by_dimension = _validate(
-        context,
-        summary,
-        [
-            ExpectColumnValuesToBeBetween(
-                column=rule.column, min_value=rule.low, max_value=rule.high, description=rule.words
-            )
-            for rule in rules
-        ],
-        {
-            "result_format": "COMPLETE",
-            "unexpected_index_column_names": ["dimension"],
-            "return_unexpected_index_query": False,
-        },
-    )
-    as_a_whole = _validate_facts(context, facts)
-    found: list[tuple[Rule | Fact, Any, str]] = [
-        *(
-            (rule, result, _observe(rule, summary, result))
-            for rule, result in zip(rules, by_dimension, strict=True)
-        ),
-        *((fact, result, fact.observed) for fact, result in zip(facts, as_a_whole, strict=True)),
-    ]
-    expectations, failures = _tell(found)
-    failures += [f"{finding.words} {finding.remedy}" for finding in findings if finding.level == "fail"]
     parts = [
         Part(
             "Every value",
             f"Reduced to a row for each of {len(summary)} dimensions, then checked.",
-            by_dimension,
+            _hold_rules(context, summary, rules),
         ),
-        Part("Rows, pairs and splits", "Numbers over the whole data.", as_a_whole),
+        Part("Rows, pairs and splits", "Numbers over the whole data.", _hold_facts(context, facts)),
     ]
     about = "What was checked before training: artifacts/normalized against artifacts/dataset."
-    return Outcome(
-        expectations, failures, _render("checks of the scaled data", about, parts, failures, findings)
-    )
+    return _tell("checks of the scaled data", about, parts, findings)
 
 
 def check_input(facts: Sequence[Fact], about: str, counted: str) -> Outcome:
@@ -197,13 +114,8 @@ def check_input(facts: Sequence[Fact], about: str, counted: str) -> Outcome:
     Outcome
         Depends on the arguments alone.
     """
-    context = _context()
-    results = _validate_facts(context, facts)
-    expectations, failures = _tell(
-        [(fact, result, fact.observed) for fact, result in zip(facts, results, strict=True)]
-    )
-    parts = [Part("Input against the train sequences", counted, results)]
-    return Outcome(expectations, failures, _render("input", about, parts, failures, ()))
+    rows = _hold_facts(_context(), facts)
+    return _tell("input", about, [Part("Input against the train sequences", counted, rows)], ())
 
 
 def _context() -> Any:
@@ -212,8 +124,30 @@ def _context() -> Any:
     return context
 
 
-def _validate_facts(context: Any, facts: Sequence[Fact]) -> list[Any]:
-    return _validate(
+def _hold_rules(context: Any, summary: pd.DataFrame, rules: Sequence[Rule]) -> list[Held]:
+    results = _validate(
+        context,
+        summary,
+        [
+            ExpectColumnValuesToBeBetween(
+                column=rule.column, min_value=rule.low, max_value=rule.high, description=rule.words
+            )
+            for rule in rules
+        ],
+        {
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": ["dimension"],
+            "return_unexpected_index_query": False,
+        },
+    )
+    return [
+        Held(rule, result, _observe(rule, summary, result))
+        for rule, result in zip(rules, results, strict=True)
+    ]
+
+
+def _hold_facts(context: Any, facts: Sequence[Fact]) -> list[Held]:
+    results = _validate(
         context,
         pd.DataFrame({fact.name: [fact.value] for fact in facts}),
         [
@@ -224,20 +158,7 @@ def _validate_facts(context: Any, facts: Sequence[Fact]) -> list[Any]:
         ],
         {"result_format": "BASIC"},
     )
-
-
-def _tell(found: Sequence[tuple[Rule | Fact, Any, str]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Put each result into words; return all, and the sentences of those that fail."""
-    for _, result, observed in found:
-        # what the page shows; Great Expectations' own text is a share of rows, or fails on numpy's numbers
-        result.result["observed_value"] = escape(observed)
-    expectations = [
-        {"name": what.name, "checks": what.words, "success": bool(result.success), "observed": observed}
-        for what, result, observed in found
-    ]
-    return expectations, [
-        f"{what.fault}: {observed}." for what, result, observed in found if not result.success
-    ]
+    return [Held(fact, result, fact.observed) for fact, result in zip(facts, results, strict=True)]
 
 
 def _validate(
@@ -258,10 +179,22 @@ def _observe(rule: Rule, summary: pd.DataFrame, result: Any) -> str:
         span = f"{low:g} to {high:g}" if low < high else f"{low:g}"
         return f"{span} in {len(values)} dimensions"
     wrong = result.result["unexpected_index_list"]
-    named = ", ".join(
-        f"dimension {offender['dimension']}: {offender[rule.column]:g}" for offender in wrong[:SHOWN]
-    )
-    return f"{len(wrong)} of {len(values)} dimensions ({named}{', ...' if len(wrong) > SHOWN else ''})"
+    named = [f"dimension {offender['dimension']}: {offender[rule.column]:g}" for offender in wrong[:SHOWN]]
+    return f"{len(wrong)} of {len(values)} dimensions ({name_some(named, len(wrong))})"
+
+
+def _tell(title: str, about: str, parts: Sequence[Part], findings: Sequence[Finding]) -> Outcome:
+    rows = [row for part in parts for row in part.rows]
+    for row in rows:
+        # what the page shows; Great Expectations' own text is a share of rows, or fails on numpy's numbers
+        row.result.result["observed_value"] = escape(row.observed)
+    expectations = [
+        {"name": what.name, "checks": what.words, "success": bool(result.success), "observed": observed}
+        for what, result, observed in rows
+    ]
+    failures = [f"{what.fault}: {observed}." for what, result, observed in rows if not result.success]
+    failures += [f"{finding.words} {finding.remedy}" for finding in findings if finding.level == "fail"]
+    return Outcome(expectations, failures, _render(title, about, parts, failures, findings))
 
 
 def _render(
@@ -276,12 +209,12 @@ def _render(
             section_name=part.header,
             content_blocks=[
                 RenderedHeaderContent(header=part.header, subheader=part.about),
-                ValidationResultsTableContentBlockRenderer.render(part.results),
+                ValidationResultsTableContentBlockRenderer.render([row.result for row in part.rows]),
             ],
         )
         for part in parts
     ]
-    checked = sum(len(part.results) for part in parts) + len(findings)
+    checked = sum(len(part.rows) for part in parts) + len(findings)
     heading = f"{len(failures)} of {checked} checks failed" if failures else f"All {checked} checks passed"
     page: str = view.render(
         RenderedDocumentContent(sections=sections),

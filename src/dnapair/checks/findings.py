@@ -12,8 +12,8 @@ IN_WORDS = 3
 Level = Literal["pass", "info", "warn", "fail"]
 LEVELS: tuple[Level, ...] = ("pass", "info", "warn", "fail")
 """From none to the one that stops the pipeline."""
-PEOPLES = {"val": "validation"}
-"""What people call a split, where it is not its name."""
+CALLED = {"train": "train", "val": "validation", "test": "test"}
+"""What people call a split."""
 
 
 class Limit(NamedTuple):

@@ -9,7 +9,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from dnapair.checks.summaries import SplitRows
+from dnapair.checks.findings import Finding, Limit, level_of
+from dnapair.checks.split_rows import SplitRows
 from dnapair.embedding.kmers import complement_codes, kmer_codes
 
 K = 4
@@ -95,6 +96,55 @@ def single_side(read: Read, train: SplitRows, val: SplitRows, seed: int) -> list
             ends = interval(of_sequences, places, val.label, seed)
             found.append(Told(side, by, *ends))
     return found
+
+
+def tell_single_side(told: Sequence[Told], pairs: int, limit: Limit) -> Finding:
+    """Hold what single sequences tell of validation labels against the limit.
+
+    Parameters
+    ----------
+    told
+        From :func:`single_side`.
+    pairs
+        Of validation.
+    limit
+        For the end nearest to chance of the interval of ROC-AUC, counted from 0.5 either way round.
+
+    Returns
+    -------
+    Finding
+        Its share is the greatest such end; its count, how many of the ways are above the limit.
+    """
+    first = max(told, key=lambda way: way.least)
+    sentences = [
+        f"{way.side} by {way.by}: {way.auc:.3f} ({way.low:.3f} to {way.high:.3f})"
+        for way in sorted(told, key=lambda way: -way.least)
+    ]
+    above = sum(way.least > limit.above for way in told)
+    if above:
+        words = (
+            f"Labels depend on one sequence alone: {first.side}, by {first.by}, tells those of {pairs:,} "
+            f"validation pairs with ROC-AUC {first.auc:.3f} (95 % interval {first.low:.3f} to "
+            f"{first.high:.3f}); "
+            f"chance is 0.5{', and below it the labels are told the other way round' * (first.auc < 0.5)}."
+        )
+    else:
+        words = (
+            f"No sequence alone tells the labels of the {pairs:,} validation pairs: the best way, "
+            f"{first.side} by {first.by}, has ROC-AUC {first.auc:.3f} "
+            f"(95 % interval {first.low:.3f} to {first.high:.3f})."
+        )
+    return Finding(
+        "single_side",
+        "val",
+        level_of(first.least, limit),
+        words,
+        above,
+        len(told),
+        first.least,
+        sentences,
+        "Draw the unrelated pairs anew from the sequences of the related ones, each as often as there.",
+    )
 
 
 def interval(

@@ -184,16 +184,16 @@ def _compare(
     """Fill ``nearest`` and ``share``; return how many candidates were left when there was too much."""
     waiting = candidates.copy()
     looked_at = 0
-    part = _only(sketch, waiting)
     if not waiting.any():
         return 0
+    part = _only(sketch, waiting)
     for rows, hashes, owners in _read(sequences, references, k, "compare near repeats"):
         if looked_at > MOST_HITS:
             return int(np.count_nonzero(waiting))
         places, kmers = _match(part, hashes)
         # a k-mer that a reference has twice counts once
         hits = np.unique(owners[places].astype(np.int64) * part.hashes.size + kmers)
-        of, kmers = np.divmod(hits, max(part.hashes.size, 1))
+        of, kmers = np.divmod(hits, part.hashes.size)
         widths = np.diff(part.starts)[kmers]
         for chosen in _chunks(of, widths):
             width = widths[chosen]
@@ -270,8 +270,6 @@ def _only(sketch: Sketch, wanted: NDArray[np.bool_]) -> Sketch:
 
 def _match(sketch: Sketch, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the places of the hashes that the sketch has, and their places in the sketch."""
-    if not sketch.hashes.size:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
     found = np.minimum(np.searchsorted(sketch.hashes, hashes), sketch.hashes.size - 1)
     places = np.flatnonzero(sketch.hashes[found] == hashes)
     return places, found[places]

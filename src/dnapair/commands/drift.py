@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dnapair.checks.summaries import Fact
+from dnapair.checks.facts import Fact
 from dnapair.data.columns import find_sequences, has_names
 from dnapair.data.sequences import normalize
 from dnapair.data.tables import open_table

@@ -1,1 +1,1 @@
-"""How good a network is: metrics with intervals, baselines beside it, and plots."""
+"""How good a network is, how sure that is, and better than what: metrics, intervals, baselines, the gate."""

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from dnapair.embedding.kmers import complement_codes, kmer_codes
+from dnapair.evaluation.compositions import measure_compositions
 from dnapair.evaluation.metrics import best_threshold
 from dnapair.networks.features import interaction
 from dnapair.storage.matrix import Matrix
@@ -84,7 +85,7 @@ def fit_baselines(
         If validation holds one class alone.
     """
     train = draw(splits["train"], FITTED_PAIRS, seed)
-    compositions = measure_compositions(sequences)
+    compositions = measure_compositions(sequences).astype(np.float32)
     short = bool(np.median(compositions[:, 1]) < SHORT)
     shares = count_kmers(sequences, range(1, K + 1) if short else (K,), both_strands)
     kmers = f"{f'1- to {K}' if short else K}-mers ({'both strands' if both_strands else 'forward strand'})"
@@ -171,14 +172,6 @@ def cosines(matrix: Matrix, pairs: Pairs) -> np.ndarray:
         return quotient
 
     return _in_blocks(cosine, pairs)
-
-
-def measure_compositions(sequences: Sequence[str]) -> np.ndarray:
-    """Return the GC content and the length of each sequence, shape=(len(sequences), 2), float32."""
-    found = np.empty((len(sequences), 2), np.float32)
-    for row, sequence in enumerate(sequences):
-        found[row] = (sequence.count("G") + sequence.count("C")) / len(sequence), len(sequence)
-    return found
 
 
 def count_kmers(

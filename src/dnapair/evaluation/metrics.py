@@ -1,8 +1,7 @@
-"""Metrics of predicted probabilities, the threshold, and the points of each curve."""
+"""Metrics of predicted probabilities, and the threshold."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,21 +16,6 @@ PROBABILITIES = ("log_loss", "brier", "ece")
 METRICS = ("accuracy", "precision", "recall", "f1", *RANKING, "mcc", *PROBABILITIES)
 BINS = 10
 """Of the probabilities, equally wide."""
-
-
-class Curve(NamedTuple):
-    """Points of a curve, both of shape=(n,)."""
-
-    x: np.ndarray
-    y: np.ndarray
-
-
-class Calibration(NamedTuple):
-    """Bins of equal width over the probabilities, empty bins left out; each of shape=(bins,)."""
-
-    predicted: np.ndarray
-    observed: np.ndarray
-    pairs: np.ndarray
 
 
 def evaluate(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
@@ -86,57 +70,11 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
         If the labels hold one class alone.
     """
     _check_labels(labels)
-    true_positives, false_positives, cuts = _cumulate(labels, scores)
+    true_positives, false_positives, cuts = cumulate(labels, scores)
     f1 = 2 * true_positives / (true_positives + false_positives + labels.sum())
     best = int(np.argmax(f1))
     below = cuts[best + 1] if best + 1 < cuts.size else cuts[best]
     return float((cuts[best] + below) / 2)
-
-
-def roc_curve(labels: np.ndarray, scores: np.ndarray) -> Curve:
-    """Return the false positive rate (x) and true positive rate (y) at every threshold, from (0, 0)."""
-    true_positives, false_positives, _ = _cumulate(labels, scores)
-    x = np.concatenate([[0.0], false_positives / false_positives[-1]])
-    return Curve(x, np.concatenate([[0.0], true_positives / true_positives[-1]]))
-
-
-def precision_recall_curve(labels: np.ndarray, scores: np.ndarray) -> Curve:
-    """Return recall (x) and precision (y) at every threshold, from the highest score down."""
-    true_positives, false_positives, _ = _cumulate(labels, scores)
-    return Curve(true_positives / true_positives[-1], true_positives / (true_positives + false_positives))
-
-
-def thin(curve: Curve, points: int = 500) -> Curve:
-    """Keep at most ``points`` points of a curve, evenly by rank, the first and the last among them."""
-    if curve.x.size <= points:
-        return curve
-    kept = np.linspace(0, curve.x.size - 1, points).round().astype(np.int64)
-    return Curve(curve.x[kept], curve.y[kept])
-
-
-def calibration(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> Calibration:
-    """Compare predicted probabilities with observed shares of 1, in bins of equal width.
-
-    Parameters
-    ----------
-    labels : np.ndarray, shape=(n,)
-        1 for related, 0 for unrelated.
-    probabilities : np.ndarray, shape=(n,)
-        Predicted probability of 1.
-    bins
-        Bins between 0 and 1.
-
-    Returns
-    -------
-    Calibration
-        Mean probability, share of 1 and number of pairs of each bin that holds any.
-    """
-    places = _bin(probabilities, bins)
-    pairs = np.bincount(places, minlength=bins)
-    filled = pairs > 0
-    predicted = np.bincount(places, weights=probabilities, minlength=bins)[filled] / pairs[filled]
-    observed = np.bincount(places, weights=labels, minlength=bins)[filled] / pairs[filled]
-    return Calibration(predicted, observed, pairs[filled])
 
 
 def _check_labels(labels: np.ndarray) -> None:
@@ -164,7 +102,7 @@ def check(labels: np.ndarray, probabilities: np.ndarray) -> None:
         )
 
 
-def _cumulate(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def cumulate(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count true and false positives at each distinct score, from the greatest down."""
     order = np.argsort(-scores, kind="stable")
     ends = _tie_ends(scores[order])
@@ -176,8 +114,9 @@ def _tie_ends(sorted_scores: np.ndarray) -> np.ndarray:
     return np.append(np.flatnonzero(np.diff(sorted_scores)), sorted_scores.size - 1)
 
 
-def _bin(probabilities: np.ndarray, bins: int) -> np.ndarray:
-    return np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+def bin_of(probabilities: np.ndarray) -> np.ndarray:
+    """Return the number of the bin that each probability is in, from 0."""
+    return np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
 
 
 class WeightedMetrics:
@@ -207,7 +146,7 @@ class WeightedMetrics:
             (probabilities - labels) ** 2,
         ]
         self._sums = np.stack(columns, axis=1).astype(np.float64)
-        bins = np.eye(BINS)[_bin(probabilities, BINS)]
+        bins = np.eye(BINS)[bin_of(probabilities)]
         self._excess = bins * (probabilities - labels)[:, None]
 
     def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -214,6 +214,25 @@ def measure(
     )
 
 
+def compare_scores(
+    labels: np.ndarray, scores: np.ndarray, other: np.ndarray, units: Units, draws: int, seed: int
+) -> Difference:
+    """Say by how much the :data:`MAIN` of some scores is greater than that of others.
+
+    Parameters
+    ----------
+    labels, scores, other : np.ndarray, shape=(n,)
+        1 for related, 0 for unrelated; and probabilities of the same pairs.
+    units, draws, seed
+        As for :func:`~dnapair.evaluation.resampling.resample`.
+    """
+    # the threshold decides nothing that is compared here
+    both = {name: WeightedMetrics(labels, one, 0.5) for name, one in (("own", scores), ("other", other))}
+    drawn = resample(labels, units, both, draws, seed)
+    own, others = (float(one.measure(np.ones((1, labels.size)))[MAIN][0]) for one in both.values())
+    return difference(own - others, drawn["own"][MAIN], drawn["other"][MAIN])
+
+
 def _of_scores(labels: np.ndarray, prediction: Prediction) -> WeightedMetrics:
     # scores that are no probabilities are squeezed into [0, 1], which moves no pair past another
     ends = np.append(prediction.scores, prediction.threshold)

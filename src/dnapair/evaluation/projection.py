@@ -1,12 +1,46 @@
-"""Pairs on a plane: principal components, then t-SNE."""
+"""Pairs on a plane, by the features that the network sees: principal components, then t-SNE."""
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+from dnapair.networks.features import interaction
+from dnapair.storage.matrix import Matrix
+
 COMPONENTS = 50
 PERPLEXITY = 30.0
+
+
+def map_pairs(
+    matrix: Matrix, rows: np.ndarray, symmetric: bool, most: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw pairs, and place them by their interaction features.
+
+    Parameters
+    ----------
+    matrix : array or MatrixFile, shape=(sequences, d)
+        Scaled embeddings.
+    rows : np.ndarray, shape=(2, pairs)
+        The two sequences of each pair.
+    symmetric
+        As in :func:`dnapair.networks.features.interaction`.
+    most
+        Pairs that are drawn where there are more.
+    seed
+        Same seed, same map.
+
+    Returns
+    -------
+    chosen : np.ndarray, shape=(n,)
+        The pairs that were drawn, in order.
+    places : np.ndarray, shape=(n, 2)
+        From :func:`project`.
+    """
+    chosen = np.sort(np.random.default_rng(seed).permutation(rows.shape[1])[:most])
+    first, second = (matrix[side[chosen]].astype(np.float32) for side in rows)
+    seen = interaction(first, second, symmetric)
+    return chosen, project(np.concatenate(seen, axis=1), seed)
 
 
 def project(features: np.ndarray, seed: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """How sure a metric is: a bootstrap over what pairs have in common, the same samples for all compared."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -82,6 +82,14 @@ def find_units(groups: np.ndarray) -> Units:
     if np.bincount(sets[:, 0]).max() <= LARGEST_SET * len(sets):
         return Units(sets, int(count), connected=True)
     return Units(codes, numbers.size, connected=False)
+
+
+def describe_units(units: Units, columns: Sequence[str]) -> str:
+    """Say in words what the bootstrap drew, where the groups are those of ``columns``."""
+    names = " and ".join(columns)
+    if units.connected:
+        return f"{units.total:,} sets of pairs that share nothing ({names}) were drawn for one"
+    return f"the {units.total:,} values of {names} were drawn for one, not the pairs"
 
 
 def resample(

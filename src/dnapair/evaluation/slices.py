@@ -33,6 +33,40 @@ class Slice(NamedTuple):
     inside: np.ndarray
 
 
+def find_slices(
+    table: pd.DataFrame,
+    wanted: Sequence[str] | None,
+    rows: np.ndarray,
+    in_train: np.ndarray,
+    compositions: np.ndarray,
+) -> list[Slice]:
+    """Cut pairs by columns, by what was seen in training, and by length and GC content.
+
+    Parameters
+    ----------
+    table
+        The columns of the data, a row for each pair.
+    wanted
+        As for :func:`slicing_columns`.
+    rows, in_train
+        As for :func:`slices_of_seen`.
+    compositions : np.ndarray, shape=(n, 2, 2)
+        GC content and length of the two sequences of each pair.
+    """
+    gc, length = compositions[..., 0], compositions[..., 1]
+    return [
+        *(
+            part
+            for name in slicing_columns(wanted, table)
+            for part in slices_of_column(name, table[name].to_numpy())
+        ),
+        *slices_of_seen(rows, in_train),
+        *slices_of_number("shorter sequence (bases)", length.min(axis=1)),
+        *slices_of_number("GC content, mean (%)", 100 * gc.mean(axis=1), 1),
+        *slices_of_number("GC content, difference (%)", 100 * np.abs(gc[:, 0] - gc[:, 1]), 1),
+    ]
+
+
 def slices_of_column(name: str, values: Sequence[str] | np.ndarray) -> list[Slice]:
     """Make a slice of each value that a column has, in the order of the names."""
     column = np.asarray(values, object)

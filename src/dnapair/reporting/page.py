@@ -3,16 +3,17 @@
 import base64
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from jinja2 import Environment
+from jinja2 import Environment, select_autoescape
 from markupsafe import Markup
 
 from dnapair.evaluation.metrics import METRICS, spread
 from dnapair.evaluation.outcome import COMPARED, Outcome
-from dnapair.evaluation.verdict import NAMES, Verdict, signed, spell, spell_gain
+from dnapair.evaluation.verdict import NAMES, Verdict, spell, spell_gain
 from dnapair.reporting.escaping import markdown
 from dnapair.reporting.templates import LOADER
 
@@ -87,9 +88,7 @@ def render_page(subject: Subject, outcome: Outcome, verdict: Verdict, figures: P
     str
         HTML; text from the data is escaped.
     """
-    environment = Environment(loader=LOADER, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "signed": signed, "spell": spell, "gain": spell_gain}
-    return environment.get_template("report.html.j2").render(
+    return ENVIRONMENT.get_template("report.html.j2").render(
         subject=subject,
         outcome=outcome,
         verdict=verdict,
@@ -109,45 +108,16 @@ def render_page(subject: Subject, outcome: Outcome, verdict: Verdict, figures: P
 
 def write_card(subject: Subject, outcome: Outcome, verdict: Verdict) -> str:
     """Write the same as a model card in Markdown, of at most :data:`CARD_LIMIT` characters."""
-    rows = [
-        f"| {NAMES[name]} | {outcome.metrics[name]:.3f} ({spell(outcome.intervals[name])}) |"
-        for name in METRICS
-    ]
-    compared = outcome.baselines | {f"the same network in {subject.other}": outcome.other}
-    rivals = [
-        f"| {markdown(name)} | {rival.metrics['roc_auc']:.3f} | {rival.metrics['pr_auc']:.3f} | "
-        f"{spell_gain(rival.gains['pr_auc'])} |"
-        for name, rival in compared.items()
-    ]
-    slices = [
-        f"| {markdown(part.by)}: {markdown(part.value)} | {part.pairs:,} | {part.metrics['roc_auc']:.3f} "
-        f"({spell(part.intervals['roc_auc'])}) | {part.metrics['accuracy']:.3f} |"
-        for part in outcome.slices
-    ]
-    lines = [
-        # not bold: lists show it as it is
-        markdown(verdict.headline, CARD_LIMIT),
-        "",
-        *(f"- {markdown(words, CARD_LIMIT)}" for words in verdict.details),
-        "",
-        f"{markdown(subject.title, CARD_LIMIT)}. Takes raw DNA in `seq1` and `seq2`; gives `probability` "
-        f"and `label` (1 from {subject.threshold:.3f} on, chosen on validation). Intervals: 95 %, "
-        f"{markdown(subject.units, CARD_LIMIT)}.",
-        "",
-        "| test | value |",
-        "|---|---|",
-        *rows,
-        "",
-        "| compared with | ROC-AUC | PR-AUC | the network's PR-AUC is greater by |",
-        "|---|---|---|---|",
-        *rivals,
-        "",
-        "| slice | pairs | ROC-AUC | accuracy |",
-        "|---|---|---|---|",
-        *slices,
-    ]
+    written = ENVIRONMENT.get_template("card.md.j2").render(
+        subject=subject,
+        outcome=outcome,
+        verdict=verdict,
+        names=NAMES,
+        metrics=METRICS,
+        compared=outcome.baselines | {f"the same network in {subject.other}": outcome.other},
+    )
     card = ""
-    for line in lines:
+    for line in written.rstrip("\n").split("\n"):
         if len(card) + len(line) > CARD_LIMIT:
             return card + "\nThe rest stands in report.html.\n"
         card += line + "\n"
@@ -174,3 +144,15 @@ def _bar(
         '<svg class="bar" viewBox="0 0 140 14" aria-hidden="true">{across}'
         '<line x1="{a}" x2="{b}" y1="7" y2="7"/><circle cx="{v}" cy="7" r="3"/></svg>'
     ).format(across=across, a=place(ends[0]), b=place(ends[1]), v=place(value))
+
+
+ENVIRONMENT = Environment(
+    loader=LOADER, autoescape=select_autoescape(["html.j2"]), trim_blocks=True, lstrip_blocks=True
+)
+ENVIRONMENT.filters |= {
+    "number": _number,
+    "spell": spell,
+    "gain": spell_gain,
+    "markdown": markdown,
+    "text": partial(markdown, longest=CARD_LIMIT),
+}

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dnapair.evaluation.metrics import Calibration, Curve
+from dnapair.evaluation.curves import Calibration, Curve
 from dnapair.reporting.figures import BLUE, GREYS, INK, ORANGE, drawing, title
 
 CLASSES = ("unrelated", "related")

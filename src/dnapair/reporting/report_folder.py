@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from dnapair.evaluation import metrics
+from dnapair.evaluation import curves
+from dnapair.evaluation.metrics import spread
+from dnapair.evaluation.outcome import Outcome
+from dnapair.evaluation.verdict import Verdict
 from dnapair.reporting import plots
 from dnapair.reporting.escaping import cell
-from dnapair.storage.files import atomic_file
+from dnapair.reporting.page import Subject
+from dnapair.storage.files import atomic_file, write_json
 
 DECIMALS = 6
 DRAWN_BASELINES = 3
@@ -42,15 +46,15 @@ def draw_curves(
         Framework and encoder.
     """
     for name, area, curve, axes in (
-        ("roc", "roc_auc", metrics.roc_curve, ("fpr", "tpr")),
-        ("pr", "pr_auc", metrics.precision_recall_curve, ("recall", "precision")),
+        ("roc", "roc_auc", curves.roc_curve, ("fpr", "tpr")),
+        ("pr", "pr_auc", curves.precision_recall_curve, ("recall", "precision")),
     ):
-        points = metrics.thin(curve(labels, probabilities))
+        points = curves.thin(curve(labels, probabilities))
         network = plots.Line(points, report[area])
         # worst first: the last is the darkest
         best = sorted(beside, key=lambda other: beside[other][1][area])[-DRAWN_BASELINES:]
         others = {
-            other: plots.Line(metrics.thin(curve(labels, beside[other][0])), beside[other][1][area])
+            other: plots.Line(curves.thin(curve(labels, beside[other][0])), beside[other][1][area])
             for other in best
         }
         if name == "roc":
@@ -88,13 +92,77 @@ def draw_decisions(
     write_csv(folder / "confusion.csv", {"actual": names[labels], "predicted": names[predicted]})
     confusion = np.bincount(2 * labels.astype(np.int64) + predicted, minlength=4).reshape(2, 2)
     plots.plot_confusion(confusion, threshold, subject, folder / "confusion.png")
-    calibration = metrics.calibration(labels, probabilities)
+    calibration = curves.calibration(labels, probabilities)
     write_csv(folder / "calibration.csv", calibration._asdict())
     before = (
-        metrics.calibration(labels, expit(logit(probabilities) * temperature)) if temperature != 1 else None
+        curves.calibration(labels, expit(logit(probabilities) * temperature)) if temperature != 1 else None
     )
     plots.plot_calibration(calibration, before, subject, folder / "calibration.png")
     plots.plot_probabilities(labels, probabilities, threshold, subject, folder / "probabilities.png")
+
+
+def draw_history(folder: Path, history: pd.DataFrame, best_epoch: int, subject: str) -> None:
+    """Draw how the network was trained, and write the same for DVC: ``history.csv`` and ``history.png``.
+
+    Parameters
+    ----------
+    folder, subject
+        As for :func:`draw_curves`.
+    history, best_epoch
+        As for :func:`dnapair.reporting.plots.plot_history`.
+    """
+    write_csv(folder / "history.csv", history)
+    epochs = {str(name): history[name].to_numpy() for name in history}
+    plots.plot_history(epochs, best_epoch, subject, folder / "history.png")
+
+
+def write_numbers(folder: Path, subject: Subject, outcome: Outcome, verdict: Verdict) -> None:
+    """Write every number of the report as JSON, and the slices as a table."""
+    report = outcome.metrics | {
+        "threshold": subject.threshold,
+        "n": subject.pairs,
+        "prevalence": subject.related / subject.pairs,
+    }
+    write_json(folder / "metrics.json", rounded(report))
+    write_json(folder / "intervals.json", rounded(outcome.intervals))
+    rivals = outcome.baselines | {f"the network in {subject.other}": outcome.other}
+    write_json(
+        folder / "comparison.json",
+        rounded(
+            {
+                name: {
+                    "metrics": rival.metrics,
+                    "intervals": rival.intervals,
+                    "gains": {metric: gain._asdict() for metric, gain in rival.gains.items()},
+                }
+                for name, rival in rivals.items()
+            }
+        ),
+    )
+    write_json(
+        folder / "verdict.json",
+        verdict._asdict()
+        | {"best_baseline": outcome.best_baseline, "units": subject.units}
+        | rounded({"uncalibrated": outcome.uncalibrated, "seeds": spread(outcome.seeds)}),
+    )
+    write_csv(
+        folder / "slices.csv",
+        pd.DataFrame(
+            [
+                {"by": part.by, "value": part.value, "pairs": part.pairs, "related": part.related}
+                | {
+                    key: value
+                    for name in part.metrics
+                    for key, value in zip(
+                        (name, f"{name}_low", f"{name}_high"),
+                        (part.metrics[name], *part.intervals[name]),
+                        strict=True,
+                    )
+                }
+                for part in outcome.slices
+            ]
+        ),
+    )
 
 
 def rounded(value: Any) -> Any:

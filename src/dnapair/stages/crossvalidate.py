@@ -18,7 +18,7 @@ from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
 from dnapair.storage.files import read_json, sha256, write_json
-from dnapair.storage.numeric_columns import open_parquet, read_numbers
+from dnapair.storage.numeric_columns import column_names, read_numbers
 from dnapair.training.learner import LearnerSettings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def cross_validate(params: Params) -> None:
 
     asked = params.evaluate
     best = read_json(paths.BEST_HYPERPARAMETERS)
-    columns = find_groups(params)
+    columns = group_columns(asked.groups, params.split.groups, column_names(paths.PAIRS))
     settings = {
         "evaluate.folds": asked.folds,
         "evaluate.seed": asked.seed,
@@ -143,12 +143,6 @@ def by_kind(found: dict[str, tuple[float, float]]) -> dict[str, dict[str, float]
 def training(params: Params, best: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a training; folds are neither calibrated nor repeated."""
     return {**params.train.model_dump(exclude={"calibration", "repeats"}), **best["train"]}
-
-
-def find_groups(params: Params) -> list[str]:
-    """Return the columns that tell the groups of a pair."""
-    with open_parquet(paths.PAIRS) as file:
-        return group_columns(params.evaluate.groups, params.split.groups, file.schema_arrow.names)
 
 
 def read_data(columns: list[str]) -> Data:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,26 +11,26 @@ from dnapair import tracking
 from dnapair.data.groups import group_columns, read_groups
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
+from dnapair.evaluation.compositions import measure_compositions
 from dnapair.evaluation.outcome import COMPARED, MAIN, Outcome, Prediction, measure
-from dnapair.evaluation.projection import project
-from dnapair.evaluation.resampling import Units, find_units
-from dnapair.evaluation.slices import (
-    Slice,
-    slices_of_column,
-    slices_of_number,
-    slices_of_seen,
-    slicing_columns,
-)
+from dnapair.evaluation.projection import map_pairs
+from dnapair.evaluation.resampling import describe_units, find_units
+from dnapair.evaluation.slices import Slice, find_slices
 from dnapair.evaluation.verdict import Verdict, judge
-from dnapair.networks.features import interaction
 from dnapair.networks.spec import NetworkSpec
-from dnapair.params import Evaluate, flatten, load_params
-from dnapair.reporting import plots
+from dnapair.params import flatten, load_params
 from dnapair.reporting.figures import describe_encoder
 from dnapair.reporting.page import Subject, render_page, write_card
-from dnapair.reporting.report_folder import draw_curves, draw_decisions, rounded, write_csv
+from dnapair.reporting.plots import plot_map
+from dnapair.reporting.report_folder import (
+    draw_curves,
+    draw_decisions,
+    draw_history,
+    write_csv,
+    write_numbers,
+)
 from dnapair.stages import paths
-from dnapair.storage.files import atomic_file, atomic_folder, read_json, sha256, write_json
+from dnapair.storage.files import atomic_folder, read_json, sha256
 from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import column_names, open_parquet, read_numbers, read_table
 from dnapair.storage.sequence_file import SequenceFile
@@ -69,23 +68,24 @@ def run(framework: str) -> None:
         "evaluate": settings,
     }
     other = next(name for name in TITLES if name != framework)
-    stage = f"evaluate@{framework}"
-    with tracking.stage_run(stage, flatten(settings, "evaluate"), paths.IDENTITIES) as run:
+    model = paths.model_folder(framework)
+    with tracking.stage_run(f"evaluate@{framework}", flatten(settings, "evaluate"), paths.IDENTITIES) as run:
         paths.check(*paths.MADE_BY)
         row, seq1, seq2, label = read_numbers(paths.split_file("test"), ["row", "seq1", "seq2", "label"])
-        labels = label.astype(np.int64)
-        network, twin = read_scores(framework), read_scores(other)
+        labels, sequences = label.astype(np.int64), np.stack([seq1, seq2], axis=1)
+        network, baselines = read_scores(framework), read_baselines()
+        scores, threshold, _ = network.prediction
+        temperature = float(network.training["temperature"])
         columns = group_columns(settings.groups, params.split.groups, pair_columns())
         units = find_units(read_groups(paths.PAIRS, columns)[row])
-        temperature = float(network.training["temperature"])
         outcome = measure(
             labels,
             network.prediction,
             temperature,
-            twin.prediction,
+            read_scores(other).prediction,
             network.repeats,
-            read_baselines(),
-            find_slices(settings, row, np.stack([seq1, seq2], axis=1)),
+            baselines,
+            read_slices(settings.slices, row, sequences),
             units,
             settings.bootstrap,
             settings.seed,
@@ -100,7 +100,7 @@ def run(framework: str) -> None:
             TITLES[other],
             labels.size,
             int(labels.sum()),
-            network.prediction.threshold,
+            threshold,
             temperature,
             describe_units(units, columns),
             settings.bootstrap,
@@ -111,14 +111,30 @@ def run(framework: str) -> None:
             {name: section.model_dump(mode="json") for name, section in shown.items()},
             hashes(framework, scaling),
         )
+        spec = NetworkSpec.from_json(read_json(model / "network.json"))
+        chosen, places = map_pairs(
+            MatrixFile(paths.SCALED), sequences.T, spec.symmetric, settings.map_pairs, settings.seed
+        )
         with atomic_folder(paths.report_folder(framework)) as folder:
             write_numbers(folder, subject, outcome, verdict)
-            predictions = {"row": row, "label": labels, "probability": network.prediction.scores}
+            predictions = {"row": row, "label": labels, "probability": scores}
             drawn = {f"unit{place}": codes for place, codes in enumerate(units.codes.T, start=1)}
             write_csv(folder / "predictions.csv", predictions | drawn)
-            draw(folder, framework, subject, outcome, labels, network, settings)
-            write_text(folder / "report.html", render_page(subject, outcome, verdict, folder))
-            write_text(folder / "card.md", write_card(subject, outcome, verdict))
+            draw_curves(
+                folder,
+                labels,
+                scores,
+                outcome.metrics | {"prevalence": subject.related / subject.pairs},
+                {name: (baselines[name].scores, rival.metrics) for name, rival in outcome.baselines.items()},
+                title,
+            )
+            draw_decisions(folder, labels, scores, threshold, temperature, title)
+            best_epoch = int(network.training["best_epoch"])
+            draw_history(folder, pd.read_csv(model / "history.csv"), best_epoch, title)
+            plot_map(places, labels[chosen], title, folder / "map.png")
+            page = render_page(subject, outcome, verdict, folder)
+            (folder / "report.html").write_text(page, encoding="utf-8")
+            (folder / "card.md").write_text(write_card(subject, outcome, verdict), encoding="utf-8")
         log(run, framework, subject, outcome, verdict)
         print(f"evaluate {framework}: {verdict.headline} {paths.report_folder(framework) / 'report.html'}")
 
@@ -163,53 +179,39 @@ def pair_columns() -> list[str]:
     return [name for name in column_names(paths.PAIRS) if name not in OWN_COLUMNS]
 
 
-def find_slices(settings: Evaluate, row: np.ndarray, sequences: np.ndarray) -> list[Slice]:
-    """Cut the test pairs by columns, by length and GC content, and by what was seen in training."""
+def read_slices(wanted: list[str] | None, row: np.ndarray, sequences: np.ndarray) -> list[Slice]:
+    """Read what tells pairs apart, and cut the test pairs by it.
+
+    Parameters
+    ----------
+    wanted
+        ``evaluate.slices``: columns to cut by.
+    row : np.ndarray, shape=(n,)
+        The test pairs' rows in pairs.parquet.
+    sequences : np.ndarray, shape=(n, 2)
+        Their two sequences.
+
+    Raises
+    ------
+    DnapairError
+        If a column is wanted that is not there.
+    """
     there = pair_columns()
-    missing = [name for name in settings.slices or [] if name not in there]
+    missing = [name for name in wanted or [] if name not in there]
     if missing:
         raise DnapairError(
             f"evaluate.slices names {', '.join(map(repr, missing))}, but the pairs have the columns "
             f"{', '.join(there) or 'of label and sequences only'}. Name some of these, or set it to null."
         )
     table = read_table(paths.PAIRS, there).take(row).to_pandas() if there else pd.DataFrame()
-    slices = [
-        part
-        for name in slicing_columns(settings.slices, table)
-        for part in slices_of_column(name, table[name].to_numpy())
-    ]
-    train = read_numbers(paths.split_file("train"), ["seq1", "seq2"])
     in_train = np.zeros(open_parquet(paths.SEQUENCES).metadata.num_rows, bool)
-    for used in train:
+    for used in read_numbers(paths.split_file("train"), ["seq1", "seq2"]):
         in_train[used] = True
-    length, gc = describe_sequences(sequences)
-    return [
-        *slices,
-        *slices_of_seen(sequences, in_train),
-        *slices_of_number("shorter sequence (bases)", length.min(axis=1)),
-        *slices_of_number("GC content, mean (%)", 100 * gc.mean(axis=1), 1),
-        *slices_of_number("GC content, difference (%)", 100 * np.abs(gc[:, 0] - gc[:, 1]), 1),
-    ]
-
-
-def describe_sequences(sequences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return length in bases and GC share of sequences given by row, both of the shape of the rows."""
     rows, places = np.unique(sequences, return_inverse=True)
     file = SequenceFile(paths.SEQUENCES)
-    length, gc = np.empty(rows.size, np.int64), np.empty(rows.size)
-    for start in range(0, rows.size, _BLOCK):
-        for place, text in enumerate(file.take(rows[start : start + _BLOCK]), start=start):
-            length[place] = len(text)
-            gc[place] = (text.count("G") + text.count("C")) / len(text)
-    return length[places].reshape(sequences.shape), gc[places].reshape(sequences.shape)
-
-
-def describe_units(units: Units, columns: list[str]) -> str:
-    """Say in words what the bootstrap drew."""
-    names = " and ".join(columns)
-    if units.connected:
-        return f"{units.total:,} sets of pairs that share nothing ({names}) were drawn for one"
-    return f"the {units.total:,} values of {names} were drawn for one, not the pairs"
+    blocks = [rows[start : start + _BLOCK] for start in range(0, rows.size, _BLOCK)]
+    compositions = np.concatenate([measure_compositions(file.take(block)) for block in blocks])
+    return find_slices(table, wanted, sequences, in_train, compositions[places.reshape(sequences.shape)])
 
 
 def hashes(framework: str, scaling: Mapping[str, Any]) -> dict[str, str]:
@@ -223,97 +225,6 @@ def hashes(framework: str, scaling: Mapping[str, Any]) -> dict[str, str]:
         "weights": sha256(model / "weights.safetensors"),
         "network": sha256(model / "network.json"),
     }
-
-
-def write_numbers(folder: Path, subject: Subject, outcome: Outcome, verdict: Verdict) -> None:
-    """Write every number of the report as JSON, and the slices as a table."""
-    report = outcome.metrics | {
-        "threshold": subject.threshold,
-        "n": subject.pairs,
-        "prevalence": subject.related / subject.pairs,
-    }
-    write_json(folder / "metrics.json", rounded(report))
-    write_json(folder / "intervals.json", rounded(outcome.intervals))
-    rivals = outcome.baselines | {f"the network in {subject.other}": outcome.other}
-    write_json(
-        folder / "comparison.json",
-        rounded(
-            {
-                name: {
-                    "metrics": rival.metrics,
-                    "intervals": rival.intervals,
-                    "gains": {metric: gain._asdict() for metric, gain in rival.gains.items()},
-                }
-                for name, rival in rivals.items()
-            }
-        ),
-    )
-    write_json(
-        folder / "verdict.json",
-        verdict._asdict()
-        | {"best_baseline": outcome.best_baseline, "units": subject.units}
-        | rounded({"uncalibrated": outcome.uncalibrated, "seeds": metrics.spread(outcome.seeds)}),
-    )
-    write_csv(
-        folder / "slices.csv",
-        pd.DataFrame(
-            [
-                {"by": part.by, "value": part.value, "pairs": part.pairs, "related": part.related}
-                | {
-                    key: value
-                    for name in part.metrics
-                    for key, value in zip(
-                        (name, f"{name}_low", f"{name}_high"),
-                        (part.metrics[name], *part.intervals[name]),
-                        strict=True,
-                    )
-                }
-                for part in outcome.slices
-            ]
-        ),
-    )
-
-
-def draw(
-    folder: Path,
-    framework: str,
-    subject: Subject,
-    outcome: Outcome,
-    labels: np.ndarray,
-    network: Scored,
-    settings: Evaluate,
-) -> None:
-    """Draw every figure, and write the points of each for DVC."""
-    scores, threshold, _ = network.prediction
-    draw_curves(
-        folder,
-        labels,
-        scores,
-        outcome.metrics | {"prevalence": subject.related / subject.pairs},
-        {name: (read_baselines()[name].scores, rival.metrics) for name, rival in outcome.baselines.items()},
-        subject.title,
-    )
-    draw_decisions(folder, labels, scores, threshold, subject.temperature, subject.title)
-    model = paths.model_folder(framework)
-    history = pd.read_csv(model / "history.csv")
-    write_csv(folder / "history.csv", history)
-    epochs = {str(name): history[name].to_numpy() for name in history}
-    best = int(network.training["best_epoch"])
-    plots.plot_history(epochs, best, subject.title, folder / "history.png")
-    draw_map(folder / "map.png", framework, labels, settings, subject.title)
-
-
-def draw_map(path: Path, framework: str, labels: np.ndarray, settings: Evaluate, title: str) -> None:
-    """Draw sampled test pairs on a plane, by the features that the network sees."""
-    spec = NetworkSpec.from_json(read_json(paths.model_folder(framework) / "network.json"))
-    matrix = MatrixFile(paths.SCALED)
-    rows = read_numbers(paths.split_file("test"), ["seq1", "seq2"])
-    rng = np.random.default_rng(settings.seed)
-    chosen = np.sort(rng.permutation(labels.size)[: settings.map_pairs])
-    first, second = (matrix[row[chosen]].astype(np.float32) for row in rows)
-    seen = interaction(first, second, spec.symmetric)
-    places = project(np.concatenate(seen, axis=1), settings.seed)
-    plots.plot_map(places, labels[chosen], title, path)
 
 
 def log(run: tracking.StageRun, framework: str, subject: Subject, outcome: Outcome, verdict: Verdict) -> None:
@@ -378,9 +289,3 @@ def log(run: tracking.StageRun, framework: str, subject: Subject, outcome: Outco
     )
     for path in sorted(paths.report_folder(framework).iterdir()):
         run.log_file(path, "plots" if path.suffix == ".png" else "reports")
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write a text file."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(content, encoding="utf-8")

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from dnapair import __version__, tracking
-from dnapair.checks.drift import SAMPLE, Limits, describe
+from dnapair.checks.reference import SAMPLE, Limits, describe
 from dnapair.data.groups import group_columns, read_groups
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision, decide
-from dnapair.evaluation.metrics import METRICS, WeightedMetrics
-from dnapair.evaluation.resampling import Difference, difference, find_units, resample
+from dnapair.evaluation.metrics import METRICS
+from dnapair.evaluation.outcome import compare_scores
+from dnapair.evaluation.resampling import Difference, find_units
 from dnapair.evaluation.verdict import spell_gain
 from dnapair.params import Params, flatten, load_params
 from dnapair.registry import versions
@@ -152,17 +153,14 @@ def _against_champion(known: Any, framework: str, params: Params, run: tracking.
             f"register: version {known.version}, the {params.registration.alias}, scores {label.size} pairs"
         )
         scores = read_table(paths.score_folder(framework) / f"{split}.parquet")["probability"].to_numpy()
-        # the threshold decides nothing that is compared here
-        both = [WeightedMetrics(label, one, 0.5) for one in (scores, _scores(scorer, split, label.size))]
-        drawn = resample(
+        found[split] = compare_scores(
             label,
+            scores,
+            _scores(scorer, split, label.size),
             find_units(groups[row]),
-            dict(zip(("new", "champion"), both, strict=True)),
             params.evaluate.bootstrap,
             params.evaluate.seed,
         )
-        new, champion = (float(one.measure(np.ones((1, label.size)))["pr_auc"][0]) for one in both)
-        found[split] = difference(new - champion, drawn["new"]["pr_auc"], drawn["champion"]["pr_auc"])
         run.log_metrics(
             {f"versus_champion/{split}.pr_auc.{name}": end for name, end in found[split]._asdict().items()}
         )

@@ -7,20 +7,11 @@ from numpy.typing import NDArray
 
 from dnapair import tracking
 from dnapair.checks.audit import Groups, Rules, audit, dropped_pairs
-from dnapair.checks.expectations import REACHES_ENDS, RULES, check
+from dnapair.checks.dimensions import REACHES_ENDS, RULES, end_facts, summarize
+from dnapair.checks.expectations import check
+from dnapair.checks.facts import Fact, clipped_fact, disjoint_fact, row_facts, scaler_fact, token_facts
 from dnapair.checks.findings import Finding, Limit, worst
-from dnapair.checks.summaries import (
-    Fact,
-    SplitRows,
-    clipped_fact,
-    disjoint_fact,
-    end_facts,
-    pair_facts,
-    row_facts,
-    scaler_fact,
-    summarize,
-    token_facts,
-)
+from dnapair.checks.split_rows import SplitRows, mark_used, pair_facts
 from dnapair.checks.tokens import Tokens, token_health
 from dnapair.data.groups import SEQUENCE_ROWS, group_columns, read_groups
 from dnapair.embedding.scaling import Scaler
@@ -47,29 +38,28 @@ def run() -> None:
     with tracking.stage_run("validate", logged, paths.IDENTITIES) as run:
         paths.check(paths.DATASET, paths.NORMALIZED)
         store = EmbeddingStore.open(paths.EMBEDDINGS)
-        k, window = store.tokens()
         matrix, scaler = MatrixFile(paths.SCALED), Scaler.load(paths.SCALER)
         sequences = SequenceFile(paths.SEQUENCES)
-        row1, row2, label = read_numbers(paths.PAIRS, ["row1", "row2", "label"])
-        names, codes = read_text("split")
         files = {
             split: SplitRows(*read_numbers(paths.split_file(split), SplitRows._fields))
             for split in ("train", "val", "test")
         }
-        training = used_by(files["train"], len(matrix))
+        training = mark_used(files["train"], len(matrix))
         summary = summarize(matrix, training)
-        used = {split: used_by(rows, len(sequences)) for split, rows in files.items()}
-        health = token_health(sequences, used, k, window)
-        by_dimension = scaler.mode == "dimension"
-        scaling = read_json(paths.SCALING_REPORT)
+        used = {split: mark_used(rows, len(sequences)) for split, rows in files.items()}
+        health = token_health(sequences, used, *store.tokens())
+        row1, row2, label = read_numbers(paths.PAIRS, ["row1", "row2", "label"])
+        names, codes = read_text("split")
         filed = [
             *row_facts(len(sequences), store.rows, len(matrix)),
             *pair_facts(row1, row2, label, names[codes], files, len(matrix)),
         ]
+        by_dimension = scaler.mode == "dimension"
+        clipped = read_json(paths.SCALING_REPORT)["clipped_share"]
         facts = [
             *filed,
             scaler_fact((scaler.minimum, scaler.maximum), training_range(store, training)),
-            clipped_fact(scaling["clipped_share"], params.checks.max_clipped_share),
+            clipped_fact(clipped, params.checks.max_clipped_share),
             *([] if by_dimension else end_facts(summary)),
             *disjoint_facts(params.split, files),
             *(
@@ -105,6 +95,31 @@ def run() -> None:
             )
 
 
+def disjoint_facts(settings: Split, files: dict[str, SplitRows]) -> list[Fact]:
+    """Check what the way of splitting promises: `grouped` shares no group and no sequence."""
+    if settings.method != "grouped":
+        return []
+    facts = []
+    if settings.groups:
+        groups: dict[str, list[np.ndarray]] = {split: [] for split in files}
+        for column in settings.groups:
+            names, codes = read_text(column)
+            for split, rows in files.items():
+                known = rows.row[(rows.row >= 0) & (rows.row < codes.size)]
+                groups[split].append(names[np.unique(codes[known])])
+        facts.append(disjoint_fact("group", {split: np.concatenate(own) for split, own in groups.items()}))
+    sequences = {split: np.unique([rows.seq1, rows.seq2]) for split, rows in files.items()}
+    return [*facts, disjoint_fact("sequence", sequences)]
+
+
+def training_range(store: EmbeddingStore, training: NDArray[np.bool_]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smallest and greatest embedded value of each dimension in train, shape=(d,) each."""
+    scaler = Scaler(store.dimensions, "dimension")
+    for first, values in store.shards():
+        scaler.partial_fit(values[: len(training) - first][training[first : first + len(values)]])
+    return scaler.minimum, scaler.maximum
+
+
 def audited(params: Params, files: dict[str, SplitRows], sequences: SequenceFile) -> list[Finding]:
     """Audit the splits as the settings say, and tell what `prepare` dropped."""
     settings = params.audit
@@ -138,54 +153,13 @@ def not_audited() -> Finding:
 
 def name_groups(columns: list[str], row: int) -> list[str]:
     """Return the names of a pair's groups, in the order of the columns."""
+    stored = {name: SEQUENCE_ROWS.get(name, name) for name in columns}
+    texts = [name for name in columns if name not in SEQUENCE_ROWS]
+    (pair,) = read_table(paths.PAIRS, list(stored.values()), texts).slice(row, 1).to_pylist()
     ids = SequenceFile(paths.SEQUENCES, "id")
-    names = []
-    for column in columns:
-        if column in SEQUENCE_ROWS:
-            numbers = read_numbers(paths.PAIRS, [SEQUENCE_ROWS[column]])[0]
-            names.append(ids[int(numbers[row])])
-        else:
-            values, codes = read_text(column)
-            names.append(str(values[codes[row]]))
-    return names
-
-
-def used_by(rows: SplitRows, size: int) -> NDArray[np.bool_]:
-    """Mark the sequences of a split, shape=(size,); rows that are not there are passed over."""
-    used = np.zeros(size, bool)
-    for numbers in (rows.seq1, rows.seq2):
-        used[numbers[(numbers >= 0) & (numbers < size)]] = True
-    return used
-
-
-def training_range(store: EmbeddingStore, training: NDArray[np.bool_]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smallest and greatest embedded value of each dimension in train, shape=(d,) each."""
-    scaler = Scaler(store.dimensions, "dimension")
-    for first, values in store.shards():
-        scaler.partial_fit(values[: len(training) - first][training[first : first + len(values)]])
-    return scaler.minimum, scaler.maximum
-
-
-def write_reports(health: dict[str, Tokens], findings: list[Finding], page: str) -> None:
-    """Write the tokens, the audit and the page."""
-    write_json(paths.TOKENS_REPORT, {split: own._asdict() for split, own in health.items()})
-    write_json(
-        paths.AUDIT_REPORT,
-        {"findings": [asdict(finding) for finding in findings], "worst": worst(findings)},
-    )
-    with atomic_file(PAGE) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-
-
-def measured(health: dict[str, Tokens], findings: list[Finding]) -> dict[str, float]:
-    """Name the numbers of tokens and audit for MLflow."""
-    numbers: dict[str, float] = {}
-    for finding in findings:
-        name = f"leakage/{finding.check}.{finding.split or 'data'}"
-        numbers |= {f"{name}.count": finding.count, f"{name}.share": finding.share}
-    for split, own in health.items():
-        numbers |= {f"tokens/{split}.{name}": value for name, value in own._asdict().items()}
-    return numbers
+    return [
+        ids[pair[column]] if name in SEQUENCE_ROWS else str(pair[column]) for name, column in stored.items()
+    ]
 
 
 def read_text(column: str) -> tuple[np.ndarray, np.ndarray]:
@@ -208,22 +182,23 @@ def read_text(column: str) -> tuple[np.ndarray, np.ndarray]:
     return values.dictionary.to_numpy(zero_copy_only=False), values.indices.to_numpy()
 
 
-def disjoint_facts(settings: Split, files: dict[str, SplitRows]) -> list[Fact]:
-    """Check what the way of splitting promises: `grouped` shares no group and no sequence."""
-    if settings.method != "grouped":
-        return []
-    facts = []
-    if settings.groups:
-        groups: dict[str, list[np.ndarray]] = {split: [] for split in files}
-        for column in settings.groups:
-            names, codes = read_text(column)
-            for split, rows in files.items():
-                groups[split].append(names[np.unique(_inside(rows.row, codes))])
-        facts.append(disjoint_fact("group", {split: np.concatenate(own) for split, own in groups.items()}))
-    sequences = {split: np.unique([rows.seq1, rows.seq2]) for split, rows in files.items()}
-    return [*facts, disjoint_fact("sequence", sequences)]
+def write_reports(health: dict[str, Tokens], findings: list[Finding], page: str) -> None:
+    """Write the tokens, the audit and the page."""
+    write_json(paths.TOKENS_REPORT, {split: own._asdict() for split, own in health.items()})
+    write_json(
+        paths.AUDIT_REPORT,
+        {"findings": [asdict(finding) for finding in findings], "worst": worst(findings)},
+    )
+    with atomic_file(PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
-def _inside(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
-    kept: np.ndarray = values[numbers[(numbers >= 0) & (numbers < len(values))]]
-    return kept
+def measured(health: dict[str, Tokens], findings: list[Finding]) -> dict[str, float]:
+    """Name the numbers of tokens and audit for MLflow."""
+    numbers: dict[str, float] = {}
+    for finding in findings:
+        name = f"leakage/{finding.check}.{finding.split or 'data'}"
+        numbers |= {f"{name}.count": finding.count, f"{name}.share": finding.share}
+    for split, own in health.items():
+        numbers |= {f"tokens/{split}.{name}": value for name, value in own._asdict().items()}
+    return numbers

@@ -10,12 +10,12 @@ from seqleak.audit import load_task, run_audit
 
 from dnapair.checks import single_side as single_side_module
 from dnapair.checks import sketches
-from dnapair.checks.audit import EARLIER, Groups, Rules, audit, dropped_pairs, tell_single_side
+from dnapair.checks.audit import EARLIER, Groups, Rules, audit, dropped_pairs
 from dnapair.checks.findings import Finding, Limit, percent, worst
-from dnapair.checks.single_side import Told, interval, kmer_shares, single_side
+from dnapair.checks.single_side import Told, interval, kmer_shares, single_side, tell_single_side
 from dnapair.checks.sketches import kmer_hashes, near_repeats
+from dnapair.checks.split_rows import SplitRows
 from dnapair.checks.strands import canonical_rows, find_pairs
-from dnapair.checks.summaries import SplitRows
 from dnapair.data.sequences import reverse_complement
 
 LIMITS = {

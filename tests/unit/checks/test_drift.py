@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from dnapair.checks.drift import Limits, Watch, describe
+from dnapair.checks.drift import Watch
 from dnapair.checks.expectations import check_input
+from dnapair.checks.reference import Limits, describe
 from dnapair.embedding.kmers import kmer_codes
 
 K, DIMENSIONS = 4, 8

@@ -6,20 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dnapair.checks.expectations import REACHES_ENDS, RULES, Outcome, check
+from dnapair.checks.dimensions import REACHES_ENDS, RULES, end_facts, summarize
+from dnapair.checks.expectations import Outcome, check
+from dnapair.checks.facts import Fact, clipped_fact, disjoint_fact, row_facts, scaler_fact, token_facts
 from dnapair.checks.findings import Finding
-from dnapair.checks.summaries import (
-    Fact,
-    SplitRows,
-    clipped_fact,
-    disjoint_fact,
-    end_facts,
-    pair_facts,
-    row_facts,
-    scaler_fact,
-    summarize,
-    token_facts,
-)
+from dnapair.checks.split_rows import SplitRows, pair_facts
 from dnapair.embedding.scaling import Scaler
 
 ROWS, DIMENSIONS, PAIRS = 40, 6, 30

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
 
 from dnapair.errors import DnapairError
-from dnapair.evaluation import metrics
+from dnapair.evaluation import curves, metrics
 
 
 def predictions(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -119,26 +119,26 @@ def test_weights_count_as_repeated_pairs_and_missing_classes_have_no_area() -> N
 def test_curves_are_scikit_learns() -> None:
     labels, probabilities = predictions()
     probabilities = probabilities.round(1)
-    x, y = metrics.roc_curve(labels, probabilities)
+    x, y = curves.roc_curve(labels, probabilities)
     fpr, tpr, _ = sk.roc_curve(labels, probabilities, drop_intermediate=False)
     np.testing.assert_allclose(x, fpr)
     np.testing.assert_allclose(y, tpr)
-    recall, precision = metrics.precision_recall_curve(labels, probabilities)
+    recall, precision = curves.precision_recall_curve(labels, probabilities)
     expected_precision, expected_recall, _ = sk.precision_recall_curve(labels, probabilities)
     np.testing.assert_allclose(precision[::-1], expected_precision[:-1])
     np.testing.assert_allclose(recall[::-1], expected_recall[:-1])
 
 
 def test_a_thinned_curve_keeps_its_ends() -> None:
-    curve = metrics.roc_curve(*predictions(2000))
-    thinned = metrics.thin(curve)
+    curve = curves.roc_curve(*predictions(2000))
+    thinned = curves.thin(curve)
     assert thinned.x.size == 500
     assert (thinned.x[0], thinned.y[0], thinned.x[-1], thinned.y[-1]) == (0, 0, 1, 1)
-    assert metrics.thin(thinned) is thinned
+    assert curves.thin(thinned) is thinned
 
 
 def test_calibration_counts_every_pair_once() -> None:
-    bins = metrics.calibration(np.array([0, 1, 1, 1]), np.array([0.05, 0.15, 0.19, 1.0]))
+    bins = curves.calibration(np.array([0, 1, 1, 1]), np.array([0.05, 0.15, 0.19, 1.0]))
     np.testing.assert_allclose(bins.predicted, [0.05, 0.17, 1.0])
     np.testing.assert_allclose(bins.observed, [0, 1, 1])
     assert bins.pairs.tolist() == [1, 2, 1]

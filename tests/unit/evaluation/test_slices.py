@@ -5,6 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from dnapair.evaluation.slices import (
     SliceMetrics,
+    find_slices,
     slices_of_column,
     slices_of_number,
     slices_of_seen,
@@ -70,3 +71,16 @@ def test_a_mixed_slice_is_measured_by_itself_and_a_pure_one_against_the_other_cl
             right = (scores >= 0.5) == labels
             accuracy = np.average(right[inside], weights=weights[row][inside])
             assert found["accuracy"][row] == pytest.approx(accuracy)
+
+
+def test_pairs_are_cut_by_columns_by_what_was_seen_and_by_length_and_gc() -> None:
+    compositions = np.array([[[0.5, 90], [0.3, 70]], [[0.6, 80], [0.6, 99]]])
+    table = pd.DataFrame({"kind": ["a", "b"]})
+    found = find_slices(table, None, np.array([[0, 1], [1, 2]]), np.array([True, True, False]), compositions)
+    assert [(part.by, part.value) for part in found if part.inside[0]] == [
+        ("kind", "a"),
+        ("sequences", "both seen in training"),
+        ("shorter sequence (bases)", "70 to 72"),
+        ("GC content, mean (%)", "40.0 to 45.0"),
+        ("GC content, difference (%)", "15.0 to 20.0"),
+    ]

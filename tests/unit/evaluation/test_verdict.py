@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
-from dnapair.evaluation.outcome import Outcome, Prediction, measure
+from dnapair.evaluation.outcome import Outcome, Prediction, compare_scores, measure
 from dnapair.evaluation.resampling import Units
 from dnapair.evaluation.slices import Slice
 from dnapair.evaluation.verdict import judge, signed
@@ -91,6 +91,11 @@ def test_gains_are_the_differences_of_the_metrics_and_scores_may_have_any_range(
     assert wide.metrics["accuracy"] == pytest.approx(expected["accuracy"])
     assert wide.gains["f1"].estimate == pytest.approx(outcome.metrics["f1"] - wide.metrics["f1"])
     assert wide.gains["roc_auc"].low < wide.gains["roc_auc"].estimate < wide.gains["roc_auc"].high
+
+
+def test_two_scores_are_compared_as_the_network_is_with_a_baseline() -> None:
+    gain = compare_scores(LABELS, GOOD, NOISE, UNITS, 200, 1)
+    assert gain == pytest.approx(outcome_of(GOOD, {"noise": NOISE}).baselines["noise"].gains["pr_auc"])
 
 
 def test_what_the_temperature_did_is_measured() -> None:

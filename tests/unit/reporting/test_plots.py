@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dnapair.evaluation import metrics
+from dnapair.evaluation import curves
 from dnapair.evaluation.projection import project
 from dnapair.reporting import figures, plots
 
@@ -14,8 +14,8 @@ LABELS = (RNG.random(300) < 0.35).astype(np.int8)
 PROBABILITIES = 1 / (1 + np.exp(-RNG.normal(LABELS * 1.5 - 1)))
 PLACES = RNG.normal(size=(300, 2)) + LABELS[:, None]
 SUBJECT = "PyTorch, untrained encoder (2 x 128)"
-ROC = plots.Line(metrics.roc_curve(LABELS, PROBABILITIES), 0.8)
-PR = plots.Line(metrics.precision_recall_curve(LABELS, PROBABILITIES), 0.7)
+ROC = plots.Line(curves.roc_curve(LABELS, PROBABILITIES), 0.8)
+PR = plots.Line(curves.precision_recall_curve(LABELS, PROBABILITIES), 0.7)
 HISTORY = {name: RNG.random(4) for name in ("train_loss", "val_loss", "val_pr_auc")} | {
     "epoch": np.arange(1, 5)
 }
@@ -25,8 +25,8 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "pr": lambda path: plots.plot_precision_recall(PR, {}, 0.35, SUBJECT, path),
     "confusion": lambda path: plots.plot_confusion(np.array([[90, 10], [0, 0]]), 0.4, SUBJECT, path),
     "calibration": lambda path: plots.plot_calibration(
-        metrics.calibration(LABELS, PROBABILITIES),
-        metrics.calibration(LABELS, PROBABILITIES**2),
+        curves.calibration(LABELS, PROBABILITIES),
+        curves.calibration(LABELS, PROBABILITIES**2),
         SUBJECT,
         path,
     ),
