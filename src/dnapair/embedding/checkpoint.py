@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from dnapair.embedding.bert import ACTIVATIONS, CONFIG, weight_shapes
 from dnapair.embedding.encoder import UNTRAINED_KEY, Encoder, make_encoder
 from dnapair.embedding.kmers import KmerVocabulary
-from dnapair.embedding.shape import ACTIVATIONS, CONFIG, weight_shapes
-from dnapair.errors import DnapairError
+from dnapair.errors import DnapairError, first_line
 from dnapair.storage.files import SUMS, check_sums
 
 _LARGEST_CONFIG = 2**20
@@ -27,7 +27,7 @@ _OLD_NAMES = {"gamma": "weight", "beta": "bias"}
 """Of layer normalisation in the first BERTs for PyTorch; some checkpoints still have them."""
 
 
-def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> Encoder:
+def load_encoder(source: str, revision: str | None = None, allow_pytorch_bin: bool = False) -> Encoder:
     """Load a checkpoint from a folder or from the Hugging Face hub.
 
     Parameters
@@ -94,9 +94,9 @@ def _download(source: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=_HUB_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise DnapairError(
-            f"The encoder {source} at revision {revision} can't be had from the Hugging Face hub: {reason} "
+            f"The encoder {source} at revision {revision} can't be had from the Hugging Face hub: "
+            f"{first_line(error)} "
             "Check encoder.source and encoder.revision and the network, or download the files once and set "
             "encoder.source to their folder."
         ) from None
@@ -109,7 +109,7 @@ def _read_config(path: Path, vocabulary: KmerVocabulary) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         kind = content.get("model_type", "bert")
     except (ValueError, AttributeError, RecursionError) as error:
-        raise DnapairError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
+        raise DnapairError(f"{path} can't be read: {first_line(error)}") from None
     if kind != "bert":
         raise DnapairError(
             f"{path}: the checkpoint is a {str(kind)[:40]!r}, but dnapair encodes with 'bert' over k-mers."
@@ -197,9 +197,8 @@ def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     except UnpicklingError:
         raise DnapairError(f"{file} holds more than tensors, so it is refused.") from None
     except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise DnapairError(
-            f"The weights in {folder} can't be read: {reason} Fetch the checkpoint anew."
+            f"The weights in {folder} can't be read: {first_line(error)} Fetch the checkpoint anew."
         ) from None
     if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
         raise DnapairError(f"{file} holds more than tensors, so it is refused.")

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM, BertModel
 
+from dnapair.embedding.bert import CONFIG
 from dnapair.embedding.encoder import Encoder, make_encoder
 from dnapair.embedding.kmers import KmerVocabulary
-from dnapair.embedding.shape import CONFIG
 
 POSITIONS = 512
 _START_SCALE = 10.0
