@@ -1,10 +1,10 @@
 """The training loop, one for both frameworks."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 from sklearn.metrics import average_precision_score
@@ -63,6 +63,11 @@ class LoopSettings(NamedTuple):
     plateau_factor: float
     stop_patience: int
     seed: int
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "LoopSettings":
+        """Take them from what holds others too, such as the section ``train`` of params.yaml."""
+        return cls(**{name: fields[name] for name in cls._fields})
 
 
 class Epoch(NamedTuple):
@@ -198,7 +203,11 @@ def fit(
     rng = np.random.default_rng(settings.seed)
     history: list[Epoch] = []
     weights, val_logits = learner.get_weights(), np.empty(0, np.float32)
-    with _bar(settings.epochs, description) as bar:
+    hidden = True if description is None else None
+    bar: tqdm[NoReturn] = tqdm(
+        total=settings.epochs, desc=description, unit="epoch", dynamic_ncols=True, disable=hidden
+    )
+    with bar:
         for number in range(1, settings.epochs + 1):
             train_loss = _train_epoch(learner, matrix, train, settings.batch_size, rng)
             logits = predict(learner, matrix, val.rows1, val.rows2) - shift
@@ -252,11 +261,6 @@ def predict(
         chosen = slice(start, start + batch)
         logits[chosen] = learner.predict(_gather(matrix, rows1[chosen]), _gather(matrix, rows2[chosen]))
     return logits
-
-
-def _bar(epochs: int, description: str | None) -> "tqdm[NoReturn]":
-    hidden = True if description is None else None
-    return tqdm(total=epochs, desc=description, unit="epoch", dynamic_ncols=True, disable=hidden)
 
 
 def _train_epoch(

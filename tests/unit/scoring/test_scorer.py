@@ -18,8 +18,7 @@ from dnapair.networks.weights import initial_weights, save_weights
 from dnapair.scoring.scorer import PairScorer, Settings, write_bundle
 from dnapair.storage.files import write_json
 from dnapair.storage.matrix import MatrixFile
-from dnapair.training.learner import LearnerSettings
-from dnapair.training.learners import make_learner
+from dnapair.training.learner import LearnerSettings, make_learner
 from dnapair.training.loop import predict
 from tests.small_models import SEQUENCES, as_version_0_1_0_wrote_it, make_bundle, small_encoder
 

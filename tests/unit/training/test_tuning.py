@@ -13,7 +13,8 @@ from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, Pairs
-from dnapair.training.tuning import SearchSettings, Space, Trial, Values, search, train_trial
+from dnapair.training.trials import SearchSettings, Space, Trial, Values
+from dnapair.training.tuning import search, train_trial
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 GIVEN = Values(widths=(512, 256), dropout=0.3, learning_rate=1e-3, weight_decay=0.01, batch_size=256)
