@@ -9,11 +9,10 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from dnapair.embedding.bert import CONFIG
 from dnapair.embedding.encoder import Encoder, make_encoder
-from dnapair.embedding.kmers import KmerVocabulary
+from dnapair.embedding.kmers import SPECIAL_TOKENS, KmerVocabulary
 
 POSITIONS = 512
 _START_SCALE = 10.0
-_SPECIAL = 5
 
 
 class Shape(NamedTuple):
@@ -80,7 +79,7 @@ class PretrainingNetwork(nn.Module):
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the mean over the real k-mers, shape=(n, d), as dnapair pools them."""
-        real = (ids >= _SPECIAL).to(torch.float32)
+        real = (ids >= len(SPECIAL_TOKENS)).to(torch.float32)
         hidden = self.hidden(ids).to(torch.float32)
         return (real[:, None] @ hidden)[:, 0] / real.sum(1, keepdim=True)
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -11,6 +10,7 @@ from sklearn.metrics import average_precision_score
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
+from dnapair.machine.ahead import map_ahead
 from dnapair.networks.weights import Weights
 from dnapair.storage.matrix import Matrix
 from dnapair.storage.numeric_columns import read_numbers
@@ -266,8 +266,12 @@ def predict(
 def _train_epoch(
     learner: Learner, matrix: Matrix, train: Pairs, batch_size: int, rng: np.random.Generator
 ) -> float:
+    def read(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows1, rows2, labels = (column[chosen] for column in train)
+        return _gather(matrix, rows1), _gather(matrix, rows2), labels
+
     total = 0.0
-    for e1, e2, labels in _read_ahead(matrix, train, _blocks(rng.permutation(train.labels.size), batch_size)):
+    for e1, e2, labels in map_ahead(read, _blocks(rng.permutation(train.labels.size), batch_size)):
         losses = learner.train_batches(e1, e2, labels)
         if not np.isfinite(losses).all():
             return math.nan
@@ -283,23 +287,6 @@ def _blocks(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     for start in range(0, len(whole), BLOCK_BATCHES):
         yield whole[start : start + BLOCK_BATCHES]
     yield order[np.newaxis, last:]
-
-
-def _read_ahead(
-    matrix: Matrix, train: Pairs, blocks: Iterator[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Read the embeddings and labels of each block, the next one in the background."""
-
-    def read(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows1, rows2, labels = (column[chosen] for column in train)
-        return _gather(matrix, rows1), _gather(matrix, rows2), labels
-
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, next(blocks))
-        for following in blocks:
-            ready, ahead = ahead, reader.submit(read, following)
-            yield ready.result()
-        yield ahead.result()
 
 
 def _gather(matrix: Matrix, rows: np.ndarray) -> np.ndarray:
