@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, BertModel
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.encoder import Encoder, build_untrained
-from dnapair.embedding.engines import embed_here
+from dnapair.embedding.local_engine import embed_here
 from dnapair.embedding.store import write_store
 from dnapair.stages import paths
 from dnapair.storage.numeric_columns import read_numbers
@@ -30,7 +30,7 @@ ORIGINAL_BATCH = 32
 
 def embed_stages(datasets: list[str], work: Path, rounds: int) -> dict[str, float]:
     """Measure the embed stage of data sets beside the original's way, print the table, return the figures."""
-    shipped = load_encoder(str(ROOT / "encoders" / "dnabert6-mini"), None, allow_pytorch_bin=False)
+    shipped = load_encoder(str(ROOT / "encoders" / "dnabert6-mini"))
     # pairs and sequences that are measured: None for all of them
     encoders = {
         "": (shipped, 512, None),

@@ -59,7 +59,7 @@ SHAPES = {
     "small": Shape("4 x 256", lambda: build_untrained(K, 4, 256, 4, seed=1), 256, 128),
     "mini": Shape(
         "1 x 128, the shipped encoder",
-        lambda: load_encoder(str(ROOT / "encoders" / "dnabert6-mini"), None, allow_pytorch_bin=False),
+        lambda: load_encoder(str(ROOT / "encoders" / "dnabert6-mini")),
         1024,
         512,
     ),

@@ -40,8 +40,7 @@ from dnapair.evaluation.baselines import cosines, count_kmers, fit_kmers
 from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, check_params
 from dnapair.storage.files import write_json
-from dnapair.training.learner import LearnerSettings
-from dnapair.training.learners import make_learner
+from dnapair.training.learner import LearnerSettings, make_learner
 from dnapair.training.loop import LoopSettings, Pairs, fit, positive_weight
 
 ROOT = Path(__file__).parents[1]
@@ -96,8 +95,8 @@ def main() -> None:
     ENCODERS["untrained"] = build_untrained(**params.encoder.untrained.model_dump())
     for name, changes in VARIANTS.items():
         folder, minutes[name] = pretrain(name, changes, settings, arguments.steps)
-        ENCODERS[name] = load_encoder(str(folder), None, allow_pytorch_bin=False)
-    ENCODERS["shipped"] = load_encoder(str(SHIPPED), None, allow_pytorch_bin=False)
+        ENCODERS[name] = load_encoder(str(folder))
+    ENCODERS["shipped"] = load_encoder(str(SHIPPED))
     rows = [
         *kmer_rows("same_genome"),
         *(measure(name, name, "same_genome", params, network=False) for name in ENCODERS),
@@ -218,8 +217,8 @@ def measure(
     figures = []
     for seed in SEEDS:
         fields["seed"] = seed
-        learner = LearnerSettings(**{key: fields[key] for key in LearnerSettings._fields})
-        loop = LoopSettings(**{key: fields[key] for key in LoopSettings._fields})
+        learner = LearnerSettings.of(fields)
+        loop = LoopSettings.of(fields)
         result = fit(make_learner("torch", spec, learner), matrix, data.train, data.val, loop)
         figures.append(score(data.val, result.val_logits))
     roc_auc, pr_auc = np.mean(figures, axis=0)

@@ -96,7 +96,7 @@ def read_sequences(folder: Path) -> np.ndarray:
 def save_model(folder: Path) -> str:
     """Save a pair model with the encoder of params.yaml, as the registry has it; return its address."""
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    encoder = load_encoder(str(ROOT / settings["encoder"]["source"]), None, allow_pytorch_bin=False)
+    encoder = load_encoder(str(ROOT / settings["encoder"]["source"]))
     parts, bundle = folder / "parts", folder / "bundle"
     parts.mkdir(parents=True)
     bundle.mkdir()

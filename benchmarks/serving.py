@@ -133,7 +133,7 @@ def register(folder: Path, sequences: Sequence[str]) -> None:
     """Register a model as champion."""
     params = load_params(ROOT / "params.yaml")
     settings = params.encoder
-    encoder = load_encoder(str(ROOT / settings.source), None, allow_pytorch_bin=False)
+    encoder = load_encoder(str(ROOT / settings.source))
     embedder = Embedder(encoder, settings.pooling, settings.strand, settings.normalize)
     scaler = Scaler(encoder.dimensions, params.scale.mode)
     scaler.partial_fit(embedder.embed(sequences[:FITTED]))

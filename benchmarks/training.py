@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # first of all that loads TensorFlow, because it chooses the backend and keeps the start quiet
-from dnapair.networks import tensorflow_net
+from dnapair.networks.tensorflow_net import TensorflowNet
 
 # isort: split
 import keras
@@ -40,12 +40,7 @@ from dnapair.networks.weights import initial_weights
 from dnapair.params import Params, load_params
 from dnapair.storage.files import write_json
 from dnapair.storage.matrix import Matrix, MatrixFile
-from dnapair.training.learner import (
-    ADAM_EPSILON,
-    LearnerSettings,
-    Precision,
-)
-from dnapair.training.learners import make_learner
+from dnapair.training.learner import ADAM_EPSILON, LearnerSettings, Precision, make_learner
 from dnapair.training.loop import BLOCK_BATCHES, LoopSettings, Pairs, fit
 
 ROOT = Path(__file__).parents[1]
@@ -158,10 +153,8 @@ def own(
 ) -> Epoch:
     """Return an epoch of dnapair's, with a few validation pairs."""
     fields = params.train.model_dump() | {"positive_weight": POSITIVE_WEIGHT, "precision": precision}
-    learner = make_learner(
-        framework, spec, LearnerSettings(**{key: fields[key] for key in LearnerSettings._fields})
-    )
-    loop = LoopSettings(**{key: fields[key] for key in LoopSettings._fields} | {"epochs": 1})
+    learner = make_learner(framework, spec, LearnerSettings.of(fields))
+    loop = LoopSettings.of(fields | {"epochs": 1})
     val = Pairs(*(column[:VALIDATION_PAIRS] for column in train))
     return lambda: fit(learner, matrix, train, val, loop)
 
@@ -199,7 +192,7 @@ def plain_keras(spec: NetworkSpec, params: Params, matrix: np.ndarray, train: Pa
     """Return an epoch of `model.fit`."""
     settings = params.train
     features = np.concatenate(interaction(matrix[train.rows1], matrix[train.rows2], spec.symmetric), axis=1)
-    whole = tensorflow_net.build(spec)
+    whole = TensorflowNet(spec).model
     # from the features on, the layers of the same network
     net = keras.Model(whole.get_layer("features").output, whole.output)
     net.compile(

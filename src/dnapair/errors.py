@@ -50,3 +50,9 @@ def printable(text: str) -> str:
         )
         lines.append(shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]} ...")
     return "\n".join(lines)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, with a full stop; its type where it says nothing."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line if line.endswith(".") else f"{line}."

@@ -199,7 +199,8 @@ def test_a_registered_model_that_is_a_pickle_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["given.json", "oracle.json", "trial_0/trial.json"])
 def test_a_pickle_in_a_search_is_not_run(tmp_path: Path, name: str) -> None:
-    from dnapair.training.tuning import SearchSettings, Space, Values, search
+    from dnapair.training.trials import SearchSettings, Space, Values
+    from dnapair.training.tuning import search
 
     given = Values((8,), 0.1, 0.001, 0.01, 32)
     space = Space([(8,), (16,)], (0.0, 0.5), (0.0001, 0.01), (0.0001, 0.1), [32])

@@ -4,39 +4,26 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import torch
 from tqdm import tqdm
 
 from dnapair import tracking
 from dnapair.data.raw_files import fasta_files
-from dnapair.data.splits import SPLITS
 from dnapair.embedding.embedder import choose_device
 from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.errors import DnapairError
-from dnapair.evaluation.baselines import count_kmers, fit_kmers
 from dnapair.params import Pretrain, flatten, load_params
 from dnapair.pretraining.card import Facts, write_encoder
 from dnapair.pretraining.checkpoint import Standing, read_standing
-from dnapair.pretraining.corpus import Corpus, held_out, read_corpus
+from dnapair.pretraining.corpus import Corpus, held_out, read_corpus, train_genomes
 from dnapair.pretraining.fragments import Sampler
-from dnapair.pretraining.loop import Schedule, Watch, run_phase
+from dnapair.pretraining.loop import Schedule, Watch
 from dnapair.pretraining.network import PretrainingNetwork, Shape
-from dnapair.pretraining.phases import (
-    WARM_START,
-    Objectives,
-    pretraining_phase,
-    warm_start_phase,
-)
-from dnapair.pretraining.probe import Probe
+from dnapair.pretraining.phases import Objectives, WarmStart, run_phases
+from dnapair.pretraining.probe import Probe, read_probe
 from dnapair.pretraining.speed import forward_flops, matrix_flops
-from dnapair.pretraining.warm_start import BagOfKmers
 from dnapair.stages import paths
 from dnapair.storage.files import atomic_folder, sha256, write_sums
-from dnapair.storage.numeric_columns import column_names, read_table
-from dnapair.storage.sequence_file import SequenceFile
-from dnapair.training.loop import Pairs
 
 CHECKPOINT = Path("artifacts/pretraining/checkpoint.safetensors")
 _FREE = frozenset(
@@ -44,9 +31,6 @@ _FREE = frozenset(
     for key in ("output", "fasta", "description", "license", "checkpoint_minutes", "micro_batch", "device")
 )
 """Settings that a resumed run may change."""
-_WARM_PROBES = 20
-_MEASURED_ON = 512
-"""Fragments."""
 
 
 def run() -> None:
@@ -70,12 +54,9 @@ def run() -> None:
     with tracking.stage_run("pretrain", flat, {"pretrain": output / "model.safetensors"}) as record:
         standing = read_standing(CHECKPOINT, identity)
         corpus = _corpus(settings, files)
-        probe, kmers = _probe(settings.seed)
-        record.log_metrics(
-            {"genomes": len(corpus.names), "records": corpus.records, "bases": len(corpus.bases)}
-        )
-        if kmers:
-            record.log_metrics({f"kmers/{name}": value for name, value in kmers.items()})
+        probe, kmers = read_probe(_pairs(), paths.SEQUENCES, settings.seed)
+        sizes = {"genomes": len(corpus.names), "records": corpus.records, "bases": len(corpus.bases)}
+        record.log_metrics(sizes | {f"kmers/{name}": value for name, value in kmers.items()})
         watch = Watch(
             CHECKPOINT,
             identity,
@@ -83,7 +64,9 @@ def run() -> None:
             settings.probe_steps,
             lambda phase, step, values: _log(record, phase, step, values),
         )
-        network, vocabulary, standing = _train(settings, corpus, probe, standing, watch, record)
+        network, standing, speed = _train(settings, corpus, probe, standing, watch)
+        if speed:
+            record.log_metrics(speed)
         facts = Facts(
             name=output.name,
             sources=sources,
@@ -98,7 +81,7 @@ def run() -> None:
             kmers=kmers,
         )
         with atomic_folder(output) as folder:
-            write_encoder(folder, network.bert, vocabulary, facts)
+            write_encoder(folder, network, facts)
             # people mend the text of a card
             write_sums(folder, but="README.md")
         record.log_file(output / "README.md")
@@ -110,127 +93,71 @@ def run() -> None:
 
 
 def _train(
-    settings: Pretrain,
-    corpus: Corpus,
-    probe: Probe,
-    standing: Standing | None,
-    watch: Watch,
-    record: tracking.StageRun,
-) -> tuple[PretrainingNetwork, KmerVocabulary, Standing]:
+    settings: Pretrain, corpus: Corpus, probe: Probe, standing: Standing | None, watch: Watch
+) -> tuple[PretrainingNetwork, Standing, dict[str, float]]:
+    """Return the trained network, where it stands, and how fast it was."""
     device = choose_device(settings.device, "pretrain.device")
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
-    sampler = Sampler(corpus, settings.crop, settings.reverse_complement, settings.seed)
-    warm = settings.warm_start
-    both_strands = settings.strand == "both"
-    if settings.contrastive.weight:
-        pairs = (settings.contrastive.batch_pairs, warm.batch_pairs if warm.steps else 0)
-        sampler.check_pairs(max(pairs))
-    vocabulary = KmerVocabulary.standard(settings.k)
     shape = Shape(settings.layers, settings.hidden, settings.heads, settings.feed_forward, settings.dropout)
-    network = PretrainingNetwork(vocabulary, shape, settings.seed)
-    standing = standing or Standing(WARM_START, 0, 0.0, [])
-    if warm.steps and standing.phase == WARM_START:
-        bag = BagOfKmers(network, vocabulary, both_strands, warm.dropout, settings.seed)
-        rates = Schedule(
-            warm.steps, warm.learning_rate, settings.warmup_steps, warm.weight_decay, settings.clip_norm
-        )
-        phase = warm_start_phase(bag, sampler, warm.batch_pairs, probe)
-        # its steps are far shorter
-        rarer = watch._replace(every=max(watch.every, warm.steps // _WARM_PROBES))
-        standing = run_phase(phase, rates, rarer, standing, settings.seed)
-        bag.hand_over(bag.count(sampler.single(0, _MEASURED_ON)))
-    objectives = Objectives(
-        settings.contrastive.weight,
-        settings.masked.weight,
-        both_strands,
-        settings.contrastive.batch_pairs,
-        settings.masked.fragments,
-        settings.micro_batch,
-        settings.masked.share,
-        settings.masked.span,
-    )
-    main = pretraining_phase(network, vocabulary, sampler, objectives, bf16, device, probe)
-    if device.type == "cuda":
-        network.bert.compile()
-    rates = Schedule(
+    network = PretrainingNetwork(KmerVocabulary.standard(settings.k), shape, settings.seed)
+    warm = settings.warm_start
+    schedule = Schedule(
         settings.steps,
         settings.learning_rate,
         settings.warmup_steps,
         settings.weight_decay,
         settings.clip_norm,
     )
-    standing = run_phase(main, rates, watch, standing, settings.seed)
+    objectives = Objectives(
+        settings.contrastive.weight,
+        settings.masked.weight,
+        settings.strand == "both",
+        settings.contrastive.batch_pairs,
+        settings.masked.fragments,
+        settings.micro_batch,
+        settings.masked.share,
+        settings.masked.span,
+    )
+    standing = run_phases(
+        network,
+        Sampler(corpus, settings.crop, settings.reverse_complement, settings.seed),
+        WarmStart(
+            schedule._replace(steps=warm.steps, learning_rate=warm.learning_rate),
+            warm.batch_pairs,
+            warm.dropout,
+        ),
+        objectives,
+        schedule,
+        bf16,
+        device,
+        probe,
+        watch,
+        standing,
+    )
     if not settings.steps:
-        return network, vocabulary, standing
+        return network, standing, {}
     speed = standing.history[-1]["tokens_per_s"]
     peak = matrix_flops(device, torch.bfloat16 if bf16 else torch.float32)
     done = 3 * speed * forward_flops(network.bert.config, settings.crop)
-    record.log_metrics({"tokens_per_s": speed, "teraflops": done / 1e12, "share_of_peak": done / peak})
-    return network, vocabulary, standing
+    return network, standing, {"tokens_per_s": speed, "teraflops": done / 1e12, "share_of_peak": done / peak}
 
 
 def _corpus(settings: Pretrain, files: list[Path]) -> Corpus:
-    allowed = None if settings.train_genomes is None else allowed_genomes(settings.train_genomes)
+    columns = settings.train_genomes
+    allowed = None if columns is None else train_genomes(_pairs(), columns)
     corpus = read_corpus(
         files, settings.genome, allowed, settings.min_length, named=settings.contrastive.weight > 0
     )
     return corpus.without(held_out(corpus.names, settings.held_out, settings.seed))
 
 
-def allowed_genomes(columns: list[str]) -> set[str]:
-    """Name the genomes of train pairs, less those that a val or test pair has too.
-
-    Parameters
-    ----------
-    columns
-        Columns of artifacts/dataset/pairs.parquet that name a pair's genomes.
-
-    Raises
-    ------
-    DnapairError
-        If there is no such column, or no genome is in train alone.
-    """
-    there = column_names(_prepared(paths.PAIRS))
-    missing = [column for column in columns if column not in there]
-    if missing:
+def _pairs() -> Path:
+    if not paths.PAIRS.is_file():
         raise DnapairError(
-            f"pretrain.train_genomes: the pairs have no column {missing[0]!r}; they have {', '.join(there)}. "
-            "Name others, or set it to null to use every genome of the FASTA, val's and test's too."
+            f"{paths.PAIRS} is missing: pretraining is measured on the validation pairs, and takes no genome "
+            "of val or test. Run `dvc repro prepare` first."
         )
-    table = read_table(paths.PAIRS, ["split", *columns]).to_pandas()
-    train, *others = (set(table.loc[table["split"] == split, columns].to_numpy().ravel()) for split in SPLITS)
-    allowed = train.difference(*others)
-    if not allowed:
-        raise DnapairError(
-            "pretrain.train_genomes: every genome of train is in val or test as well. Split by genome "
-            "(split.method: grouped)."
-        )
-    return allowed
-
-
-def _probe(seed: int) -> tuple[Probe, dict[str, float]]:
-    """Build the probe on the validation pairs, and give the figures of 4-mers on the same pairs."""
-    table = read_table(_prepared(paths.PAIRS), ["row1", "row2", "label", "split"]).to_pandas()
-    sequences = SequenceFile(paths.SEQUENCES)
-    train, val = (_pairs(table[table["split"] == split]) for split in ("train", "val"))
-    scores = fit_kmers(count_kmers(sequences), train, seed)(val)
-    rows, places = np.unique(np.concatenate([val.rows1, val.rows2]), return_inverse=True)
-    first, second = np.split(places, 2)
-    probe = Probe(sequences.take(rows), Pairs(first, second, val.labels))
-    return probe, probe.figures(scores)
-
-
-def _pairs(table: pd.DataFrame) -> Pairs:
-    return Pairs(*(table[column].to_numpy() for column in ("row1", "row2", "label")))
-
-
-def _prepared(path: Path) -> Path:
-    if not path.is_file():
-        raise DnapairError(
-            f"{path} is missing: pretraining is measured on the validation pairs, and takes no genome of val "
-            "or test. Run `dvc repro prepare` first."
-        )
-    return path
+    return paths.PAIRS
 
 
 def _log(record: tracking.StageRun, phase: str, step: int, values: Mapping[str, float]) -> None:

@@ -82,8 +82,7 @@ def find_files(
     """
     if not path.exists():
         raise DnapairError(
-            f"{path} (data.path) is not there. Bring data with `dnapair use WHERE`, or run `dvc "
-            "repro`."
+            f"{path} (data.path) is not there. Bring data with `dnapair use WHERE`, or run `dvc repro`."
         )
     folder = path if path.is_dir() else path.parent
     kinds = (

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from dnapair.embedding.bert import ACTIVATIONS, CONFIG, weight_shapes
 from dnapair.embedding.encoder import UNTRAINED_KEY, Encoder, make_encoder
 from dnapair.embedding.kmers import KmerVocabulary
-from dnapair.embedding.shape import ACTIVATIONS, CONFIG, weight_shapes
-from dnapair.errors import DnapairError
+from dnapair.errors import DnapairError, first_line
 from dnapair.storage.files import SUMS, check_sums
 
 _LARGEST_CONFIG = 2**20
@@ -27,7 +27,7 @@ _OLD_NAMES = {"gamma": "weight", "beta": "bias"}
 """Of layer normalisation in the first BERTs for PyTorch; some checkpoints still have them."""
 
 
-def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> Encoder:
+def load_encoder(source: str, revision: str | None = None, allow_pytorch_bin: bool = False) -> Encoder:
     """Load a checkpoint from a folder or from the Hugging Face hub.
 
     Parameters
@@ -60,8 +60,10 @@ def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> 
         )
     if (folder / SUMS).is_file():
         check_sums(folder, f"Restore the encoder in {folder}, or make it again (encoder.source).")
-    if not (folder / "model.safetensors").is_file():
-        if not (folder / "pytorch_model.bin").is_file():
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        weights = folder / "pytorch_model.bin"
+        if not weights.is_file():
             raise DnapairError(f"{folder} has no model.safetensors: the checkpoint's weights are missing.")
         if not allow_pytorch_bin:
             raise DnapairError(
@@ -71,9 +73,9 @@ def load_encoder(source: str, revision: str | None, allow_pytorch_bin: bool) -> 
             )
     vocabulary = KmerVocabulary.from_file(folder / "vocab.txt")
     config = _read_config(config_file, vocabulary)
-    _check_size(folder, config)
+    _check_size(weights, config)
     name = source if Path(source).is_dir() else f"{source}@{revision}"
-    return make_encoder(_load_weights(folder, config), config, vocabulary, name)
+    return make_encoder(_load_weights(weights, config), config, vocabulary, name)
 
 
 def _download(source: str, revision: str | None) -> Path:
@@ -94,9 +96,9 @@ def _download(source: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=_HUB_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise DnapairError(
-            f"The encoder {source} at revision {revision} can't be had from the Hugging Face hub: {reason} "
+            f"The encoder {source} at revision {revision} can't be had from the Hugging Face hub: "
+            f"{first_line(error)} "
             "Check encoder.source and encoder.revision and the network, or download the files once and set "
             "encoder.source to their folder."
         ) from None
@@ -109,7 +111,7 @@ def _read_config(path: Path, vocabulary: KmerVocabulary) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         kind = content.get("model_type", "bert")
     except (ValueError, AttributeError, RecursionError) as error:
-        raise DnapairError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
+        raise DnapairError(f"{path} can't be read: {first_line(error)}") from None
     if kind != "bert":
         raise DnapairError(
             f"{path}: the checkpoint is a {str(kind)[:40]!r}, but dnapair encodes with 'bert' over k-mers."
@@ -143,28 +145,25 @@ def _read_config(path: Path, vocabulary: KmerVocabulary) -> dict[str, Any]:
     return config
 
 
-def _check_size(folder: Path, config: Mapping[str, Any]) -> None:
+def _check_size(file: Path, config: Mapping[str, Any]) -> None:
     """Refuse a shape with more weights than the checkpoint has bytes, before memory is taken for it."""
-    file = folder / "model.safetensors"
-    if not file.is_file():
-        file = folder / "pytorch_model.bin"
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                packed = [entry for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
-            if packed:
-                raise DnapairError(f"{file} is packed, which PyTorch's own files never are: it is refused.")
+    if file.suffix == ".bin" and zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            packed = [entry for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+        if packed:
+            raise DnapairError(f"{file} is packed, which PyTorch's own files never are: it is refused.")
     rows = config["vocab_size"] + config["max_position_embeddings"] + config["type_vocab_size"]
     layer = 4 * config["hidden_size"] + 2 * config["intermediate_size"]
     weights = config["hidden_size"] * (rows + config["num_hidden_layers"] * layer)
     if weights > file.stat().st_size:
         raise DnapairError(
-            f"The checkpoint in {folder} does not fit: config.json describes {weights:,} weights, and "
+            f"The checkpoint in {file.parent} does not fit: config.json describes {weights:,} weights, and "
             f"{file.name} has {file.stat().st_size:,} bytes."
         )
 
 
-def _load_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, NDArray[np.floating]]:
-    stored = _read_tensors(folder)
+def _load_weights(file: Path, config: Mapping[str, Any]) -> dict[str, NDArray[np.floating]]:
+    stored = _read_tensors(file)
     # a model with a head has its BERT under a name
     prefix = "bert." if "bert.embeddings.word_embeddings.weight" in stored else ""
     stored = {_rename(name.removeprefix(prefix)): tensor for name, tensor in stored.items()}
@@ -179,27 +178,24 @@ def _load_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, NDArray[
         found = [f"{len(missing)} missing (such as {missing[0]})"] if missing else []
         found += [f"{len(mismatched)} of another shape (such as {mismatched[0]})"] if mismatched else []
         raise DnapairError(
-            f"The checkpoint in {folder} does not fit: weights {' and '.join(found)}. "
+            f"The checkpoint in {file.parent} does not fit: weights {' and '.join(found)}. "
             "An encoder is used whole or not at all: fetch the checkpoint that its config.json describes."
         )
     # a copy: what is read where it lies on the disk would change with the file
     return {name: stored[name].to(torch.float32, copy=True).numpy() for name in expected}
 
 
-def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    file = folder / "model.safetensors"
+def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
     try:
-        if file.is_file():
+        if file.suffix == ".safetensors":
             tensors: dict[str, torch.Tensor] = load_file(file)
             return tensors
-        file = folder / "pytorch_model.bin"
         stored = torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError:
         raise DnapairError(f"{file} holds more than tensors, so it is refused.") from None
     except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise DnapairError(
-            f"The weights in {folder} can't be read: {reason} Fetch the checkpoint anew."
+            f"The weights in {file.parent} can't be read: {first_line(error)} Fetch the checkpoint anew."
         ) from None
     if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
         raise DnapairError(f"{file} holds more than tensors, so it is refused.")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dnapair.data.sequences import reverse_complement
 from dnapair.embedding.batching import batches
-from dnapair.embedding.cpu import CpuBert
+from dnapair.embedding.bert import Bert
+from dnapair.embedding.cpu_bert import CpuBert
 from dnapair.embedding.encoder import Encoder
 from dnapair.embedding.pooling import Pooling, join_windows
 from dnapair.errors import DnapairError
@@ -23,15 +24,6 @@ PART_LETTERS = 2**22
 
 Strand = Literal["forward", "both"]
 Precision = Literal["auto", "float32", "bfloat16"]
-
-
-class Bert(Protocol):
-    """A BERT on a device."""
-
-    def run(
-        self, batches: Sequence[tuple[NDArray[np.int32], NDArray[np.bool_]]]
-    ) -> list[NDArray[np.float32]]:
-        """Pool the windows of each batch: token ids and real k-mers, shape=(n, length), to shape=(n, d)."""
 
 
 class Embedder:
@@ -161,7 +153,7 @@ def open_bert(
     """
     if choose_device(device, "embed.device").type == "cuda":
         # the CPU's way does without what compiles for a GPU
-        from dnapair.embedding.gpu import GpuBert
+        from dnapair.embedding.gpu_bert import GpuBert
 
         return GpuBert(encoder.weights, encoder.shape, pooling, precision, batch_tokens)
     return CpuBert(encoder.weights, encoder.shape, pooling, precision)

@@ -1,6 +1,7 @@
 """The encoder: a BERT over k-mers, as arrays, with its vocabulary."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from dnapair.embedding.bert import CONFIG, BertShape, Weights, weight_shapes
 from dnapair.embedding.kmers import KmerVocabulary
-from dnapair.embedding.shape import ACTIVATIONS, CONFIG, BertShape, weight_shapes
 from dnapair.storage.files import atomic_file, write_json
 
 UNTRAINED = "untrained"
@@ -25,10 +26,9 @@ class Encoder(NamedTuple):
     Attributes
     ----------
     weights : dict
-        Arrays by their names in a Hugging Face checkpoint, see
-        :func:`~dnapair.embedding.shape.weight_shapes`; float32, but for one that is about to be written.
+        See :data:`~dnapair.embedding.bert.Weights`; float32, but for one that is about to be written.
     config : dict
-        What its config.json says of the keys of :data:`~dnapair.embedding.shape.CONFIG`.
+        What its config.json says of the keys of :data:`~dnapair.embedding.bert.CONFIG`.
     vocabulary : KmerVocabulary
         Its k-mers.
     name : str
@@ -36,10 +36,10 @@ class Encoder(NamedTuple):
     trained : bool
         False for weights that were drawn, not learnt.
     fingerprint : str
-        SHA-256 of every weight and k-mer id.
+        SHA-256 of all that embeddings depend on: weights, shape and ids of k-mers.
     """
 
-    weights: Mapping[str, NDArray[np.floating]]
+    weights: Weights
     config: Mapping[str, Any]
     vocabulary: KmerVocabulary
     name: str
@@ -59,15 +59,7 @@ class Encoder(NamedTuple):
     @property
     def shape(self) -> BertShape:
         """What a forward pass needs to know beside the weights."""
-        config = self.config
-        return BertShape(
-            layers=config["num_hidden_layers"],
-            heads=config["num_attention_heads"],
-            dimensions=config["hidden_size"],
-            positions=config["max_position_embeddings"],
-            gelu=ACTIVATIONS[config["hidden_act"]],
-            epsilon=float(config["layer_norm_eps"]),
-        )
+        return BertShape.of(self.config)
 
     def save(self, folder: Path) -> None:
         """Write the encoder in Hugging Face's layout: config.json, model.safetensors, vocab.txt."""
@@ -84,7 +76,7 @@ class Encoder(NamedTuple):
 
 
 def make_encoder(
-    weights: Mapping[str, NDArray[np.floating]],
+    weights: Weights,
     config: Mapping[str, Any],
     vocabulary: KmerVocabulary,
     name: str,
@@ -97,7 +89,7 @@ def make_encoder(
         vocabulary=vocabulary,
         name=f"{UNTRAINED} ({untrained})" if untrained else name,
         trained=not untrained,
-        fingerprint=_fingerprint(weights, vocabulary.ids),
+        fingerprint=_fingerprint(weights, config, vocabulary),
     )
 
 
@@ -143,8 +135,11 @@ def build_untrained(k: int, layers: int, hidden: int, heads: int, seed: int) -> 
     return make_encoder(weights, config, vocabulary, name="")
 
 
-def _fingerprint(weights: Mapping[str, NDArray[np.floating]], ids: NDArray[np.int64]) -> str:
-    digest = hashlib.sha256(ids.tobytes())
+def _fingerprint(weights: Weights, config: Mapping[str, Any], vocabulary: KmerVocabulary) -> str:
+    digest = hashlib.sha256(vocabulary.ids.tobytes())
+    # the number of heads, the kind of GELU and epsilon show in no weight
+    beside = [*BertShape.of(config), vocabulary.unk, vocabulary.cls, vocabulary.sep]
+    digest.update(json.dumps(beside).encode())
     for name, values in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(values.tobytes())

@@ -12,9 +12,11 @@ from dnapair.errors import DnapairError
 BASES = "ATCG"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
+NOT_A_BASE = 4
+"""Code of any letter but A, T, C and G, which have 0 to 3."""
+
 _LARGEST_FILE = 2**20
-_NOT_A_BASE = 4
-_BASE_CODES = np.full(256, _NOT_A_BASE, np.uint8)
+_BASE_CODES = np.full(256, NOT_A_BASE, np.uint8)
 _BASE_CODES[[ord(base) for base in BASES]] = range(4)
 
 
@@ -120,7 +122,11 @@ class KmerVocabulary(NamedTuple):
         np.ndarray, shape=(len(sequence) - k + 1,)
             A k-mer that touches a letter outside ACGT is ``unk``, as DNABERT's tokenizer has it.
         """
-        kmers = kmer_codes(sequence, self.k)
+        return self.encode_bases(base_codes(sequence))
+
+    def encode_bases(self, bases: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Do what :meth:`encode` does, for what :func:`base_codes` gives, one sequence a row or one alone."""
+        kmers = codes_of_bases(bases, self.k)
         ids = self.ids[np.maximum(kmers, 0)]
         ids[kmers < 0] = self.unk
         return ids
@@ -170,7 +176,7 @@ def codes_of_bases(bases: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
     for offset in range(k):
         part = bases[..., offset : offset + count]
         codes = codes * 4 + part
-        unknown |= part == _NOT_A_BASE
+        unknown |= part == NOT_A_BASE
     codes[unknown] = -1
     return codes
 

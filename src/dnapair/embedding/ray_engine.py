@@ -3,7 +3,6 @@
 import logging
 import os
 import socket
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnapair.embedding.store import Shard, Values, code_sha256
-from dnapair.errors import DnapairError
+from dnapair.errors import DnapairError, first_line
+from dnapair.machine.stderr import silent_stderr
 
 if TYPE_CHECKING:
     # the process that only reads sequences need not wait for PyTorch
@@ -162,7 +162,8 @@ def _cluster(address: str | None) -> Iterator[None]:
     # Ray's only way to keep a cluster of one machine off the network
     ray_constants.ENABLE_RAY_CLUSTER = address is not None
     try:
-        with _no_stderr():
+        # Ray's C++ part says there that it read one of its settings
+        with silent_stderr():
             ray.init(
                 address=address or "local",
                 logging_level=logging.CRITICAL,
@@ -171,7 +172,7 @@ def _cluster(address: str | None) -> Iterator[None]:
             )
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise DnapairError(
-            f"embed.ray.address: {address or 'null'}: Ray can't be had there: {_first_line(error)} "
+            f"embed.ray.address: {address or 'null'}: Ray can't be had there: {first_line(error)} "
             "Start it with `ray start --head`, join this machine with `ray start --address=HEAD:PORT`, or "
             "set embed.ray.address: null for this machine alone."
         ) from None
@@ -179,21 +180,6 @@ def _cluster(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _no_stderr() -> Iterator[None]:
-    # Ray's C++ part says there, whatever its settings, that it read one of them
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _check_answer(address: str) -> None:
@@ -242,11 +228,6 @@ def _explain(error: BaseException) -> str:
             return str(seen)
         last, seen = seen, getattr(seen, "cause", None) or seen.__cause__
     return (
-        f"embed.engine: ray: an actor failed: {type(last).__name__}: {_first_line(last)} Finished shards are "
+        f"embed.engine: ray: an actor failed: {type(last).__name__}: {first_line(last)} Finished shards are "
         "kept: run the same command again. Ray's logs are in /tmp/ray/session_latest/logs on each node."
     )
-
-
-def _first_line(error: BaseException) -> str:
-    line = next(iter(str(error).strip().splitlines()), "")
-    return line if line.endswith(".") else f"{line}."

@@ -15,6 +15,7 @@ Histogram = tuple[np.ndarray, np.ndarray]
 """Counts, shape=(bins,), and edges, shape=(bins + 1,), as numpy.histogram gives them."""
 
 MODES = ("dimension", "global")
+_BINS = 120
 
 Shards = Callable[[], Iterable[tuple[int, np.ndarray]]]
 """Gives the shards anew at each call: number of the first row, and values of shape=(n, d), float32."""
@@ -209,7 +210,7 @@ def fit(shards: Shards, dimensions: int, training: np.ndarray, mode: str) -> Fit
     return Fit(scaler, float(everything.minimum.min()), float(everything.maximum.max()))
 
 
-def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path, bins: int = 120) -> Scaled:
+def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path) -> Scaled:
     """Scale shard by shard into one .npy file of float16, C order.
 
     Parameters
@@ -220,8 +221,6 @@ def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path, 
         As for :func:`fit`.
     path
         The .npy file.
-    bins
-        Of the histograms.
 
     Returns
     -------
@@ -229,7 +228,10 @@ def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path, 
         Counts.
     """
     scaler = fitted.scaler
-    before, after = _Counter(fitted.low, fitted.high, bins), _Counter(-1, 1, bins)
+    # all values may be one and the same
+    high = fitted.high if fitted.high > fitted.low else fitted.low + 1
+    edges_before, edges_after = np.linspace(fitted.low, high, _BINS + 1), np.linspace(-1, 1, _BINS + 1)
+    before, after = np.zeros((2, _BINS), np.int64)
     clipped = clippable = 0
     with path.open("wb") as file:
         write_header(file, (training.size, scaler.minimum.size), np.float16)
@@ -240,23 +242,12 @@ def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path, 
             unseen = values[~training[first : first + len(values)]]
             clipped += scaler.count_outside(unseen)
             clippable += unseen.size
-            before.add(values)
-            after.add(scaled)
-    return Scaled(clipped, clippable, before.histogram(), after.histogram())
+            before += _count(values, edges_before)
+            after += _count(scaled, edges_after)
+    return Scaled(clipped, clippable, (before, edges_before), (after, edges_after))
 
 
-class _Counter:
-    """Counts values into fixed bins, block by block."""
-
-    def __init__(self, low: float, high: float, bins: int) -> None:
-        # all values may be one and the same
-        self._low, self._width = low, high - low or 1
-        self._counts = np.zeros(bins, np.int64)
-
-    def add(self, values: np.ndarray) -> None:
-        shares = (values[np.isfinite(values)].astype(np.float64) - self._low) / self._width
-        places = np.minimum((shares * self._counts.size).astype(np.int64), self._counts.size - 1)
-        self._counts += np.bincount(places, minlength=self._counts.size)
-
-    def histogram(self) -> Histogram:
-        return self._counts, np.linspace(self._low, self._low + self._width, self._counts.size + 1)
+def _count(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Count finite values into bins of one width."""
+    counts: np.ndarray = np.histogram(values.astype(np.float64), edges.size - 1, (edges[0], edges[-1]))[0]
+    return counts

@@ -23,14 +23,14 @@ MANIFEST = "manifest.json"
 _JOURNAL = "journal.jsonl"
 _CODE = (
     "batching.py",
-    "cpu.py",
+    "bert.py",
+    "cpu_bert.py",
     "embedder.py",
     "encoder.py",
-    "gpu.py",
+    "gpu_bert.py",
     "kmers.py",
     "pooling.py",
     "rounding.py",
-    "shape.py",
 )
 
 

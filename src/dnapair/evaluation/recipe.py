@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from tqdm import tqdm
 
-from dnapair.embedding.embedder import BATCH_TOKENS, Bert
+from dnapair.embedding.bert import Bert
+from dnapair.embedding.embedder import BATCH_TOKENS
 from dnapair.embedding.encoder import Encoder
 from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.evaluation.baselines import Baseline, draw

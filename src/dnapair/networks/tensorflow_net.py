@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from dnapair.machine.stderr import silent_stderr
 from dnapair.networks.features import interaction
 from dnapair.networks.spec import EPSILON, MOMENTUM, NetworkSpec
 from dnapair.networks.weights import Weights
@@ -14,22 +14,8 @@ from dnapair.networks.weights import Weights
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Send the process's error stream nowhere for a while."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
 # TensorFlow logs while it is loaded and looks for devices, whatever the log level
-with _silent_stderr():
+with silent_stderr():
     import keras
     import tensorflow
 
@@ -47,48 +33,53 @@ _CANONICAL = {
 }
 
 
-def build(spec: NetworkSpec, dtype: str = "float32") -> Any:
-    """Build the network.
+class TensorflowNet:
+    """Scores pairs of embeddings.
 
     Parameters
     ----------
     spec
-        The network; its weights are drawn by Keras until :func:`set_weights`.
+        The network; its weights are drawn by Keras until :meth:`set_weights`.
     dtype
         Of what the blocks compute, as Keras names it: ``float32``, or ``mixed_bfloat16``, where the
         weights and the head stay float32.
 
-    Returns
-    -------
-    keras.Model
+    Attributes
+    ----------
+    model : keras.Model
         Takes ``[e1, e2]``, float32 of shape=(n, dimensions) each; gives logits of shape=(n,). Layers
         have the names of :func:`dnapair.networks.weights.shapes`.
     """
-    e1 = keras.Input((spec.dimensions,), name="e1")
-    e2 = keras.Input((spec.dimensions,), name="e2")
-    flow = keras.layers.Concatenate(name="features")(interaction(e1, e2, spec.symmetric))
-    for number, (inputs, outputs) in enumerate(spec.blocks):
-        flow = _block(flow, f"blocks.{number}", inputs, outputs, spec, dtype)
-    logits = keras.layers.Dense(1, name="head")(flow)
-    return keras.Model([e1, e2], keras.layers.Reshape((), name="logits")(logits), name="dnapair")
 
+    def __init__(self, spec: NetworkSpec, dtype: str = "float32") -> None:
+        self.spec = spec
+        e1 = keras.Input((spec.dimensions,), name="e1")
+        e2 = keras.Input((spec.dimensions,), name="e2")
+        flow = keras.layers.Concatenate(name="features")(interaction(e1, e2, spec.symmetric))
+        for number, (inputs, outputs) in enumerate(spec.blocks):
+            flow = _block(flow, f"blocks.{number}", inputs, outputs, spec, dtype)
+        logits = keras.layers.Reshape((), name="logits")(keras.layers.Dense(1, name="head")(flow))
+        self.model = keras.Model([e1, e2], logits, name="dnapair")
 
-def with_probability(net: Any, spec: NetworkSpec) -> Any:
-    """Wrap a network so that it takes one array and gives probabilities.
+    def get_weights(self) -> Weights:
+        """Copy the weights out, by the names and in the shapes of :func:`dnapair.networks.weights.shapes`."""
+        return {name: _turned(variable, variable.numpy()).copy() for name, variable in self._variables()}
 
-    Parameters
-    ----------
-    net, spec
-        A network by :func:`build`.
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Copy weights in, by the same names."""
+        for name, variable in self._variables():
+            variable.assign(_turned(variable, weights[name]))
 
-    Returns
-    -------
-    keras.Model
-        Takes float32 of shape=(n, 2, dimensions), gives probabilities of shape=(n,).
-    """
-    pairs = keras.Input((2, spec.dimensions), name="pairs")
-    logits = net([pairs[:, 0], pairs[:, 1]])
-    return keras.Model(pairs, keras.layers.Activation("sigmoid", name="probability")(logits))
+    def with_probability(self) -> Any:
+        """Wrap it in a keras.Model from pairs, shape=(n, 2, dimensions), to probabilities, shape=(n,)."""
+        pairs = keras.Input((2, self.spec.dimensions), name="pairs")
+        logits = self.model([pairs[:, 0], pairs[:, 1]])
+        return keras.Model(pairs, keras.layers.Activation("sigmoid", name="probability")(logits))
+
+    def _variables(self) -> Iterator[tuple[str, Any]]:
+        for layer in self.model.layers:
+            for variable in layer.weights:
+                yield f"{layer.name}.{_CANONICAL[variable.name]}", variable
 
 
 def _block(flow: Any, name: str, inputs: int, outputs: int, spec: NetworkSpec, dtype: str) -> Any:
@@ -96,36 +87,14 @@ def _block(flow: Any, name: str, inputs: int, outputs: int, spec: NetworkSpec, d
     if inputs != outputs:
         skip = keras.layers.Dense(outputs, use_bias=False, name=f"{name}.skip", dtype=dtype)(flow)
     flow = keras.layers.Dense(outputs, name=f"{name}.linear", dtype=dtype)(flow)
+    named = {"name": f"{name}.normalization", "dtype": dtype}
     if spec.normalization == "layer":
-        normalize = keras.layers.LayerNormalization(
-            epsilon=EPSILON, name=f"{name}.normalization", dtype=dtype
-        )
-        flow = normalize(flow)
+        flow = keras.layers.LayerNormalization(epsilon=EPSILON, **named)(flow)
     elif spec.normalization == "batch":
-        normalize = keras.layers.BatchNormalization(
-            epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}.normalization", dtype=dtype
-        )
-        flow = normalize(flow)
+        flow = keras.layers.BatchNormalization(epsilon=EPSILON, momentum=MOMENTUM, **named)(flow)
     flow = keras.layers.Activation(spec.activation, name=f"{name}.activation", dtype=dtype)(flow)
     flow = keras.layers.Dropout(spec.dropout, name=f"{name}.dropout", dtype=dtype)(flow)
     return keras.layers.Add(name=f"{name}.sum", dtype=dtype)([flow, skip])
-
-
-def get_weights(net: Any) -> Weights:
-    """Copy the weights out, by the names and in the shapes of :func:`dnapair.networks.weights.shapes`."""
-    return {name: _turned(variable, variable.numpy()).copy() for name, variable in _variables(net)}
-
-
-def set_weights(net: Any, weights: Mapping[str, np.ndarray]) -> None:
-    """Copy weights in, by the same names."""
-    for name, variable in _variables(net):
-        variable.assign(_turned(variable, weights[name]))
-
-
-def _variables(net: Any) -> Iterator[tuple[str, Any]]:
-    for layer in net.layers:
-        for variable in layer.weights:
-            yield f"{layer.name}.{_CANONICAL[variable.name]}", variable
 
 
 def _turned(variable: Any, value: np.ndarray) -> np.ndarray:

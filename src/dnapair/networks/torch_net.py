@@ -56,6 +56,19 @@ class TorchNet(nn.Module):
         for name in shapes(self.spec):
             state[name].copy_(torch.from_numpy(weights[name]))
 
+    def with_probability(self) -> nn.Module:
+        """Wrap it in a module from pairs, shape=(n, 2, dimensions), to probabilities, shape=(n,)."""
+        return _Probability(self)
+
+
+class _Probability(nn.Module):
+    def __init__(self, net: TorchNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        return torch.sigmoid(self.net(pairs[:, 0], pairs[:, 1]))
+
 
 class _Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, spec: NetworkSpec) -> None:

@@ -1,6 +1,5 @@
 """The encoder's folder: Hugging Face's layout, and a card that says what it is."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,8 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import BertModel
 
-from dnapair.embedding.kmers import KmerVocabulary
-from dnapair.pretraining.network import encoder_of
+from dnapair.pretraining.network import PretrainingNetwork
 
 GENOMES_FILE = "genomes.txt"
 
@@ -54,22 +52,21 @@ class Facts(NamedTuple):
     kmers: Mapping[str, float]
 
 
-def write_encoder(folder: Path, bert: BertModel, vocabulary: KmerVocabulary, facts: Facts) -> None:
+def write_encoder(folder: Path, network: PretrainingNetwork, facts: Facts) -> None:
     """Write config.json, model.safetensors in fp16, the tokenizer, genomes.txt and README.md.
 
     Parameters
     ----------
     folder
         An empty folder.
-    bert, vocabulary
-        The encoder; left as it is.
+    network
+        Its BERT is written; it is left as it is.
     facts
         For the card.
     """
-    half = copy.deepcopy(bert).to("cpu", torch.float16)
-    encoder_of(half, vocabulary, name=facts.name).save(folder)
+    network.encoder(facts.name, torch.float16).save(folder)
     (folder / GENOMES_FILE).write_text("\n".join(facts.genomes) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(card(bert, facts), encoding="utf-8")
+    (folder / "README.md").write_text(card(network.bert, facts), encoding="utf-8")
 
 
 def card(bert: BertModel, facts: Facts) -> str:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from dnapair.errors import DnapairError
+from dnapair.errors import DnapairError, first_line
 from dnapair.storage.files import atomic_file
 
 _WEIGHTS, _OPTIMIZER = "weights.", "optimizer."
@@ -136,8 +136,7 @@ def restore(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> 
         module.load_state_dict(weights)
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise DnapairError(f"{path} does not fit: {reason} Remove it to begin anew.") from None
+        raise DnapairError(f"{path} does not fit: {first_line(error)} Remove it to begin anew.") from None
 
 
 def _open(path: Path) -> tuple[dict[str, Any], Standing]:

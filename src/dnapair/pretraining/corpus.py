@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from dnapair.data.genomes import genome_finder
 from dnapair.data.raw_files import listing
 from dnapair.data.sequences import fasta_records, record_sequence
+from dnapair.data.splits import SPLITS
 from dnapair.embedding.kmers import base_codes
 from dnapair.errors import DnapairError
+from dnapair.storage.numeric_columns import column_names, read_table
 
 
 class Corpus(NamedTuple):
@@ -106,6 +108,39 @@ def read_corpus(
     names, numbers = np.unique(np.array(found), return_inverse=True)
     order = np.argsort(numbers, kind="stable")
     return _pack([packed[row] for row in order], numbers[order], names.tolist(), total - len(found))
+
+
+def train_genomes(pairs: Path, columns: Sequence[str]) -> set[str]:
+    """Name the genomes of train pairs, less those that a val or test pair has too.
+
+    Parameters
+    ----------
+    pairs
+        artifacts/dataset/pairs.parquet.
+    columns
+        Its columns that name a pair's genomes.
+
+    Raises
+    ------
+    DnapairError
+        If there is no such column, or no genome is in train alone.
+    """
+    there = column_names(pairs)
+    missing = [column for column in columns if column not in there]
+    if missing:
+        raise DnapairError(
+            f"pretrain.train_genomes: the pairs have no column {missing[0]!r}; they have {', '.join(there)}. "
+            "Name others, or set it to null to use every genome of the FASTA, val's and test's too."
+        )
+    table = read_table(pairs, ["split", *columns]).to_pandas()
+    train, *others = (set(table.loc[table["split"] == split, columns].to_numpy().ravel()) for split in SPLITS)
+    allowed = train.difference(*others)
+    if not allowed:
+        raise DnapairError(
+            "pretrain.train_genomes: every genome of train is in val or test as well. Split by genome "
+            "(split.method: grouped)."
+        )
+    return allowed
 
 
 def held_out(names: Sequence[str], share: float, seed: int) -> list[str]:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dnapair.embedding.kmers import NOT_A_BASE
 from dnapair.errors import DnapairError
 from dnapair.pretraining.corpus import Corpus
 
-UNKNOWN = 4
 _ROUNDS = 100
 
 
@@ -33,8 +33,8 @@ def turn(fragments: Fragments) -> Fragments:
     sources = fragments.lengths[:, None] - 1 - columns
     bases = np.take_along_axis(fragments.bases, np.maximum(sources, 0), axis=1)
     # A, T, C, G = 0 to 3: a base and its complement differ in the last bit
-    bases = np.where(bases < UNKNOWN, bases ^ 1, bases)
-    bases[sources < 0] = UNKNOWN
+    bases = np.where(bases < NOT_A_BASE, bases ^ 1, bases)
+    bases[sources < 0] = NOT_A_BASE
     return Fragments(bases, fragments.lengths)
 
 
@@ -150,7 +150,7 @@ class Sampler:
         lengths = np.minimum(end - begin, self.crop)
         columns = np.arange(self.crop)
         bases = self.corpus.bases[np.minimum(begin[:, None] + columns, len(self.corpus.bases) - 1)]
-        bases[columns >= lengths[:, None]] = UNKNOWN
+        bases[columns >= lengths[:, None]] = NOT_A_BASE
         forward = Fragments(bases, lengths)
         if not self.reverse_complement:
             return forward

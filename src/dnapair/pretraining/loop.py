@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
+from dnapair.machine.ahead import map_ahead
 from dnapair.pretraining.checkpoint import Standing, restore, save_checkpoint
 
 COLLAPSED = 0.99
@@ -138,7 +138,8 @@ def run_phase(phase: Phase, schedule: Schedule, watch: Watch, standing: Standing
         disable=None,
     )
     with bar:
-        for step, batch in _ahead(phase.draw, standing.step, schedule.steps):
+        steps = range(standing.step, schedule.steps)
+        for step, batch in zip(steps, map_ahead(phase.draw, steps), strict=True):
             _set_rate(optimizer, schedule, step)
             torch.manual_seed(seed * 1_000_003 + step)
             optimizer.zero_grad(set_to_none=True)
@@ -187,18 +188,6 @@ def _set_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -
     fall = 0.5 + 0.5 * math.cos(math.pi * step / schedule.steps)
     for group in optimizer.param_groups:
         group["lr"] = schedule.learning_rate * rise * fall
-
-
-def _ahead(draw: Callable[[int], Any], first: int, stop: int) -> Iterator[tuple[int, Any]]:
-    """Draw each batch while the one before is in use."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(draw, first) if first < stop else None
-        for step in range(first, stop):
-            assert coming is not None  # noqa: S101 # for mypy: there is a step, so there is a batch
-            batch = coming.result()
-            if step + 1 < stop:
-                coming = pool.submit(draw, step + 1)
-            yield step, batch
 
 
 def _check_finite(losses: Mapping[str, float], step: int) -> None:

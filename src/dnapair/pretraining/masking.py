@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dnapair.embedding.kmers import KmerVocabulary, codes_of_bases
+from dnapair.embedding.kmers import NOT_A_BASE, KmerVocabulary
 from dnapair.pretraining.fragments import Fragments
 
 IGNORED = -100
@@ -30,13 +30,8 @@ class Masked(NamedTuple):
 
 def token_ids(fragments: Fragments, vocabulary: KmerVocabulary) -> NDArray[np.int64]:
     """Return [CLS], k-mers, [SEP], [PAD] of each fragment, shape=(n, crop - k + 3)."""
-    codes = codes_of_bases(fragments.bases, vocabulary.k)
-    kmers = vocabulary.ids[np.maximum(codes, 0)]
-    kmers[codes < 0] = vocabulary.unk
-    count = len(kmers)
-    ids = np.concatenate(
-        [np.full((count, 1), vocabulary.cls), kmers, np.full((count, 1), vocabulary.pad)], axis=1
-    )
+    kmers = vocabulary.encode_bases(fragments.bases)
+    ids = np.pad(kmers, ((0, 0), (1, 1)), constant_values=((0, 0), (vocabulary.cls, vocabulary.pad)))
     columns = np.arange(ids.shape[1])
     end = (fragments.lengths - vocabulary.k + 2)[:, None]
     ids[columns == end] = vocabulary.sep
@@ -86,7 +81,7 @@ def hide_spans(
         kind = rng.random((rows, 1))
         hidden |= inside
         blanked = np.where(inside, kind < _MASKED, blanked)
-        swap = inside & (kind >= _MASKED) & (kind < _MASKED + _RANDOM) & (changed < 4)
+        swap = inside & (kind >= _MASKED) & (kind < _MASKED + _RANDOM) & (changed < NOT_A_BASE)
         changed[swap] = rng.integers(0, 4, int(swap.sum()), np.uint8)
     original = token_ids(fragments, vocabulary)
     ids = token_ids(Fragments(changed, fragments.lengths), vocabulary)

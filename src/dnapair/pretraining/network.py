@@ -7,13 +7,12 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM, BertModel
 
+from dnapair.embedding.bert import CONFIG
 from dnapair.embedding.encoder import Encoder, make_encoder
-from dnapair.embedding.kmers import KmerVocabulary
-from dnapair.embedding.shape import CONFIG
+from dnapair.embedding.kmers import SPECIAL_TOKENS, KmerVocabulary
 
 POSITIONS = 512
 _START_SCALE = 10.0
-_SPECIAL = 5
 
 
 class Shape(NamedTuple):
@@ -56,16 +55,23 @@ class PretrainingNetwork(nn.Module):
             torch.manual_seed(seed)
             self.masked_model = BertForMaskedLM(config)
         self.log_scale = nn.Parameter(torch.tensor(math.log(_START_SCALE)))
-        self.pad = vocabulary.pad
+        self.vocabulary = vocabulary
 
     @property
     def bert(self) -> BertModel:
         """The encoder itself."""
         return self.masked_model.bert
 
+    def encoder(self, name: str, dtype: torch.dtype = torch.float32) -> Encoder:
+        """Make an encoder of the BERT as it is now: its weights are copied."""
+        state = self.bert.state_dict()
+        weights = {key: tensor.detach().to("cpu", dtype).numpy().copy() for key, tensor in state.items()}
+        config = {key: getattr(self.bert.config, key) for key in CONFIG}
+        return make_encoder(weights, config, self.vocabulary, name)
+
     def hidden(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the last layer, shape=(n, length, d), for ids of shape=(n, length)."""
-        padded = ids == self.pad
+        padded = ids == self.vocabulary.pad
         # fragments of one length need no mask, and attention without one is faster
         mask = (~padded).long() if bool(padded.any()) else None
         hidden: torch.Tensor = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -73,7 +79,7 @@ class PretrainingNetwork(nn.Module):
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the mean over the real k-mers, shape=(n, d), as dnapair pools them."""
-        real = (ids >= _SPECIAL).to(torch.float32)
+        real = (ids >= len(SPECIAL_TOKENS)).to(torch.float32)
         hidden = self.hidden(ids).to(torch.float32)
         return (real[:, None] @ hidden)[:, 0] / real.sum(1, keepdim=True)
 
@@ -98,10 +104,3 @@ class PretrainingNetwork(nn.Module):
         """
         chosen = targets != ignored
         return self.masked_model.cls(self.hidden(ids)[chosen]), targets[chosen]
-
-
-def encoder_of(bert: BertModel, vocabulary: KmerVocabulary, name: str) -> Encoder:
-    """Make an encoder of a BERT as it is now: its weights are copied, in their precision."""
-    weights = {key: tensor.detach().cpu().numpy().copy() for key, tensor in bert.state_dict().items()}
-    config = {key: getattr(bert.config, key) for key in CONFIG}
-    return make_encoder(weights, config, vocabulary, name)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from dnapair.embedding.kmers import KmerVocabulary
+from dnapair.pretraining.checkpoint import Standing
 from dnapair.pretraining.fragments import Fragments, Sampler, turn
-from dnapair.pretraining.loop import Phase
+from dnapair.pretraining.loop import Phase, Schedule, Watch, run_phase
 from dnapair.pretraining.masking import IGNORED, Masked, hide_spans, token_ids
 from dnapair.pretraining.network import PretrainingNetwork
 from dnapair.pretraining.objectives import contrastive_loss, likeness
@@ -19,7 +19,9 @@ from dnapair.pretraining.warm_start import BagOfKmers
 
 WARM_START = "warm start"
 PRETRAINING = "pretraining"
-_CENTRED_ON = 512
+_WARM_PROBES = 20
+_MEASURED_ON = 512
+"""Fragments."""
 
 
 class Objectives(NamedTuple):
@@ -53,12 +55,87 @@ class Objectives(NamedTuple):
     mask_span: int
 
 
+class WarmStart(NamedTuple):
+    """How the bag of k-mers is trained.
+
+    Attributes
+    ----------
+    schedule : Schedule
+        With 0 steps there is no warm start.
+    batch_pairs : int
+        Pairs of fragments in a batch.
+    dropout : float
+        See :class:`~dnapair.pretraining.warm_start.BagOfKmers`.
+    """
+
+    schedule: Schedule
+    batch_pairs: int
+    dropout: float
+
+
 class Batch(NamedTuple):
     """Input of one step; a part that has no weight is empty."""
 
     ids: torch.Tensor
     masked_ids: torch.Tensor
     targets: torch.Tensor
+
+
+def run_phases(
+    network: PretrainingNetwork,
+    sampler: Sampler,
+    warm: WarmStart,
+    objectives: Objectives,
+    schedule: Schedule,
+    bf16: bool,
+    device: torch.device,
+    probe: Probe,
+    watch: Watch,
+    standing: Standing | None,
+) -> Standing:
+    """Pretrain a network, going on where an earlier run was stopped.
+
+    Parameters
+    ----------
+    network
+        What is trained; it is left on ``device``.
+    sampler
+        Where fragments come from; its seed is that of dropout too.
+    warm
+        The first phase, on the CPU.
+    objectives, schedule, bf16, device
+        The second phase, see :func:`pretraining_phase`.
+    probe
+        What both are measured by.
+    watch
+        When they are looked at.
+    standing
+        Where the earlier run stood; None to begin.
+
+    Returns
+    -------
+    Standing
+        At the end.
+
+    Raises
+    ------
+    DnapairError
+        As :func:`~dnapair.pretraining.loop.run_phase`, or if there are too few genomes for a batch.
+    """
+    if objectives.contrastive:
+        sampler.check_pairs(max(objectives.batch_pairs, warm.batch_pairs if warm.schedule.steps else 0))
+    standing = standing or Standing(WARM_START, 0, 0.0, [])
+    if warm.schedule.steps and standing.phase == WARM_START:
+        bag = BagOfKmers(network, objectives.both_strands, warm.dropout, sampler.seed)
+        phase = warm_start_phase(bag, sampler, warm.batch_pairs, probe)
+        # its steps are far shorter
+        rarer = watch._replace(every=max(watch.every, warm.schedule.steps // _WARM_PROBES))
+        standing = run_phase(phase, warm.schedule, rarer, standing, sampler.seed)
+        bag.hand_over(bag.count(sampler.single(0, _MEASURED_ON)))
+    phase = pretraining_phase(network, sampler, objectives, bf16, device, probe)
+    if device.type == "cuda":
+        network.bert.compile()
+    return run_phase(phase, schedule, watch, standing, sampler.seed)
 
 
 def warm_start_phase(bag: BagOfKmers, sampler: Sampler, batch_pairs: int, probe: Probe | None) -> Phase:
@@ -75,7 +152,7 @@ def warm_start_phase(bag: BagOfKmers, sampler: Sampler, batch_pairs: int, probe:
     probe
         What it is measured by.
     """
-    bag.centre(bag.count(sampler.single(0, _CENTRED_ON)))
+    bag.centre(bag.count(sampler.single(0, _MEASURED_ON)))
 
     def backward(fragments: Fragments) -> Mapping[str, float]:
         embeddings = bag.embed(bag.count(fragments))
@@ -98,7 +175,6 @@ def warm_start_phase(bag: BagOfKmers, sampler: Sampler, batch_pairs: int, probe:
 
 def pretraining_phase(
     network: PretrainingNetwork,
-    vocabulary: KmerVocabulary,
     sampler: Sampler,
     objectives: Objectives,
     bf16: bool,
@@ -109,7 +185,7 @@ def pretraining_phase(
 
     Parameters
     ----------
-    network, vocabulary
+    network
         What is trained.
     sampler
         Where fragments come from.
@@ -123,6 +199,7 @@ def pretraining_phase(
         What it is measured by.
     """
     network.to(device)
+    vocabulary = network.vocabulary
 
     def draw(step: int) -> Batch:
         empty = np.empty((0, 0), np.int64)
@@ -154,7 +231,7 @@ def pretraining_phase(
         module=network,
         draw=draw,
         backward=backward,
-        probe=lambda: probe.measure_bert(network.bert, vocabulary, objectives.both_strands) if probe else {},
+        probe=lambda: probe.measure_bert(network, objectives.both_strands) if probe else {},
     )
 
 

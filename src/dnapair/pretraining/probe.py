@@ -1,17 +1,19 @@
 """How well the embeddings tell pairs apart, measured on validation pairs while pretraining goes on."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from transformers import BertModel
 
 from dnapair.embedding.embedder import Embedder, Strand
-from dnapair.embedding.kmers import KmerVocabulary, base_codes
-from dnapair.evaluation.baselines import cosines
+from dnapair.embedding.kmers import NOT_A_BASE, base_codes
+from dnapair.evaluation.baselines import cosines, count_kmers, fit_kmers
 from dnapair.evaluation.metrics import evaluate
 from dnapair.pretraining.fragments import Fragments
-from dnapair.pretraining.network import encoder_of
+from dnapair.pretraining.network import PretrainingNetwork
 from dnapair.pretraining.warm_start import BagOfKmers
+from dnapair.storage.numeric_columns import read_table
+from dnapair.storage.sequence_file import SequenceFile
 from dnapair.training.loop import Pairs
 
 
@@ -30,7 +32,7 @@ class Probe:
         self._sequences = sequences
         self._pairs = pairs
         lengths = np.array([len(sequence) for sequence in sequences])
-        bases = np.full((len(sequences), lengths.max()), 4, np.uint8)
+        bases = np.full((len(sequences), lengths.max()), NOT_A_BASE, np.uint8)
         for row, sequence in zip(bases, sequences, strict=True):
             row[: len(sequence)] = base_codes(sequence)
         self._fragments = Fragments(bases, lengths)
@@ -39,13 +41,10 @@ class Probe:
         """Measure the cosines of a bag of k-mers, see :meth:`measure`."""
         return self.measure(bag.embed(bag.count(self._fragments)).detach().numpy())
 
-    def measure_bert(
-        self, bert: BertModel, vocabulary: KmerVocabulary, both_strands: bool
-    ) -> dict[str, float]:
+    def measure_bert(self, network: PretrainingNetwork, both_strands: bool) -> dict[str, float]:
         """Measure the cosines of a BERT, mean pooling, on one strand or both, see :meth:`measure`."""
         strand: Strand = "both" if both_strands else "forward"
-        device = str(bert.device.type)
-        encoder = encoder_of(bert, vocabulary, name="")
+        encoder, device = network.encoder(name=""), network.bert.device.type
         return self.measure(Embedder(encoder, "mean", strand, True, "float32", device).embed(self._sequences))
 
     def measure(self, embeddings: np.ndarray) -> dict[str, float]:
@@ -67,3 +66,34 @@ class Probe:
         """Measure scores from 0 to 1 of the pairs, shape=(pairs,); keys as in :meth:`measure`."""
         measured = evaluate(self._pairs.labels, scores, 0.5)
         return {f"val_{name}": measured[name] for name in ("roc_auc", "pr_auc")}
+
+
+def read_probe(pairs: Path, sequences: Path, seed: int) -> tuple[Probe, dict[str, float]]:
+    """Read the validation pairs of artifacts/dataset, and measure 4-mers on them for comparison.
+
+    Parameters
+    ----------
+    pairs, sequences
+        pairs.parquet and sequences.parquet.
+    seed
+        Of the logistic regression over 4-mers, fitted on the train pairs.
+
+    Returns
+    -------
+    Probe
+        Of the validation pairs.
+    dict
+        What 4-mers reach, keys as in :meth:`Probe.measure`.
+    """
+    table = read_table(pairs, ["row1", "row2", "label", "split"]).to_pandas()
+    names = ("row1", "row2", "label")
+    train, val = (
+        Pairs(*(table.loc[table["split"] == split, name].to_numpy() for name in names))
+        for split in ("train", "val")
+    )
+    file = SequenceFile(sequences)
+    scores = fit_kmers(count_kmers(file), train, seed)(val)
+    rows, places = np.unique(np.concatenate([val.rows1, val.rows2]), return_inverse=True)
+    places1, places2 = np.split(places, 2)
+    probe = Probe(file.take(rows), Pairs(places1, places2, val.labels))
+    return probe, probe.figures(scores)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dnapair.embedding.kmers import KmerVocabulary, codes_of_bases, complement_codes
+from dnapair.embedding.kmers import codes_of_bases, complement_codes
 from dnapair.pretraining.fragments import Fragments
 from dnapair.pretraining.network import PretrainingNetwork
 
@@ -45,8 +45,6 @@ class BagOfKmers(nn.Module):
     network
         Its last layer's weights are used and trained; :meth:`hand_over` writes the rest. The first half of
         its heads tells frames apart: with one head alone, none does.
-    vocabulary
-        The network's k-mers.
     both_strands
         Whether an embedding is the mean over both strands.
     dropout
@@ -55,17 +53,10 @@ class BagOfKmers(nn.Module):
         Of the first embeddings.
     """
 
-    def __init__(
-        self,
-        network: PretrainingNetwork,
-        vocabulary: KmerVocabulary,
-        both_strands: bool,
-        dropout: float,
-        seed: int,
-    ) -> None:
+    def __init__(self, network: PretrainingNetwork, both_strands: bool, dropout: float, seed: int) -> None:
         super().__init__()
         self.network = network
-        self.vocabulary = vocabulary
+        self.vocabulary = network.vocabulary
         self.both_strands = both_strands
         self.dropout = dropout
         self.layer = network.bert.encoder.layer[-1]
@@ -74,7 +65,7 @@ class BagOfKmers(nn.Module):
         self._head_width = config.hidden_size // config.num_attention_heads
         self._framed_heads = config.num_attention_heads // 2
         self._word_width = config.hidden_size - _RESERVED
-        k = vocabulary.k
+        k = network.vocabulary.k
         codes = torch.arange(4**k)
         self.register_buffer("_complements", torch.from_numpy(complement_codes(k)), persistent=False)
         generator = torch.Generator().manual_seed(seed)

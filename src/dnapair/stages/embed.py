@@ -6,7 +6,7 @@ from typing import Literal
 
 from dnapair import tracking
 from dnapair.embedding.embedder import Embedder, check_embeddable, choose_precision
-from dnapair.embedding.engines import embed_here
+from dnapair.embedding.local_engine import embed_here
 from dnapair.embedding.store import Values, write_store
 from dnapair.params import Embed, flatten, load_params
 from dnapair.stages import paths

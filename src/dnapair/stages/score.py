@@ -12,8 +12,7 @@ from dnapair.stages import paths
 from dnapair.storage.files import atomic_folder, read_json, write_sums
 from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import read_numbers
-from dnapair.training.learner import LearnerSettings
-from dnapair.training.learners import make_learner
+from dnapair.training.learner import LearnerSettings, make_learner
 from dnapair.training.loop import predict, read_pairs
 
 SPLITS = ("val", "test")

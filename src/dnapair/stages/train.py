@@ -19,8 +19,7 @@ from dnapair.storage.files import atomic_file, atomic_folder, read_json, write_j
 from dnapair.storage.matrix import Matrix, MatrixFile
 from dnapair.tracking.native_models import save_network
 from dnapair.training.calibration import Calibrated, calibrate
-from dnapair.training.learner import LearnerSettings
-from dnapair.training.learners import make_learner
+from dnapair.training.learner import LearnerSettings, make_learner
 from dnapair.training.loop import Epoch, LoopSettings, Pairs, cross_entropy, fit, positive_weight, read_pairs
 
 EXAMPLE_PAIRS = 4
@@ -106,13 +105,11 @@ def train_network(
     """Train with the settings' seed and calibrate; log the epochs and what became of it."""
     fields = settings.model_dump()
     result = fit(
-        make_learner(
-            framework, spec, LearnerSettings(**{key: fields[key] for key in LearnerSettings._fields})
-        ),
+        make_learner(framework, spec, LearnerSettings.of(fields)),
         matrix,
         train,
         val,
-        LoopSettings(**{key: fields[key] for key in LoopSettings._fields}),
+        LoopSettings.of(fields),
         on_epoch=lambda epoch: log_epoch(run, epoch),
         description=f"train {framework}, seed {settings.seed}",
     )

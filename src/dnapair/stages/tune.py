@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from dnapair import tracking
 from dnapair.errors import DnapairError
@@ -17,9 +17,7 @@ from dnapair.storage.files import sha256, write_json
 from dnapair.storage.matrix import MatrixFile
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, positive_weight, read_pairs
-
-if TYPE_CHECKING:
-    from dnapair.training.tuning import Objective, SearchSettings, Space, Trial, Values
+from dnapair.training.trials import Objective, SearchSettings, Space, Trial, Values
 
 STUDIES = Path("artifacts/tuning")
 TRAIN_KEYS = ("learning_rate", "weight_decay", "batch_size")
@@ -109,7 +107,7 @@ def work(params: Params) -> None:
     print(f"{os.environ[ROLE_VARIABLES[0]]}: {done} trials run; the chief has no more.")
 
 
-def search_trials(params: Params, run: tracking.StageRun, study: Path) -> "list[Trial]":
+def search_trials(params: Params, run: tracking.StageRun, study: Path) -> list[Trial]:
     """Run every trial that the study does not hold yet, each as an MLflow run of its own."""
     # no search, no wait for TensorFlow's import
     from dnapair.training.tuning import search
@@ -117,10 +115,8 @@ def search_trials(params: Params, run: tracking.StageRun, study: Path) -> "list[
     return search(make_objective(params, study.name, lambda: run), *plan(params), study)
 
 
-def plan(params: Params) -> "tuple[Values, Space, SearchSettings]":
+def plan(params: Params) -> tuple[Values, Space, SearchSettings]:
     """Return the first trial's values, what is searched, and how."""
-    from dnapair.training.tuning import SearchSettings, Space, Values
-
     network, settings, ranges = params.network, params.train, params.tune.space
     given = Values(
         tuple(network.widths),
@@ -140,7 +136,7 @@ def plan(params: Params) -> "tuple[Values, Space, SearchSettings]":
     return given, space, budget
 
 
-def make_objective(params: Params, study: str, find_run: Callable[[], tracking.StageRun]) -> "Objective":
+def make_objective(params: Params, study: str, find_run: Callable[[], tracking.StageRun]) -> Objective:
     """Return what runs a trial, as an MLflow run under the one that is found."""
     from dnapair.training.tuning import train_trial
 
@@ -149,10 +145,10 @@ def make_objective(params: Params, study: str, find_run: Callable[[], tracking.S
     spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **params.network.model_dump()})
     weight = positive_weight(params.train.positive_weight, train.labels)
     fields = params.train.model_dump() | {"positive_weight": weight}
-    learner = LearnerSettings(**{key: fields[key] for key in LearnerSettings._fields})
-    loop = LoopSettings(**{key: fields[key] for key in LoopSettings._fields})
+    learner = LearnerSettings.of(fields)
+    loop = LoopSettings.of(fields)
 
-    def objective(number: int, values: "Values", epochs: int) -> float:
+    def objective(number: int, values: Values, epochs: int) -> float:
         chosen = describe(values) | {"epochs": epochs}
         tried = {
             f"{'network' if key in NETWORK_KEYS else 'train'}.{key}": value for key, value in chosen.items()
@@ -190,6 +186,6 @@ def tell(values: dict[str, Any]) -> str:
     )
 
 
-def describe(values: "Values") -> dict[str, Any]:
+def describe(values: Values) -> dict[str, Any]:
     """Return a trial's values as JSON holds them."""
     return {**values._asdict(), "widths": list(values.widths)}

@@ -51,25 +51,16 @@ def save_network(
 
 
 def _torch_model(spec: NetworkSpec, weights: Weights) -> Any:
-    import torch
-
     from dnapair.networks.torch_net import TorchNet
 
-    class Probability(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = TorchNet(spec)
-            self.net.set_weights(weights)
-
-        def forward(self, pairs: torch.Tensor) -> torch.Tensor:
-            return torch.sigmoid(self.net(pairs[:, 0], pairs[:, 1]))
-
-    return Probability().eval()
+    net = TorchNet(spec)
+    net.set_weights(weights)
+    return net.with_probability().eval()
 
 
 def _tensorflow_model(spec: NetworkSpec, weights: Weights) -> Any:
-    from dnapair.networks import tensorflow_net
+    from dnapair.networks.tensorflow_net import TensorflowNet
 
-    net = tensorflow_net.build(spec)
-    tensorflow_net.set_weights(net, weights)
-    return tensorflow_net.with_probability(net, spec)
+    net = TensorflowNet(spec)
+    net.set_weights(weights)
+    return net.with_probability()

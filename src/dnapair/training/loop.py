@@ -1,16 +1,16 @@
 """The training loop, one for both frameworks."""
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 from sklearn.metrics import average_precision_score
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
+from dnapair.machine.ahead import map_ahead
 from dnapair.networks.weights import Weights
 from dnapair.storage.matrix import Matrix
 from dnapair.storage.numeric_columns import read_numbers
@@ -63,6 +63,11 @@ class LoopSettings(NamedTuple):
     plateau_factor: float
     stop_patience: int
     seed: int
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "LoopSettings":
+        """Take them from what holds others too, such as the section ``train`` of params.yaml."""
+        return cls(**{name: fields[name] for name in cls._fields})
 
 
 class Epoch(NamedTuple):
@@ -198,7 +203,11 @@ def fit(
     rng = np.random.default_rng(settings.seed)
     history: list[Epoch] = []
     weights, val_logits = learner.get_weights(), np.empty(0, np.float32)
-    with _bar(settings.epochs, description) as bar:
+    hidden = True if description is None else None
+    bar: tqdm[NoReturn] = tqdm(
+        total=settings.epochs, desc=description, unit="epoch", dynamic_ncols=True, disable=hidden
+    )
+    with bar:
         for number in range(1, settings.epochs + 1):
             train_loss = _train_epoch(learner, matrix, train, settings.batch_size, rng)
             logits = predict(learner, matrix, val.rows1, val.rows2) - shift
@@ -254,16 +263,15 @@ def predict(
     return logits
 
 
-def _bar(epochs: int, description: str | None) -> "tqdm[NoReturn]":
-    hidden = True if description is None else None
-    return tqdm(total=epochs, desc=description, unit="epoch", dynamic_ncols=True, disable=hidden)
-
-
 def _train_epoch(
     learner: Learner, matrix: Matrix, train: Pairs, batch_size: int, rng: np.random.Generator
 ) -> float:
+    def read(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows1, rows2, labels = (column[chosen] for column in train)
+        return _gather(matrix, rows1), _gather(matrix, rows2), labels
+
     total = 0.0
-    for e1, e2, labels in _read_ahead(matrix, train, _blocks(rng.permutation(train.labels.size), batch_size)):
+    for e1, e2, labels in map_ahead(read, _blocks(rng.permutation(train.labels.size), batch_size)):
         losses = learner.train_batches(e1, e2, labels)
         if not np.isfinite(losses).all():
             return math.nan
@@ -279,23 +287,6 @@ def _blocks(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     for start in range(0, len(whole), BLOCK_BATCHES):
         yield whole[start : start + BLOCK_BATCHES]
     yield order[np.newaxis, last:]
-
-
-def _read_ahead(
-    matrix: Matrix, train: Pairs, blocks: Iterator[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Read the embeddings and labels of each block, the next one in the background."""
-
-    def read(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows1, rows2, labels = (column[chosen] for column in train)
-        return _gather(matrix, rows1), _gather(matrix, rows2), labels
-
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, next(blocks))
-        for following in blocks:
-            ready, ahead = ahead, reader.submit(read, following)
-            yield ready.result()
-        yield ahead.result()
 
 
 def _gather(matrix: Matrix, rows: np.ndarray) -> np.ndarray:

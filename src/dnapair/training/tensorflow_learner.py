@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 # first of all that loads TensorFlow, because it chooses the backend and keeps the start quiet
-from dnapair.networks import tensorflow_net
+from dnapair.networks.tensorflow_net import TensorflowNet
 
 # isort: split
 import keras
@@ -39,11 +39,12 @@ class TensorflowLearner:
         reduced = settings.precision == "bfloat16" or (
             settings.precision == "auto" and _multiplies_bfloat16()
         )
-        self._net = tensorflow_net.build(spec, "mixed_bfloat16" if reduced else "float32")
+        self._net = TensorflowNet(spec, "mixed_bfloat16" if reduced else "float32")
         # the same weights in float32, brought up to date before they score
-        self._scorer = tensorflow_net.build(spec)
-        tensorflow_net.set_weights(self._net, initial_weights(spec, settings.seed))
-        self._optimizer = _AdamW([variable.value for variable in self._net.trainable_variables], settings)
+        self._scorer = TensorflowNet(spec).model
+        self._net.set_weights(initial_weights(spec, settings.seed))
+        trainable = [variable.value for variable in self._net.model.trainable_variables]
+        self._optimizer = _AdamW(trainable, settings)
         # open in the number of pairs, so that a shorter last batch is not traced again
         embeddings = tf.TensorSpec((None, None, spec.dimensions), tf.float32)
         labels = tf.TensorSpec((None, None), tf.float32)
@@ -63,11 +64,11 @@ class TensorflowLearner:
 
     def get_weights(self) -> Weights:
         """Copy the weights out."""
-        return tensorflow_net.get_weights(self._net)
+        return self._net.get_weights()
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Copy weights in."""
-        tensorflow_net.set_weights(self._net, weights)
+        self._net.set_weights(weights)
 
     def set_learning_rate(self, value: float) -> None:
         """Use another learning rate from the next step on."""
@@ -80,14 +81,14 @@ class TensorflowLearner:
     def _step(self, batch: tuple[Any, Any, Any]) -> Any:
         e1, e2, labels = batch
         with tf.GradientTape() as tape:
-            logits = self._net([e1, e2], training=True)
+            logits = self._net.model([e1, e2], training=True)
             losses = tf.nn.weighted_cross_entropy_with_logits(labels, logits, self.settings.positive_weight)
             loss = tf.reduce_mean(losses)
         self._optimizer.apply(tape.gradient(loss, self._optimizer.variables))
         return loss
 
     def _score(self, e1: Any, e2: Any) -> Any:
-        for own, trained in zip(self._scorer.weights, self._net.weights, strict=True):
+        for own, trained in zip(self._scorer.weights, self._net.model.weights, strict=True):
             own.assign(trained)
         return self._scorer([e1, e2], training=False)
 

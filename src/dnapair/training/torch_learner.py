@@ -16,7 +16,7 @@ from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings
 
 
 class TorchLearner:
-    """The PyTorch learner, see :class:`~dnapair.training.learner.Learner`.
+    """The PyTorch learner, see :class:`~dnapair.training.learner.Learner`; on a GPU where there is one.
 
     Parameters
     ----------
@@ -24,20 +24,16 @@ class TorchLearner:
         The network.
     settings
         How its weights change.
-    device
-        ``cpu``, ``cuda``, or ``auto`` for CUDA where there is any.
     """
 
-    def __init__(self, spec: NetworkSpec, settings: LearnerSettings, device: str = "auto") -> None:
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cuda":
+    def __init__(self, spec: NetworkSpec, settings: LearnerSettings) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self._device.type == "cuda":
             # cuBLAS gives the same sums each time with a workspace of fixed size only
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         torch.manual_seed(settings.seed)
         self.settings = settings
-        self._device = torch.device(device)
         self._net = TorchNet(spec).to(self._device)
         self._net.set_weights(initial_weights(spec, settings.seed))
         self._reduced = settings.precision == "bfloat16" or (

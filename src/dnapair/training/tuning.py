@@ -6,10 +6,10 @@ import math
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import grpc
 from sklearn.exceptions import ConvergenceWarning
@@ -30,92 +30,10 @@ from dnapair.storage.files import read_json, write_json
 from dnapair.storage.matrix import Matrix
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, Pairs, fit
+from dnapair.training.trials import Objective, SearchSettings, Space, Trial, Values
 
 _GIVEN = "given.json"
-OBJECTIVE = "val_pr_auc"
-
-
-class Values(NamedTuple):
-    """What a trial tries.
-
-    Attributes
-    ----------
-    widths, dropout
-        Of the network.
-    learning_rate, weight_decay, batch_size
-        Of its training.
-    """
-
-    widths: tuple[int, ...]
-    dropout: float
-    learning_rate: float
-    weight_decay: float
-    batch_size: int
-
-
-class Space(NamedTuple):
-    """What the tuner may choose from.
-
-    Attributes
-    ----------
-    widths, batch_size
-        Choices.
-    dropout
-        Both ends of a range.
-    learning_rate, weight_decay
-        Both ends of a range that is searched on a logarithmic scale where it does not begin at 0.
-    """
-
-    widths: Sequence[tuple[int, ...]]
-    dropout: tuple[float, float]
-    learning_rate: tuple[float, float]
-    weight_decay: tuple[float, float]
-    batch_size: Sequence[int]
-
-
-class SearchSettings(NamedTuple):
-    """How the space is searched.
-
-    Attributes
-    ----------
-    method
-        ``random``; ``bayesian``: a Gaussian process, once half of the trials (15 at most) were random; or
-        ``hyperband``: most trials get a part of the epochs, the best of them more.
-        Source: Li et al. 2018, "Hyperband: a novel bandit-based approach to hyperparameter optimization".
-    trials
-        At most, whatever the method; at least 1.
-    epochs
-        Of one trial at most.
-    seed
-        At least 1: Keras Tuner takes 0 for no seed.
-    """
-
-    method: Literal["random", "bayesian", "hyperband"]
-    trials: int
-    epochs: int
-    seed: int
-
-
-class Trial(NamedTuple):
-    """A trial that was run.
-
-    Attributes
-    ----------
-    values
-        What was tried.
-    epochs
-        For how many epochs at most.
-    val_pr_auc
-        The best epoch's.
-    """
-
-    values: Values
-    epochs: int
-    val_pr_auc: float
-
-
-Objective = Callable[[int, Values, int], float]
-"""Runs a trial, given its number (from 1), its values and its epochs; returns the validation PR-AUC."""
+_SCORE = "val_pr_auc"
 
 
 def train_trial(
@@ -197,7 +115,7 @@ def search(
 
         def shown(number: int, values: Values, epochs: int) -> float:
             score = objective(number, values, epochs)
-            bar.set_postfix({OBJECTIVE: f"{score:.4f}"}, refresh=False)
+            bar.set_postfix({_SCORE: f"{score:.4f}"}, refresh=False)
             bar.update()
             return score
 
@@ -246,9 +164,9 @@ def work(objective: Objective, space: Space, settings: SearchSettings) -> int:
 
 def _first_trial(objective: Objective, given: Values, epochs: int, record: Path) -> Trial:
     if record.is_file():
-        return Trial(given, epochs, float(read_json(record)[OBJECTIVE]))
+        return Trial(given, epochs, float(read_json(record)[_SCORE]))
     score = objective(1, given, epochs)
-    write_json(record, {OBJECTIVE: score})
+    write_json(record, {_SCORE: score})
     return Trial(given, epochs, score)
 
 
@@ -268,13 +186,13 @@ def _open_tuner(objective: Objective, space: Space, settings: SearchSettings, fo
 
 def _oracle(space: Space, settings: SearchSettings) -> keras_tuner.Oracle:
     chosen = keras_tuner.HyperParameters()
-    chosen.Choice("widths", list(dict.fromkeys(_encode(widths) for widths in space.widths)))
+    chosen.Choice("widths", list(dict.fromkeys("-".join(map(str, widths)) for widths in space.widths)))
     chosen.Float("dropout", *space.dropout)
     for name, (low, high) in (("learning_rate", space.learning_rate), ("weight_decay", space.weight_decay)):
         chosen.Float(name, low, high, sampling="log" if low > 0 else "linear")
     chosen.Choice("batch_size", list(dict.fromkeys(space.batch_size)))
     common = {
-        "objective": keras_tuner.Objective(OBJECTIVE, "max"),
+        "objective": keras_tuner.Objective(_SCORE, "max"),
         "hyperparameters": chosen,
         "seed": settings.seed,
     }
@@ -308,7 +226,7 @@ class _Tuner(BaseTuner):  # type: ignore[misc]  # Keras Tuner ships no types
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
         try:
-            return {OBJECTIVE: self._objective(int(trial.trial_id) + 2, *self._chosen(trial))}
+            return {_SCORE: self._objective(int(trial.trial_id) + 2, *self._chosen(trial))}
         except Exception as error:
             # Keras Tuner passes over all other exceptions
             raise FatalError from error
@@ -340,7 +258,3 @@ class _Tuner(BaseTuner):  # type: ignore[misc]  # Keras Tuner ships no types
         widths = tuple(int(width) for width in values["widths"].split("-"))
         chosen = Values(widths, *(values[name] for name in Values._fields[1:]))
         return chosen, int(values.get("tuner/epochs", self._epochs))
-
-
-def _encode(widths: Sequence[int]) -> str:
-    return "-".join(str(width) for width in widths)

@@ -13,7 +13,7 @@ from dnapair.embedding.batching import batches
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder, check_embeddable, choose_precision
 from dnapair.embedding.encoder import Encoder, build_untrained
-from dnapair.embedding.gpu import GpuBert
+from dnapair.embedding.gpu_bert import GpuBert
 from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.errors import DnapairError
 from dnapair.machine.processor import has_bfloat16
@@ -38,7 +38,7 @@ def untrained(pooling: str, strand: str, batch_tokens: int) -> Embedder:
 
 @cache
 def shipped(precision: str) -> Embedder:
-    return Embedder(load_encoder(str(SHIPPED), None, False), "mean", "both", True, precision, "cpu")
+    return Embedder(load_encoder(str(SHIPPED)), "mean", "both", True, precision, "cpu")
 
 
 def embed(sequences: list[str], pooling="mean", strand="forward", batch_tokens=512) -> np.ndarray:

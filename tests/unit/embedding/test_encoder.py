@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +60,21 @@ def test_untrained_is_the_same_for_one_seed_and_says_what_it_is():
     assert not first.trained
 
 
+@pytest.mark.parametrize(
+    "change", [{"num_attention_heads": 4}, {"hidden_act": "gelu_new"}, {"layer_norm_eps": 1e-5}]
+)
+def test_what_shows_in_no_weight_is_in_the_fingerprint_too(change: Mapping[str, object], tmp_path: Path):
+    encoder = build_untrained(4, 1, 8, 2, 1)
+    encoder.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | change))
+    assert load_encoder(str(tmp_path)).fingerprint != encoder.fingerprint
+
+
 def test_saved_encoder_is_the_same_and_still_untrained(tmp_path: Path):
     encoder = build_untrained(4, 1, 8, 2, 1)
     encoder.save(tmp_path)
-    again = load_encoder(str(tmp_path), None, allow_pytorch_bin=False)
+    again = load_encoder(str(tmp_path))
     assert again.fingerprint == encoder.fingerprint
     assert again.name == encoder.name
     assert not again.trained
@@ -82,7 +94,7 @@ def test_saved_encoder_loads_in_stock_transformers(tmp_path: Path):
 
 
 def test_masked_language_model_checkpoint_loads_whole(checkpoint: Path):
-    encoder = load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+    encoder = load_encoder(str(checkpoint))
     stored = load_file(checkpoint / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
     np.testing.assert_array_equal(encoder.weights["embeddings.word_embeddings.weight"], stored.numpy())
     assert encoder.trained
@@ -91,12 +103,12 @@ def test_masked_language_model_checkpoint_loads_whole(checkpoint: Path):
 
 def test_half_precision_checkpoint_is_computed_in_float32(checkpoint: Path):
     edit_weights(checkpoint, lambda weights: {name: tensor.half() for name, tensor in weights.items()})
-    encoder = load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+    encoder = load_encoder(str(checkpoint))
     assert {values.dtype for values in encoder.weights.values()} == {np.dtype(np.float32)}
 
 
 def test_the_first_berts_names_of_layer_normalisation_are_known(checkpoint: Path):
-    expected = load_encoder(str(checkpoint), None, allow_pytorch_bin=False).fingerprint
+    expected = load_encoder(str(checkpoint)).fingerprint
 
     def rename(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
@@ -106,49 +118,49 @@ def test_the_first_berts_names_of_layer_normalisation_are_known(checkpoint: Path
 
     edit_weights(checkpoint, rename)
     assert "bert.embeddings.LayerNorm.gamma" in load_file(checkpoint / "model.safetensors")
-    assert load_encoder(str(checkpoint), None, allow_pytorch_bin=False).fingerprint == expected
+    assert load_encoder(str(checkpoint)).fingerprint == expected
 
 
 def test_whole_numbers_are_no_weights(checkpoint: Path):
     name = "bert.encoder.layer.0.output.dense.bias"
     edit_weights(checkpoint, lambda weights: weights | {name: weights[name].to(torch.int8)})
     with pytest.raises(DnapairError, match="1 of another shape"):
-        load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+        load_encoder(str(checkpoint))
 
 
 def test_a_vocabulary_in_another_order_is_saved_as_it_is(checkpoint: Path, tmp_path: Path):
     lines = (checkpoint / "vocab.txt").read_text().split()
     order = ["[UNK]", "[PAD]", "[SEP]", "[CLS]", "[unused4]", *reversed(lines[5:])]
     (checkpoint / "vocab.txt").write_text("\n".join(order) + "\n")
-    encoder = load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+    encoder = load_encoder(str(checkpoint))
     (tmp_path / "saved").mkdir()
     encoder.save(tmp_path / "saved")
     assert (tmp_path / "saved" / "vocab.txt").read_text().split() == order
-    assert load_encoder(str(tmp_path / "saved"), None, False).fingerprint == encoder.fingerprint
+    assert load_encoder(str(tmp_path / "saved")).fingerprint == encoder.fingerprint
 
 
 def test_hub_id_is_read_from_the_hubs_layout(hub_cache: Path):
-    encoder = load_encoder(HUB_ID, COMMIT, allow_pytorch_bin=False)
+    encoder = load_encoder(HUB_ID, COMMIT)
     assert encoder.name == f"{HUB_ID}@{COMMIT}"
     assert encoder.trained
 
 
 def test_hub_id_needs_a_pinned_revision(hub_cache: Path):
     with pytest.raises(DnapairError, match=r"encoder\.revision"):
-        load_encoder(HUB_ID, None, allow_pytorch_bin=False)
+        load_encoder(HUB_ID)
 
 
 def test_revision_that_cannot_be_had_is_said(hub_cache: Path):
     with pytest.raises(DnapairError, match="can't be had"):
-        load_encoder(HUB_ID, "f" * 40, allow_pytorch_bin=False)
+        load_encoder(HUB_ID, "f" * 40)
 
 
 def test_pytorch_bin_needs_a_setting_and_gives_the_same_encoder(tmp_path: Path):
     expected = load_encoder(str(write_checkpoint(tmp_path / "a")), None, allow_pytorch_bin=False)
     folder = write_checkpoint(tmp_path / "b", pytorch_bin=True)
     with pytest.raises(DnapairError, match="allow_pytorch_bin"):
-        load_encoder(str(folder), None, allow_pytorch_bin=False)
-    assert load_encoder(str(folder), None, allow_pytorch_bin=True).fingerprint == expected.fingerprint
+        load_encoder(str(folder))
+    assert load_encoder(str(folder), allow_pytorch_bin=True).fingerprint == expected.fingerprint
 
 
 class Planted:
@@ -167,26 +179,26 @@ def test_code_in_a_pytorch_bin_is_not_run(tmp_path: Path):
     weights = torch.load(folder / "pytorch_model.bin", weights_only=True)
     torch.save({**weights, "planted": Planted(mark)}, folder / "pytorch_model.bin")
     with pytest.raises(DnapairError, match="more than tensors"):
-        load_encoder(str(folder), None, allow_pytorch_bin=True)
+        load_encoder(str(folder), allow_pytorch_bin=True)
     assert not mark.exists()
 
 
 def test_missing_folder_is_refused():
     with pytest.raises(DnapairError, match="no folder"):
-        load_encoder("no/such/folder", None, allow_pytorch_bin=False)
+        load_encoder("no/such/folder")
 
 
 def test_folder_without_weights_is_refused(checkpoint: Path):
     (checkpoint / "model.safetensors").unlink()
     with pytest.raises(DnapairError, match=r"no model\.safetensors"):
-        load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+        load_encoder(str(checkpoint))
 
 
 def test_truncated_weights_are_refused(checkpoint: Path):
     content = (checkpoint / "model.safetensors").read_bytes()
     (checkpoint / "model.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(DnapairError, match="can't be read"):
-        load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+        load_encoder(str(checkpoint))
 
 
 def test_missing_weights_are_refused_not_drawn(checkpoint: Path):
@@ -195,30 +207,30 @@ def test_missing_weights_are_refused_not_drawn(checkpoint: Path):
     with pytest.raises(
         DnapairError, match=r"1 missing \(such as encoder\.layer\.0\.attention\.self\.query\.weight"
     ):
-        load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+        load_encoder(str(checkpoint))
 
 
 def test_unknown_prefix_is_refused_not_drawn(checkpoint: Path):
     edit_weights(checkpoint, lambda weights: {f"net.{name}": value for name, value in weights.items()})
     with pytest.raises(DnapairError, match="missing"):
-        load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+        load_encoder(str(checkpoint))
 
 
 def test_weights_of_another_shape_are_refused(checkpoint: Path):
     name = "bert.encoder.layer.0.output.dense.bias"
     edit_weights(checkpoint, lambda weights: weights | {name: torch.zeros(8)})
     with pytest.raises(DnapairError, match="1 of another shape"):
-        load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+        load_encoder(str(checkpoint))
 
 
 def test_vocabulary_of_another_checkpoint_is_refused(checkpoint: Path):
     KmerVocabulary.standard(5).write(checkpoint / "vocab.txt")
     with pytest.raises(DnapairError, match=r"4101 tokens, its vocab\.txt 1029"):
-        load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+        load_encoder(str(checkpoint))
 
 
 def test_another_kind_of_model_is_refused(checkpoint: Path):
     config = json.loads((checkpoint / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
     with pytest.raises(DnapairError, match="'gpt2'"):
-        load_encoder(str(checkpoint), None, allow_pytorch_bin=False)
+        load_encoder(str(checkpoint))

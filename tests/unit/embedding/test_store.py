@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import grimp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnapair.embedding.store import EmbeddingStore, Shard, Values, write_store
+from dnapair.embedding.store import _CODE, EmbeddingStore, Shard, Values, write_store
 from dnapair.errors import DnapairError
 from tests.waiting import PATIENCE
 
@@ -232,6 +233,16 @@ def test_manifest_says_all_that_made_the_values(folder: Path):
     fill(folder, k=6, strand="both")
     content = json.loads((folder / "manifest.json").read_text())
     assert {"encoder", "k", "strand", "shard_rows", "code_sha256"} <= content["made_by"].keys()
+
+
+def test_the_code_that_is_hashed_is_all_that_the_embedder_computes_with():
+    imports = grimp.build_graph("dnapair", cache_dir=None)
+    used = imports.find_upstream_modules("dnapair.embedding.embedder") | {
+        "dnapair.embedding.embedder",
+        "dnapair.embedding.rounding",
+    }
+    names = {name.removeprefix("dnapair.embedding.") for name in used}
+    assert {f"{name}.py" for name in names if "." not in name and name != "dnapair"} == set(_CODE)
 
 
 def test_the_window_is_told_and_shards_are_kept_when_it_was_not(folder: Path):

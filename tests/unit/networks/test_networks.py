@@ -8,9 +8,9 @@ import torch
 from scipy.special import erf, expit
 
 from dnapair.errors import DnapairError
-from dnapair.networks import tensorflow_net
 from dnapair.networks.features import interaction
 from dnapair.networks.spec import EPSILON, NetworkSpec
+from dnapair.networks.tensorflow_net import TensorflowNet
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import Weights, initial_weights, load_weights, save_weights, shapes
 
@@ -56,9 +56,9 @@ def score_torch(spec: NetworkSpec, weights: Weights, e1: np.ndarray, e2: np.ndar
 
 
 def score_keras(spec: NetworkSpec, weights: Weights, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
-    net = tensorflow_net.build(spec)
-    tensorflow_net.set_weights(net, weights)
-    return net([e1, e2], training=False).numpy()
+    net = TensorflowNet(spec)
+    net.set_weights(weights)
+    return net.model([e1, e2], training=False).numpy()
 
 
 def score_numpy(spec: NetworkSpec, weights: Weights, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
@@ -84,9 +84,9 @@ def test_both_frameworks_compute_what_the_specification_says(spec: NetworkSpec, 
     net = TorchNet(spec)
     net.set_weights(trained_weights(spec))
     save_weights(tmp_path / "torch.safetensors", net.get_weights())
-    model = tensorflow_net.build(spec)
-    tensorflow_net.set_weights(model, load_weights(tmp_path / "torch.safetensors", spec))
-    save_weights(tmp_path / "keras.safetensors", tensorflow_net.get_weights(model))
+    keras_net = TensorflowNet(spec)
+    keras_net.set_weights(load_weights(tmp_path / "torch.safetensors", spec))
+    save_weights(tmp_path / "keras.safetensors", keras_net.get_weights())
     weights = load_weights(tmp_path / "keras.safetensors", spec)
     assert (tmp_path / "torch.safetensors").read_bytes() == (tmp_path / "keras.safetensors").read_bytes()
     expected = score_numpy(spec, weights, E1, E2)
@@ -115,10 +115,12 @@ def test_a_pair_scores_the_same_alone_and_among_others(score):
 
 def test_probability_wrapper_takes_both_embeddings_as_one_array():
     weights = trained_weights(SPEC)
-    net = tensorflow_net.build(SPEC)
-    tensorflow_net.set_weights(net, weights)
-    wrapped = tensorflow_net.with_probability(net, SPEC)(np.stack([E1, E2], axis=1)).numpy()
-    np.testing.assert_allclose(wrapped, expit(score_torch(SPEC, weights, E1, E2)), atol=1e-6)
+    expected = expit(score_torch(SPEC, weights, E1, E2))
+    stacked = np.stack([E1, E2], axis=1)
+    for net, pairs in ((TorchNet(SPEC).eval(), torch.from_numpy(stacked)), (TensorflowNet(SPEC), stacked)):
+        net.set_weights(weights)
+        with torch.inference_mode():
+            np.testing.assert_allclose(net.with_probability()(pairs).numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("normalization", ["layer", "batch", "none"])

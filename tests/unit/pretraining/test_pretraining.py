@@ -70,7 +70,7 @@ def watch(tmp_path: Path, **changes) -> Watch:
 
 
 def gradients(network: PretrainingNetwork, sampler: Sampler, wanted: Objectives) -> dict[str, torch.Tensor]:
-    phase = pretraining_phase(network, VOCABULARY, sampler, wanted, bf16=False, device=CPU, probe=None)
+    phase = pretraining_phase(network, sampler, wanted, bf16=False, device=CPU, probe=None)
     network.zero_grad()
     phase.backward(phase.draw(0))
     return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
@@ -117,7 +117,7 @@ def test_an_objective_without_weight_leaves_its_own_parameters_alone(sampler: Sa
 def test_the_bert_goes_on_from_what_the_bag_learnt():
     sampler = Sampler(make_corpus(length=450), crop=400, reverse_complement=True, seed=1)
     network = PretrainingNetwork(VOCABULARY, SHAPE._replace(layers=2), 1)
-    bag = BagOfKmers(network, VOCABULARY, True, 0.0, 1)
+    bag = BagOfKmers(network, True, 0.0, 1)
     phase = warm_start_phase(bag, sampler, 8, None)
     optimizer = torch.optim.AdamW(bag.parameters(), lr=1e-3)
     for step in range(20):
@@ -135,7 +135,7 @@ def test_the_bert_goes_on_from_what_the_bag_learnt():
 
 
 def test_bag_of_both_strands_does_not_tell_them_apart(sampler: Sampler):
-    bag = BagOfKmers(PretrainingNetwork(VOCABULARY, SHAPE, 1), VOCABULARY, True, 0.0, 1)
+    bag = BagOfKmers(PretrainingNetwork(VOCABULARY, SHAPE, 1), True, 0.0, 1)
     fragments = sampler.pairs(0, 3)
     counts, turned = bag.count(fragments), bag.count(turn(fragments))
     assert counts.sum(2).flatten().tolist() == pytest.approx([1.0] * 18)
@@ -143,7 +143,7 @@ def test_bag_of_both_strands_does_not_tell_them_apart(sampler: Sampler):
 
 
 def test_bag_counts_each_frame_apart():
-    bag = BagOfKmers(PretrainingNetwork(VOCABULARY, SHAPE, 1), VOCABULARY, False, 0.0, 1)
+    bag = BagOfKmers(PretrainingNetwork(VOCABULARY, SHAPE, 1), False, 0.0, 1)
     counts = bag.count(Fragments(base_codes("ACGTACGTANAAAA")[None], np.array([14])))
     kmers = ["ACGT", "CGTA", "GTAC", "TACG", "ACGT", "CGTA"]  # then four that touch the N, then AAAA
     expected = np.zeros((3, 256))
@@ -156,7 +156,7 @@ def test_embedding_in_pretraining_is_the_one_that_the_pipeline_computes(tmp_path
     network = PretrainingNetwork(VOCABULARY, SHAPE, 1).eval()
     fragments = sampler.pairs(0, 3)
     expected = network.embed(torch.from_numpy(token_ids(fragments, VOCABULARY))).detach().numpy()
-    write_encoder(tmp_path, network.bert, VOCABULARY, facts())
+    write_encoder(tmp_path, network, facts())
     encoder = load_encoder(str(tmp_path), None, allow_pytorch_bin=False)
     sequences = ["".join("ATCG"[base] for base in row) for row in fragments.bases]
     found = Embedder(encoder, "mean", "forward", False, "float32").embed(sequences)
@@ -176,7 +176,7 @@ def facts(**changes) -> Facts:
 
 def test_folder_loads_in_stock_transformers_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     network = PretrainingNetwork(VOCABULARY, SHAPE, 1).eval()
-    write_encoder(tmp_path, network.bert, VOCABULARY, facts())
+    write_encoder(tmp_path, network, facts())
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     model, info = AutoModel.from_pretrained(
         tmp_path, add_pooling_layer=False, dtype=torch.float32, output_loading_info=True
@@ -191,7 +191,7 @@ def test_folder_loads_in_stock_transformers_without_a_word(tmp_path: Path, caplo
 
 def test_card_tells_what_the_encoder_was_made_of(tmp_path: Path):
     network = PretrainingNetwork(VOCABULARY, SHAPE, 1)
-    write_encoder(tmp_path, network.bert, VOCABULARY, facts(kmers={"val_roc_auc": 0.7, "val_pr_auc": 0.6}))
+    write_encoder(tmp_path, network, facts(kmers={"val_roc_auc": 0.7, "val_pr_auc": 0.6}))
     text = (tmp_path / "README.md").read_text()
     for part in (
         "7 records",
@@ -222,7 +222,7 @@ def test_losses_fall_and_a_resumed_run_ends_with_the_same_weights(tmp_path: Path
 
     def phase() -> Phase:
         network = PretrainingNetwork(VOCABULARY, SHAPE._replace(dropout=0.1), 1)
-        return pretraining_phase(network, VOCABULARY, sampler, objectives(), False, CPU, None)
+        return pretraining_phase(network, sampler, objectives(), False, CPU, None)
 
     straight = phase()
     start = Standing("warm start", 60, 5.0, [])
@@ -253,7 +253,7 @@ def test_losses_fall_and_a_resumed_run_ends_with_the_same_weights(tmp_path: Path
 
 def test_checkpoint_of_other_settings_names_what_differs(tmp_path: Path, sampler: Sampler):
     network = PretrainingNetwork(VOCABULARY, SHAPE, 1)
-    phase = pretraining_phase(network, VOCABULARY, sampler, objectives(), False, CPU, None)
+    phase = pretraining_phase(network, sampler, objectives(), False, CPU, None)
     looked = watch(tmp_path)
     assert read_standing(looked.checkpoint, looked.settings) is None
     run_phase(phase, Schedule(1, 0.001, 1, 0, 1), looked, Standing("", 0, 0, []), seed=1)

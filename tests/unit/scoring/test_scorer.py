@@ -16,8 +16,7 @@ from dnapair.scoring.bundle import Settings, write_bundle
 from dnapair.scoring.scorer import PairScorer
 from dnapair.storage.files import write_json
 from dnapair.storage.matrix import MatrixFile
-from dnapair.training.learner import LearnerSettings
-from dnapair.training.learners import make_learner
+from dnapair.training.learner import LearnerSettings, make_learner
 from dnapair.training.loop import predict
 from tests.small_models import SEQUENCES, make_bundle, small_encoder
 

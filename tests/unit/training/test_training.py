@@ -15,8 +15,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
-from dnapair.training.learner import LearnerSettings
-from dnapair.training.learners import make_learner
+from dnapair.training.learner import LearnerSettings, make_learner
 from dnapair.training.loop import (
     Epoch,
     FitResult,

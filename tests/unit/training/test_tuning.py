@@ -13,7 +13,8 @@ from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, LoopSettings, Pairs
-from dnapair.training.tuning import SearchSettings, Space, Trial, Values, search, train_trial
+from dnapair.training.trials import SearchSettings, Space, Trial, Values
+from dnapair.training.tuning import search, train_trial
 from tests.waiting import PATIENCE
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"

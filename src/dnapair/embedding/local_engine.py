@@ -1,4 +1,4 @@
-"""The engine that computes shards in this process; `ray_engine` has the other one."""
+"""The engine that computes shards in this process, one after the other."""
 
 from collections.abc import Callable, Sequence
 

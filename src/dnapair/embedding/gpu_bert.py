@@ -1,7 +1,7 @@
 """BERT on a GPU, by PyTorch: windows of many lengths packed end to end, so that no token is padding."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -13,8 +13,8 @@ from torch.nn import functional
 from torch.nn.attention.varlen import varlen_attn
 from tqdm import tqdm
 
+from dnapair.embedding.bert import BertShape, Weights, Windows
 from dnapair.embedding.pooling import Pooling
-from dnapair.embedding.shape import BertShape
 
 BATCH_TOKENS = 2**18
 """Tried first; halved as long as the GPU's memory is too small."""
@@ -26,8 +26,6 @@ _AFTER_ATTENTION = (
     "output.dense",
     "output.LayerNorm",
 )
-
-Batch = tuple[NDArray[np.int32], NDArray[np.bool_]]
 
 
 class Packed(NamedTuple):
@@ -53,14 +51,12 @@ class Packed(NamedTuple):
 
 
 class GpuBert:
-    """A BERT on a GPU; see :class:`~dnapair.embedding.cpu.CpuBert` for the one on a CPU.
+    """A :class:`~dnapair.embedding.bert.Bert` on a GPU.
 
     Parameters
     ----------
-    weights
-        By their names in a Hugging Face checkpoint, without ``bert.`` before them.
-    shape
-        Shape of the BERT.
+    weights, shape
+        The BERT.
     pooling
         See :data:`~dnapair.embedding.pooling.Pooling`.
     precision
@@ -73,7 +69,7 @@ class GpuBert:
 
     def __init__(
         self,
-        weights: Mapping[str, NDArray[np.floating]],
+        weights: Weights,
         shape: BertShape,
         pooling: Pooling,
         precision: str,
@@ -94,24 +90,13 @@ class GpuBert:
         self._finish = torch.compile(_finish_layer) if self._device.type == "cuda" else _finish_layer
 
     @torch.inference_mode()
-    def run(self, batches: Sequence[Batch]) -> list[NDArray[np.float32]]:
-        """Run batches.
-
-        Parameters
-        ----------
-        batches
-            Token ids of windows of one length, shape=(n, length), and which of them are real k-mers.
-
-        Returns
-        -------
-        list of np.ndarray
-            For each batch what pooling made of its windows, shape=(n, d), float32.
-        """
+    def run(self, batches: Sequence[Windows]) -> list[NDArray[np.float32]]:
+        """Run batches."""
         with self._lock:
             values = self._run(batches)
         return np.split(values, np.cumsum([len(ids) for ids, _ in batches])[:-1])
 
-    def _run(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
+    def _run(self, batches: Sequence[Windows]) -> NDArray[np.float32]:
         while True:
             try:
                 # results stay on the GPU until all is queued: fetching one would make the GPU wait
@@ -127,7 +112,7 @@ class GpuBert:
                 f"embed: the GPU's memory is full, going on with {self._batch_tokens} tokens at a time"
             )
 
-    def _pack(self, batches: Sequence[Batch]) -> Iterator[Packed]:
+    def _pack(self, batches: Sequence[Windows]) -> Iterator[Packed]:
         rows = [row for ids, real in batches for row in zip(ids, real, strict=True)]
         ends = np.cumsum([len(ids) for ids, _ in rows])
         first = 0

@@ -1,7 +1,7 @@
 """BERT on a CPU, by OpenVINO: bfloat16 where the processor has units for it, one stream a core."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,38 +9,30 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset15 as op
 
+from dnapair.embedding.bert import BertShape, Weights, Windows
 from dnapair.embedding.pooling import Pooling
-from dnapair.embedding.shape import BertShape
 from dnapair.machine.processor import cores
-
-Weights = Mapping[str, NDArray[np.floating]]
 
 
 class CpuBert:
-    """A BERT, laid out for this processor.
+    """A :class:`~dnapair.embedding.bert.Bert` on a CPU.
 
     A window's result is the same to the bit whatever else is in its batch, on the processors tried. Threads
     may share it: their batches take turns on the cores.
 
     Parameters
     ----------
-    weights
-        By their names in a Hugging Face checkpoint, without ``bert.`` before them.
-    shape
-        Shape of the BERT.
+    weights, shape
+        The BERT.
     pooling
         See :data:`~dnapair.embedding.pooling.Pooling`.
     precision
         ``float32`` or ``bfloat16``, of weights and activations.
-    threads
-        How many windows, or batches of them, are worked on at a time; None for one a core, or as many as
-        OMP_NUM_THREADS says.
     """
 
-    def __init__(
-        self, weights: Weights, shape: BertShape, pooling: Pooling, precision: str, threads: int | None = None
-    ) -> None:
-        threads = threads or cores()
+    def __init__(self, weights: Weights, shape: BertShape, pooling: Pooling, precision: str) -> None:
+        # as many windows, or batches of them, are worked on at a time
+        threads = cores()
         settings = {
             "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[precision],
             "NUM_STREAMS": threads,
@@ -55,21 +47,8 @@ class CpuBert:
         # a queue is of one thread, or one would take another's results
         self._own = threading.local()
 
-    def run(
-        self, batches: Sequence[tuple[NDArray[np.int32], NDArray[np.bool_]]]
-    ) -> list[NDArray[np.float32]]:
-        """Run batches.
-
-        Parameters
-        ----------
-        batches
-            Token ids of windows of one length, shape=(n, length), and which of them are real k-mers.
-
-        Returns
-        -------
-        list of np.ndarray
-            For each batch what pooling made of its windows, shape=(n, d), float32.
-        """
+    def run(self, batches: Sequence[Windows]) -> list[NDArray[np.float32]]:
+        """Run batches."""
         # few batches are cut, or a lone pair would keep one core busy and the others idle
         parts = -(-self._threads // max(1, len(batches)))
         cuts = [_cut(len(ids), parts) for ids, _ in batches]

@@ -1,7 +1,16 @@
-"""The shape of a BERT: what its forward pass needs to know, and the weights it needs."""
+"""A BERT, whatever runs it: its shape, its weights, and what goes in and out."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weights = Mapping[str, NDArray[np.floating]]
+"""By their names in a Hugging Face checkpoint, without ``bert.`` before them, see :func:`weight_shapes`."""
+
+Windows = tuple[NDArray[np.int32], NDArray[np.bool_]]
+"""Windows of one length: token ids, and which of them are real k-mers; shape=(n, length) each."""
 
 ACTIVATIONS = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 """Kinds of GELU by their names in config.json: how it is computed."""
@@ -47,6 +56,36 @@ class BertShape(NamedTuple):
     positions: int
     gelu: str
     epsilon: float
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "BertShape":
+        """Take it from what has the keys of :data:`CONFIG`."""
+        return cls(
+            layers=config["num_hidden_layers"],
+            heads=config["num_attention_heads"],
+            dimensions=config["hidden_size"],
+            positions=config["max_position_embeddings"],
+            gelu=ACTIVATIONS[config["hidden_act"]],
+            epsilon=float(config["layer_norm_eps"]),
+        )
+
+
+class Bert(Protocol):
+    """A BERT laid out for a device, with a way to pool."""
+
+    def run(self, batches: Sequence[Windows]) -> list[NDArray[np.float32]]:
+        """Run batches.
+
+        Parameters
+        ----------
+        batches
+            Those of one call are worked on together.
+
+        Returns
+        -------
+        list of np.ndarray
+            For each batch what pooling made of its windows, shape=(n, d), float32.
+        """
 
 
 def weight_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
