@@ -51,15 +51,7 @@ def run(inputs: Sequence[Path], output: Path, settings: Settings) -> None:
     files = list(dict.fromkeys(file for path in inputs for file in fasta_files(path, "FASTA")))
     fragments = read_fragments(files, settings)
     first = first_copies(fragments.bases)
-    rows = first[
-        choose_fragments(
-            fragments.genomes[first],
-            settings.min_fragments,
-            settings.max_fragments,
-            settings.sequences,
-            settings.seed,
-        )
-    ]
+    rows = first[choose_fragments(fragments.genomes[first], settings)]
     fragments.left_out["its fragment a copy of another one's"] = len(fragments.bases) - len(first)
     fragments.left_out["not drawn, or of too small a genome"] = len(first) - len(rows)
     fragments = fragments.take(rows)

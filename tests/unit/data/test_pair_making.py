@@ -160,12 +160,13 @@ def test_no_genome_is_in_two_splits(sizes, val, test, seed):
 @given(sizes_of_genomes, st.integers(2, 6), st.none() | st.integers(6, 8), st.none() | st.integers(1, 50))
 def test_chosen_fragments_keep_the_limits(sizes, minimum, maximum, total):
     genomes, _ = genomes_of(sizes)
+    limits = wanted(1)._replace(min_fragments=minimum, max_fragments=maximum, sequences=total)
     usable = sum(min(size, maximum or size) for size in sizes if size >= minimum)
     if total and usable < total:
         with pytest.raises(DnapairError, match=f"only {usable} fragments may be used"):
-            choose_fragments(genomes, minimum, maximum, total, 1)
+            choose_fragments(genomes, limits)
         return
-    rows = choose_fragments(genomes, minimum, maximum, total, 1)
+    rows = choose_fragments(genomes, limits)
     assert (np.diff(rows) > 0).all()
     counts = np.bincount(genomes[rows], minlength=len(sizes))
     assert all(count == 0 or minimum <= count <= (maximum or count) for count in counts)

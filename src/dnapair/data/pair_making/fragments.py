@@ -188,22 +188,18 @@ def count_gc(bases: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.concatenate([np.empty(0, np.int64), *counts])
 
 
-def choose_fragments(
-    genomes: NDArray[np.int64], minimum: int, maximum: int | None, total: int | None, seed: int
-) -> NDArray[np.int64]:
+def choose_fragments(genomes: NDArray[np.int64], settings: Settings) -> NDArray[np.int64]:
     """Choose the fragments that pairs may be made of.
+
+    Genomes are drawn until they have as many as wanted in all; the last one gives only what is missing, and
+    none if that were fewer than the minimum.
 
     Parameters
     ----------
     genomes : np.ndarray, shape=(n,)
         Number of each fragment's genome.
-    minimum, maximum
-        Fragments of one genome: with fewer it is left out, of more some are drawn; None: all are taken.
-    total
-        Genomes are drawn until they have this many fragments. The last one gives only what is missing, and
-        none if that were fewer than the minimum. None: all genomes.
-    seed
-        The same seed gives the same fragments.
+    settings
+        Their ``min_fragments``, ``max_fragments``, ``sequences`` and ``seed`` are used.
 
     Returns
     -------
@@ -213,11 +209,12 @@ def choose_fragments(
     Raises
     ------
     DnapairError
-        If fewer than ``total`` fragments may be used.
+        If there are fewer than wanted.
     """
-    rng = np.random.default_rng([seed, 2])
+    minimum, total = settings.min_fragments, settings.sequences
+    rng = np.random.default_rng([settings.seed, 2])
     counts = np.bincount(genomes)
-    sizes = np.minimum(counts, maximum or counts.max(initial=0))
+    sizes = np.minimum(counts, settings.max_fragments or counts.max(initial=0))
     sizes[sizes < minimum] = 0
     if total is not None:
         if sizes.sum() < total:
