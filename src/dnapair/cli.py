@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from dnapair.commands.models import app as models
 from dnapair.errors import DnapairError, message, printable
 
 app = typer.Typer(
@@ -336,74 +337,7 @@ def export(
     tool.run(output)
 
 
-Version = Annotated[int, typer.Argument(min=1, help="Number of the version.")]
-Reason = Annotated[str, typer.Option(help="Why; it stays in the history.")]
-
-models = typer.Typer(no_args_is_help=False)
 app.add_typer(models, name="models", rich_help_panel=TOOLS)
-
-
-@models.callback(invoke_without_command=True)
-def list_models(context: typer.Context) -> None:
-    """List the registered versions; promote, take back or archive one."""
-    if context.invoked_subcommand is None:
-        from dnapair.commands import models as tool
-
-        tool.show()
-
-
-@models.command()
-def history() -> None:
-    """Print who did what to which version, the newest first."""
-    from dnapair.commands import models as tool
-
-    tool.history()
-
-
-@models.command()
-def promote(
-    version: Version,
-    reason: Reason = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="Although the gate refused it; with --reason.")
-    ] = False,
-) -> None:
-    """Make a version champion."""
-    from dnapair.commands import models as tool
-
-    tool.promote(version, reason, force)
-
-
-@models.command()
-def rollback(reason: Reason = "") -> None:
-    """Make the version champion again that was it before."""
-    from dnapair.commands import models as tool
-
-    tool.roll_back(reason)
-
-
-@models.command()
-def challenger(version: Version, reason: Reason = "") -> None:
-    """Give a version the second alias, to be served beside the champion."""
-    from dnapair.commands import models as tool
-
-    tool.challenge(version, reason)
-
-
-@models.command()
-def archive(version: Version, reason: Reason = "") -> None:
-    """Put a version away, so that it can't be promoted."""
-    from dnapair.commands import models as tool
-
-    tool.archive(version, reason)
-
-
-@models.command()
-def restore(version: Version, reason: Reason = "") -> None:
-    """Take a version out of the archive."""
-    from dnapair.commands import models as tool
-
-    tool.restore(version, reason)
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -102,7 +102,7 @@ class Reader:
         ]
         (genomes / "all.fasta").write_text("".join(records))
         (root / "own_settings.py").write_text(
-            "from dnapair.commands.overrides import write_settings\n"
+            "from dnapair.params.overrides import write_settings\n"
             f"write_settings({{'pretrain.fasta': {str(genomes)!r}, 'pretrain.genome': r'genome=(\\S+)'}})\n"
         )
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from dnapair import tracking
 from dnapair.commands import summary
-from dnapair.commands.overrides import changed_settings, parse_words, write_settings
 from dnapair.errors import DnapairError
 from dnapair.params import load_params
+from dnapair.params.overrides import changed_settings, parse_words, write_settings
 from dnapair.registry import versions
 from dnapair.stages import paths
 from dnapair.storage.files import sha256

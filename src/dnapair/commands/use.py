@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from dnapair.commands.overrides import changed_settings, parse_words, write_settings
 from dnapair.errors import DnapairError
+from dnapair.params.overrides import changed_settings, parse_words, write_settings
 
 DATA = Path("data")
 POINTER = Path("data.dvc")

@@ -223,7 +223,7 @@ def test_the_list_reads_well_in_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     life.decide("1", True, "there is no champion yet; PR-AUC +0.009 (-0.013 to +0.032) against cosine")
     life.decide("2", False, "[red]it is not better[/red] than the champion")
-    models.challenge(4, "to be watched")
+    models.challenger(4, "to be watched")
     models.archive(3, "")
     capsys.readouterr()
     models.show()
@@ -243,7 +243,7 @@ def test_the_list_reads_well_in_80_columns(
 def test_the_commands_move_the_aliases(life: Lifecycle, capsys: pytest.CaptureFixture[str]) -> None:
     models.promote(1, "first", force=False)
     models.promote(2, "", force=False)
-    models.roll_back("worse")
+    models.rollback("worse")
     models.archive(2, "")
     models.restore(2, "")
     assert aliases() == {"champion": "1"}

@@ -6,7 +6,7 @@ import yaml
 from dnapair.errors import DnapairError
 from dnapair.params import flatten, load_params
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
+PARAMS = Path(__file__).parents[3] / "params.yaml"
 
 
 def write(folder: Path, key: str, value: object) -> Path:

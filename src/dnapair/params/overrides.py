@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import ScalarNode
 
 from dnapair.errors import DnapairError
-from dnapair.params import check_params, parse_yaml
+from dnapair.params.reading import check_params, parse_yaml
 from dnapair.storage.files import atomic_file
 
 PARAMS = Path("params.yaml")

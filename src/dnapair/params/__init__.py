@@ -1,0 +1,19 @@
+"""params.yaml, the only place with settings: what each may be, and how it is read and changed."""
+
+from dnapair.params.reading import check_params, flatten, load_params, parse_yaml
+from dnapair.params.sections import Data, Embed, Encoder, Params, Pretrain, Serve, Split, Train
+
+__all__ = [
+    "Data",
+    "Embed",
+    "Encoder",
+    "Params",
+    "Pretrain",
+    "Serve",
+    "Split",
+    "Train",
+    "check_params",
+    "flatten",
+    "load_params",
+    "parse_yaml",
+]
