@@ -98,7 +98,7 @@ def _check_kept() -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -117,7 +117,10 @@ def _pointer() -> Any:
 
 
 def _in_git(source: str) -> bool:
-    found = subprocess.run(["git", "ls-files", "--", source], capture_output=True, check=False)
+    try:
+        found = subprocess.run(["git", "ls-files", "--", source], capture_output=True, check=False)
+    except FileNotFoundError:
+        return False
     return bool(found.returncode == 0 and found.stdout)
 
 

@@ -1,17 +1,14 @@
 """Settings given on the command line, as `--section.key value`, and how they get into params.yaml."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import ScalarNode
 
 from dnapair.errors import DnapairError
-from dnapair.params.reading import check_params, parse_yaml
+from dnapair.params.reading import PARAMS, check_params, parse_yaml, read_settings
 from dnapair.storage.files import atomic_file
-
-PARAMS = Path("params.yaml")
 
 
 def parse_words(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -47,7 +44,7 @@ def changed_settings(overrides: Mapping[str, str]) -> dict[str, Any]:
     DnapairError
         If params.yaml can't be read, or a setting is unknown or impossible.
     """
-    settings: dict[str, Any] = parse_yaml(PARAMS.read_text(encoding="utf-8"), str(PARAMS))
+    settings = read_settings()
     if overrides:
         _change(settings, overrides)
         check_params(settings, "The settings given")

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ValidationError
 from dnapair.errors import DnapairError
 from dnapair.params.sections import Params
 
+PARAMS = Path("params.yaml")
 _LARGEST_FILE = 2**20
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = PARAMS) -> Params:
     """Read and check the settings.
 
     Parameters
@@ -32,6 +33,17 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         If the file is missing, is not YAML, or holds an unknown, missing or impossible setting;
         the message names each key.
     """
+    return check_params(read_settings(path), str(path))
+
+
+def read_settings(path: Path = PARAMS) -> dict[str, Any]:
+    """Read the settings as they are, for those who change them.
+
+    Raises
+    ------
+    DnapairError
+        If the file is missing, or is no YAML with sections.
+    """
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise DnapairError(f"{path} has more than {_LARGEST_FILE:,} bytes: these are no settings.")
@@ -42,7 +54,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise DnapairError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise DnapairError(f"{path} holds no settings: it must be a mapping with sections such as `data:`.")
-    return check_params(content, str(path))
+    return content
 
 
 def parse_yaml(text: str, origin: str) -> Any:
