@@ -92,6 +92,32 @@ def run() -> None:
     print(f"{output}: ready. To use it, set encoder.source: {output} in params.yaml.")
 
 
+def plan(settings: Pretrain) -> tuple[WarmStart, Objectives, Schedule]:
+    """Return what the settings say of the warm start, of the BERT's objectives, and of its schedule."""
+    warm, contrastive, masked = settings.warm_start, settings.contrastive, settings.masked
+    schedule = Schedule(
+        settings.steps,
+        settings.learning_rate,
+        settings.warmup_steps,
+        settings.weight_decay,
+        settings.clip_norm,
+    )
+    warm_schedule = schedule._replace(
+        steps=warm.steps, learning_rate=warm.learning_rate, weight_decay=warm.weight_decay
+    )
+    objectives = Objectives(
+        contrastive.weight,
+        masked.weight,
+        settings.strand == "both",
+        contrastive.batch_pairs,
+        masked.fragments,
+        settings.micro_batch,
+        masked.share,
+        masked.span,
+    )
+    return WarmStart(warm_schedule, warm.batch_pairs, warm.dropout), objectives, schedule
+
+
 def _train(
     settings: Pretrain, corpus: Corpus, probe: Probe, standing: Standing | None, watch: Watch
 ) -> tuple[PretrainingNetwork, Standing, dict[str, float]]:
@@ -100,34 +126,10 @@ def _train(
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
     shape = Shape(settings.layers, settings.hidden, settings.heads, settings.feed_forward, settings.dropout)
     network = PretrainingNetwork(KmerVocabulary.standard(settings.k), shape, settings.seed)
-    warm = settings.warm_start
-    schedule = Schedule(
-        settings.steps,
-        settings.learning_rate,
-        settings.warmup_steps,
-        settings.weight_decay,
-        settings.clip_norm,
-    )
-    objectives = Objectives(
-        settings.contrastive.weight,
-        settings.masked.weight,
-        settings.strand == "both",
-        settings.contrastive.batch_pairs,
-        settings.masked.fragments,
-        settings.micro_batch,
-        settings.masked.share,
-        settings.masked.span,
-    )
     standing = run_phases(
         network,
         Sampler(corpus, settings.crop, settings.reverse_complement, settings.seed),
-        WarmStart(
-            schedule._replace(steps=warm.steps, learning_rate=warm.learning_rate),
-            warm.batch_pairs,
-            warm.dropout,
-        ),
-        objectives,
-        schedule,
+        *plan(settings),
         bf16,
         device,
         probe,
