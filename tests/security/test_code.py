@@ -23,6 +23,8 @@ LISTED = {
     ("embedding/checkpoint.py", "from pickle import UnpicklingError"),
     # tensors and nothing else, where a setting asks for it
     ("embedding/checkpoint.py", 'stored = torch.load(file, map_location="cpu", weights_only=True)'),
+    # ruamel's round trip, which keeps comments and builds nothing, of what was read safely before
+    ("params/overrides.py", 'content = yaml.load(PARAMS.read_text(encoding="utf-8"))'),
     # the code of transformers' users, in the card of an encoder
     ("pretraining/card.py", '"from transformers import AutoModel, AutoTokenizer",'),
     ("pretraining/card.py", '"tokenizer = AutoTokenizer.from_pretrained(folder)",'),

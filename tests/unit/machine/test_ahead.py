@@ -3,6 +3,7 @@ import threading
 import pytest
 
 from dnapair.machine.ahead import map_ahead
+from tests.waiting import PATIENCE
 
 
 def test_results_come_in_order_and_one_is_made_ahead():
@@ -15,7 +16,7 @@ def test_results_come_in_order_and_one_is_made_ahead():
     results = map_ahead(make, range(4))
     assert next(results) == 0
     # while the first is in use
-    assert made[1].wait(30)
+    assert made[1].wait(PATIENCE)
     assert not made[2].is_set()
     assert list(results) == [10, 20, 30]
 

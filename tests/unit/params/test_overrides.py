@@ -1,0 +1,79 @@
+"""Settings from the command line: told from words, and written into params.yaml, which else stays as it is."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dnapair.errors import DnapairError
+from dnapair.params import load_params
+from dnapair.params.overrides import changed_settings, parse_words, write_settings
+
+OWN = Path(__file__).parents[3] / "params.yaml"
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the project's own params.yaml."""
+    shutil.copy(OWN, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "params.yaml"
+
+
+def test_words_and_settings_are_told_apart():
+    words, settings = parse_words(["prepare", "--train.epochs", "3", "--split.method=random", "embed"])
+    assert words == ["prepare", "embed"]
+    assert settings == {"train.epochs": "3", "split.method": "random"}
+    with pytest.raises(DnapairError, match=r"--train\.epochs needs a value"):
+        parse_words(["--train.epochs"])
+
+
+def test_one_line_changes_and_back_again_none(project: Path):
+    before = project.read_text()
+    write_settings({"split.method": "random", "split.column": "null", "network.widths": "[8, 4]"})
+    after = project.read_text()
+    changed = [(a, b) for a, b in zip(before.splitlines(), after.splitlines(), strict=False) if a != b]
+    assert changed[0][1] == "  method: random         # predefined | random | grouped"
+    assert load_params().split.column is None
+    assert load_params().network.widths == [8, 4]
+    write_settings({"split.method": "predefined", "split.column": "split"})
+    write_settings({"train.epochs": "7"})
+    write_settings({"train.epochs": "20"})
+    lines = set(before.splitlines()) - set(project.read_text().splitlines())
+    # of the list that was given in another style
+    assert {line.split()[0] for line in lines} <= {"widths:", "-"}
+
+
+def test_no_settings_leave_the_file_untouched(project: Path):
+    before = project.stat().st_mtime_ns
+    write_settings({})
+    assert project.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("key", ["train.madness", "madness", "train.epochs.more", "split.groups.0"])
+def test_an_unknown_setting_is_an_error_and_changes_nothing(project: Path, key: str):
+    before = project.read_bytes()
+    with pytest.raises(DnapairError, match="params.yaml has no such setting"):
+        changed_settings({key: "1"})
+    with pytest.raises(DnapairError, match="params.yaml has no such setting"):
+        write_settings({key: "1"})
+    assert project.read_bytes() == before
+
+
+def test_an_impossible_value_is_an_error_that_names_the_setting():
+    with pytest.raises(DnapairError, match=r"train\.epochs"):
+        changed_settings({"train.epochs": "-1"})
+
+
+def test_a_tag_that_would_build_an_object_is_refused_before_anything_is_written(project: Path):
+    project.write_text(project.read_text() + "more: !!python/object/apply:os.system ['touch built']\n")
+    with pytest.raises(DnapairError, match="not valid YAML"):
+        changed_settings({"train.epochs": "3"})
+    write_settings({"train.epochs": "3"})
+    assert not Path("built").exists()
+
+
+def test_no_params_yaml_is_one_message(project: Path):
+    project.unlink()
+    with pytest.raises(DnapairError, match="Run dnapair in the project's top folder"):
+        changed_settings({})
