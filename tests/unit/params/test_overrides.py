@@ -1,4 +1,4 @@
-"""Settings from the command line: told from words, and written into params.yaml, which else stays as it is."""
+"""Settings from the command line: told from words, and written into params.yaml, else left as it is."""
 
 import shutil
 from pathlib import Path
@@ -53,9 +53,9 @@ def test_no_settings_leave_the_file_untouched(project: Path):
 @pytest.mark.parametrize("key", ["train.madness", "madness", "train.epochs.more", "split.groups.0"])
 def test_an_unknown_setting_is_an_error_and_changes_nothing(project: Path, key: str):
     before = project.read_bytes()
-    with pytest.raises(DnapairError, match="params.yaml has no such setting"):
+    with pytest.raises(DnapairError, match=r"params\.yaml has no such setting"):
         changed_settings({key: "1"})
-    with pytest.raises(DnapairError, match="params.yaml has no such setting"):
+    with pytest.raises(DnapairError, match=r"params\.yaml has no such setting"):
         write_settings({key: "1"})
     assert project.read_bytes() == before
 
