@@ -44,7 +44,7 @@ class Reader:
     def __init__(self, folder: Path, port: int) -> None:
         self.project = copy_project(folder / "project")
         root = self.project.root
-        write_small_data(root / "datasets" / "same_genome")
+        write_small_data(root / "datasets" / "same_genome", genomes=120)
         self.project.set(SHORT | {"pretrain.fasta": "later.fasta", "pretrain.genome": None})
         self.project.commit("Small data")
         self.project.run("dnapair", "use", "datasets/same_genome")
@@ -59,7 +59,7 @@ class Reader:
         self.examples = {
             "/path/to/your/data": str(folder / "own"),
             "genomes/": str(folder / "genomes"),
-            "--pairs 100000": "--pairs 300 --length 100",
+            "--pairs 100000": "--pairs 1500 --length 100",
             "nano params.yaml": "python own_settings.py",
             "FILE": "new_pairs.csv",
             "s3://bucket/path": str(folder / "storage"),
@@ -82,7 +82,7 @@ class Reader:
             return "".join(rng.choice(list("ACGT"), 100, p=bases))
 
         kinds = rng.dirichlet([2, 2, 2, 2], size=2)
-        places = rng.integers(0, 2, size=(400, 2))
+        places = rng.integers(0, 2, size=(800, 2))
         own = pd.DataFrame(
             {
                 "seq1": [sequence(kinds[place]) for place in places[:, 0]],
@@ -97,7 +97,7 @@ class Reader:
         genomes.mkdir()
         records = [
             f">r{genome}_{number} genome=g{genome}\n{sequence(bases)}\n"
-            for genome, bases in enumerate(rng.dirichlet([2, 2, 2, 2], size=40))
+            for genome, bases in enumerate(rng.dirichlet([2, 2, 2, 2], size=80))
             for number in range(8)
         ]
         (genomes / "all.fasta").write_text("".join(records))
