@@ -65,6 +65,8 @@ class Reader:
             "nano params.yaml": "python own_settings.py",
             "FILE": "new_pairs.csv",
             "s3://bucket/path": str(folder / "storage"),
+            # the blocks below run the stages after it
+            "predefined\ndvc repro": "predefined\ndvc repro validate",
             "dnapair serve": f"dnapair serve --port {self.port}",
             ":5001/": f":{self.port}/",
         }
