@@ -21,7 +21,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("use") / "project")
     write_small_data(project.root / BUNDLED)
     project.commit("Small data")
-    project.run("dnapair", "use", BUNDLED)
+    # a setting too: params.yaml is as dnapair writes it
+    project.run("dnapair", "use", BUNDLED, "--split.method", "predefined")
     project.commit("They are used")
     return project
 
@@ -65,6 +66,7 @@ def test_data_in_git_are_followed_and_others_are_copied(project: Project, table:
     project.run("dvc", "repro", "data.dvc")
     assert (project.root / "data" / "pairs.csv").read_text() == "".join(lines[:-1])
     project.run("git", "checkout", "-q", ".")
+    project.run("dvc", "checkout", "--force", "data.dvc")
 
     assert "the same command brings it anew" in project.run("dnapair", "use", str(table))
     before = table.read_text()
