@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import mlflow
@@ -38,7 +39,7 @@ def unchanged(project: Project) -> Iterator[None]:
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "my pairs.csv"
-    endings = ("AA", "AC", "AG", "AT", "CA", "CC", "CG", "CT", "GA", "GC", "GG", "GT")
+    endings = ["".join(letters) for letters in product("ACGT", repeat=3)]
     pairs = [f"ACGTACGT{end},ACGTTTTT{end},{place % 2}" for place, end in enumerate(endings)]
     path.write_text("\n".join(["seq1,seq2,label", *pairs]) + "\n")
     return path
