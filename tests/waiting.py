@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE = 3600.0
+PATIENCE = 1200.0
 """Seconds after which something hangs. It ends a test that would never end; no other comes near it."""
 GATE = Path(__file__).parent / "gate"
 

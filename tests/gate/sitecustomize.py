@@ -21,7 +21,7 @@ def _stand(event: str, arguments: tuple[object, ...]) -> None:
     if _turn == 0:
         os.mkdir(f"{_folder}/reached")  # noqa: PTH102 - no event that could be this gate's
         # no longer than a test waits, else it would stand here for ever where its test was killed
-        for _ in range(720_000):
+        for _ in range(240_000):
             if os.path.exists(f"{_folder}/open"):  # noqa: PTH110
                 break
             time.sleep(0.005)
