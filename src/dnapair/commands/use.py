@@ -21,8 +21,8 @@ BUNDLED = Path("datasets/same_genome")
 def run(arguments: Sequence[str]) -> None:
     """Bring data with DVC, and change the settings that go with it.
 
-    The data of before stay in DVC's cache, as do the results that were made of them: to use them again brings
-    both back. A source that can't be had leaves the data of before.
+    The data of before stay in DVC's cache, and the models that were made of them in the registry. A source
+    that can't be had leaves the data of before.
 
     Parameters
     ----------
