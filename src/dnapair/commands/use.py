@@ -47,10 +47,14 @@ def run(arguments: Sequence[str]) -> None:
     _check_kept()
     # else DVC would put the new data into the folder of the old
     _remove(DATA)
+    pointer = POINTER.read_bytes() if POINTER.is_file() else None
+    # DVC would keep the order of its lines, so that data which come back would be a change in git
+    _remove(POINTER)
     try:
         _dvc("import-url", "--force", source, str(DATA))
     except BaseException:
-        if before:
+        if pointer is not None:
+            POINTER.write_bytes(pointer)
             _dvc("checkout", "--force", str(POINTER))
         raise
     follows = local and _in_git(source)
