@@ -228,9 +228,7 @@ def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path) 
         Counts.
     """
     scaler = fitted.scaler
-    # all values may be one and the same
-    high = fitted.high if fitted.high > fitted.low else fitted.low + 1
-    edges_before, edges_after = np.linspace(fitted.low, high, _BINS + 1), np.linspace(-1, 1, _BINS + 1)
+    edges_before, edges_after = _edges(fitted.low, fitted.high), _edges(-1, 1)
     before, after = np.zeros((2, _BINS), np.int64)
     clipped = clippable = 0
     with path.open("wb") as file:
@@ -245,6 +243,12 @@ def write_scaled(fitted: Fit, shards: Shards, training: np.ndarray, path: Path) 
             before += _count(values, edges_before)
             after += _count(scaled, edges_after)
     return Scaled(clipped, clippable, (before, edges_before), (after, edges_after))
+
+
+def _edges(low: float, high: float) -> np.ndarray:
+    """Bins from low to high; wider where values are one and the same, or too near for bins between them."""
+    least = 2 * _BINS * float(np.spacing(max(abs(low), abs(high))))
+    return np.linspace(low, max(high, low + (least if high > low else max(least, 1.0))), _BINS + 1)
 
 
 def _count(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

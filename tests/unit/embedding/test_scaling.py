@@ -77,6 +77,19 @@ def test_shard_by_shard_is_the_same_as_all_at_once(
     )
 
 
+@pytest.mark.parametrize("value", [0.0, 3e-45, 1.0, -0.5, 7.0368744e13, -7.0368744e13, 3.4e38])
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_values_so_near_that_no_bins_lie_between_are_counted(
+    tmp_path: Path, value: float, neighbours: int
+) -> None:
+    first = np.float32(value)
+    second = np.nextafter(first, np.float32(0 if value > 1e38 else np.inf)) if neighbours else first
+    scaled = scale_to(
+        tmp_path / "scaled.npy", np.array([[first], [second]], np.float32), np.ones(2, bool), "dimension", 1
+    )
+    assert scaled.before[0].sum() == scaled.after[0].sum() == 2
+
+
 def test_only_training_rows_are_fitted_and_the_rest_is_clipped_and_counted(tmp_path: Path) -> None:
     X = np.array([[0, 0], [2, 10], [3, 5], [-1, 11]], np.float32)
     scaled = scale_to(tmp_path / "x.npy", X, np.array([True, True, False, False]), "dimension", 3)
