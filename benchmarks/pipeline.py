@@ -31,10 +31,11 @@ import numpy as np
 import psutil
 import yaml
 
-from dnapair.embedding.store import Shard, Values, write_store
+from dnapair.embedding.store import write_store
 from dnapair.stages import paths
 from dnapair.storage.files import write_json
 from dnapair.storage.sequence_file import SequenceFile
+from dnapair.storage.shards import Shard, Values
 
 ROOT = Path(__file__).parents[1]
 STAGES = (

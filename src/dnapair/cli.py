@@ -68,8 +68,16 @@ def embed() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+def interact() -> None:
+    """Describe how the two sequences of each pair meet, base by base; goes on where it was stopped."""
+    from dnapair.stages import interact as stage
+
+    stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
 def scale() -> None:
-    """Scale the embeddings to [-1, 1] by what the train sequences span."""
+    """Scale embeddings and interactions to [-1, 1] by what train spans."""
     from dnapair.stages import scale as stage
 
     stage.run()

@@ -47,6 +47,24 @@ class Outcome(NamedTuple):
     page: str
 
 
+class Values(NamedTuple):
+    """A scaled matrix, and what must hold for it.
+
+    Attributes
+    ----------
+    of
+        What its rows are: ``embeddings`` or ``interactions``.
+    summary
+        From :func:`dnapair.checks.dimensions.summarize`.
+    rules
+        What must hold for each row of the summary.
+    """
+
+    of: str
+    summary: pd.DataFrame
+    rules: Sequence[Rule]
+
+
 class Held(NamedTuple):
     """A rule or a fact, Great Expectations' result for it, and what was observed, in words."""
 
@@ -64,16 +82,14 @@ class Part(NamedTuple):
 
 
 def check(
-    summary: pd.DataFrame, rules: Sequence[Rule], facts: Sequence[Fact], findings: Sequence[Finding] = ()
+    matrices: Sequence[Values], facts: Sequence[Fact], findings: Sequence[Finding] = ()
 ) -> Outcome:
     """Hold the data to every rule with Great Expectations, and put the audit's findings beside.
 
     Parameters
     ----------
-    summary
-        From :func:`dnapair.checks.dimensions.summarize`.
-    rules
-        What must hold for each of its rows.
+    matrices
+        Each with its rules.
     facts
         What must hold for the whole.
     findings
@@ -86,10 +102,13 @@ def check(
     """
     context = _context()
     parts = [
-        Part(
-            "Every value",
-            f"Reduced to a row for each of {len(summary)} dimensions, then checked.",
-            _hold_rules(context, summary, rules),
+        *(
+            Part(
+                f"Every value of the {of}",
+                f"Reduced to a row for each of {len(summary)} dimensions, then checked.",
+                _hold_rules(context, of, summary, rules),
+            )
+            for of, summary, rules in matrices
         ),
         Part("Rows, pairs and splits", "Numbers over the whole data.", _hold_facts(context, facts)),
     ]
@@ -124,7 +143,11 @@ def _context() -> Any:
     return context
 
 
-def _hold_rules(context: Any, summary: pd.DataFrame, rules: Sequence[Rule]) -> list[Held]:
+def _hold_rules(context: Any, of: str, summary: pd.DataFrame, rules: Sequence[Rule]) -> list[Held]:
+    rules = [
+        rule._replace(name=f"{of}: {rule.name}", fault=f"{of.capitalize()}: {rule.fault[0].lower()}{rule.fault[1:]}")
+        for rule in rules
+    ]
     results = _validate(
         context,
         summary,

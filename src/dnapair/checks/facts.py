@@ -87,14 +87,40 @@ def disjoint_fact(what: str, values: Mapping[str, np.ndarray]) -> Fact:
     )
 
 
-def clipped_fact(clipped_share: float, max_clipped_share: float) -> Fact:
-    """Hold the share of validation and test values that were clipped against the most that is allowed."""
+def interaction_fact(pairs: int, matrix: int) -> Fact:
+    """Compare the number of pairs with the rows of the scaled interactions."""
     return Fact(
-        "clipped share",
-        f"At most {max_clipped_share:.2%} of the validation and test values were outside the range that "
-        "training has, and clipped.",
-        f"More than {max_clipped_share:.2%} (checks.max_clipped_share in params.yaml) of the validation and "
-        "test values were outside the range that training has, and clipped; see reports/scaling.json",
+        "rows of the interactions",
+        f"The scaled interactions have one row for each of the {pairs} pairs.",
+        f"The scaled interactions do not have one row for each of the {pairs} pairs",
+        matrix,
+        pairs,
+        pairs,
+    )
+
+
+def clipped_fact(of: str, clipped_share: float, max_clipped_share: float) -> Fact:
+    """Hold the share of validation and test values that were clipped against the most that is allowed.
+
+    Parameters
+    ----------
+    of
+        What the values are: ``embeddings`` or ``interactions``.
+    clipped_share, max_clipped_share
+        The share, and the most of it.
+
+    Returns
+    -------
+    Fact
+        The share.
+    """
+    return Fact(
+        f"clipped share of the {of}",
+        f"At most {max_clipped_share:.2%} of the {of}' validation and test values were outside the range "
+        "that training has, and clipped.",
+        f"More than {max_clipped_share:.2%} (checks.max_clipped_share in params.yaml) of the {of}' "
+        "validation and test values were outside the range that training has, and clipped; see "
+        "reports/scaling.json",
         clipped_share,
         0,
         max_clipped_share,
@@ -102,14 +128,18 @@ def clipped_fact(clipped_share: float, max_clipped_share: float) -> Fact:
     )
 
 
-def scaler_fact(fitted: tuple[np.ndarray, np.ndarray], training: tuple[np.ndarray, np.ndarray]) -> Fact:
-    """Compare the range that the scaler has with the one that the train sequences have.
+def scaler_fact(
+    of: str, fitted: tuple[np.ndarray, np.ndarray], training: tuple[np.ndarray, np.ndarray]
+) -> Fact:
+    """Compare the range that a scaler has with the one that train has.
 
     Parameters
     ----------
+    of
+        What the values are: ``embeddings`` or ``interactions``.
     fitted, training : tuple of np.ndarray, shape=(dimensions,)
         The smallest and the greatest value of each dimension, before scaling: in the scaler, and in the
-        embeddings of the sequences of train alone.
+        rows of train alone.
 
     Returns
     -------
@@ -124,9 +154,9 @@ def scaler_fact(fitted: tuple[np.ndarray, np.ndarray], training: tuple[np.ndarra
         for place in wrong[:SHOWN].tolist()
     ]
     return Fact(
-        "scaler fitted on train",
-        "The scaler has the range of the train sequences alone in every dimension.",
-        "The scaler was not fitted on the train sequences alone (scale again: dvc repro -f scale): "
+        f"scaler of the {of} fitted on train",
+        f"The scaler of the {of} has the range of train alone in every dimension.",
+        f"The scaler of the {of} was not fitted on train alone (scale again: dvc repro -f scale): "
         "dimensions with another range",
         wrong.size,
         where=name_some(named, wrong.size),

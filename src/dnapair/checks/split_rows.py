@@ -31,12 +31,16 @@ class SplitRows(NamedTuple):
     label: np.ndarray
 
 
+def mark(rows: np.ndarray, size: int) -> NDArray[np.bool_]:
+    """Mark rows, shape=(size,); those that are not there are passed over."""
+    marked = np.zeros(size, bool)
+    marked[rows[(rows >= 0) & (rows < size)]] = True
+    return marked
+
+
 def mark_used(rows: SplitRows, size: int) -> NDArray[np.bool_]:
     """Mark the sequences of a split, shape=(size,); rows that are not there are passed over."""
-    used = np.zeros(size, bool)
-    for numbers in (rows.seq1, rows.seq2):
-        used[numbers[(numbers >= 0) & (numbers < size)]] = True
-    return used
+    return mark(rows.seq1, size) | mark(rows.seq2, size)
 
 
 def pair_facts(

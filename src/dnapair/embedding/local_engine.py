@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from dnapair.embedding.embedder import Embedder
-from dnapair.embedding.store import Shard, Values
+from dnapair.storage.shards import Shard, Values
 
 
 def embed_here(

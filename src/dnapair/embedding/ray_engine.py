@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dnapair.embedding.store import Shard, Values, code_sha256
+from dnapair.embedding.store import code_sha256
 from dnapair.errors import DnapairError, first_line
 from dnapair.machine.stderr import silent_stderr
+from dnapair.storage.shards import Shard, Values
 
 if TYPE_CHECKING:
     # the process that only reads sequences need not wait for PyTorch

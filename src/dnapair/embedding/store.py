@@ -1,26 +1,14 @@
-"""Embeddings on disk: a folder of shards that are whole or absent, and a manifest of all that made them."""
+"""Embeddings on disk, in shards: which encoder made them, and what else they depend on."""
 
 import hashlib
-import io
-import json
-import os
-import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
+from typing import Any
 
 from dnapair.embedding.rounding import round_to_half
 from dnapair.errors import DnapairError
-from dnapair.storage.files import atomic_file, lock, sha256, write_json
-from dnapair.storage.matrix import read_header
+from dnapair.storage.shards import MANIFEST, Shard, ShardStore, Values, write_shards
 
-MANIFEST = "manifest.json"
-_JOURNAL = "journal.jsonl"
 _CODE = (
     "batching.py",
     "bert.py",
@@ -34,33 +22,8 @@ _CODE = (
 )
 
 
-class Shard(NamedTuple):
-    """The part of a store that is made, kept and lost as one.
-
-    Attributes
-    ----------
-    number : int
-        Its place in the store, from 0.
-    start, stop : int
-        Its sequences.
-    """
-
-    number: int
-    start: int
-    stop: int
-
-    @property
-    def file(self) -> str:
-        """Its name in the store's folder."""
-        return f"shard-{self.number:05d}.npy"
-
-
-Values = Generator[tuple[int, NDArray[np.float32]]]
-"""Numbers of shards, in any order, each with its embeddings, shape=(stop - start, dimensions)."""
-
-
-class EmbeddingStore:
-    """The embeddings of all unique sequences, read shard by shard.
+class EmbeddingStore(ShardStore):
+    """The embeddings of all unique sequences.
 
     Parameters
     ----------
@@ -70,30 +33,12 @@ class EmbeddingStore:
         Content of its manifest.json.
     """
 
+    stage = "embed"
+
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
-        self.folder = folder
-        self.manifest = manifest
-        self.rows = int(manifest["rows"])
-        self.dimensions = int(manifest["dimensions"])
+        super().__init__(folder, manifest)
         self.encoder = str(manifest["made_by"]["encoder"])
         self.trained = bool(manifest["made_by"]["trained"])
-
-    @classmethod
-    def open(cls, folder: Path) -> "EmbeddingStore":
-        """Open a finished store.
-
-        Raises
-        ------
-        DnapairError
-            If its manifest is missing or damaged.
-        """
-        path = folder / MANIFEST
-        try:
-            return cls(folder, json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise DnapairError(f"{path} is missing. Make the embeddings first: dvc repro embed") from None
-        except (ValueError, KeyError, TypeError):
-            raise DnapairError(f"{path} is damaged. Delete {folder} and run: dvc repro embed") from None
 
     def tokens(self) -> tuple[int, int]:
         """Return the k of the encoder's k-mers, and the most of them in one window.
@@ -111,27 +56,6 @@ class EmbeddingStore:
             )
         return int(k), int(window)
 
-    def shards(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Read every shard once.
-
-        Yields
-        ------
-        first : int
-            Number of the shard's first sequence.
-        values : np.ndarray, shape=(n, dimensions)
-            float32, of numbers that float16 holds.
-
-        Raises
-        ------
-        DnapairError
-            If a shard is missing or is not what the manifest says.
-        """
-        first = 0
-        for shard in self.manifest["shards"]:
-            values = _read_shard(self.folder / shard["file"], shard["sha256"]).astype(np.float32)
-            yield first, values
-            first += len(values)
-
 
 def write_store(
     folder: Path,
@@ -145,17 +69,10 @@ def write_store(
 
     Parameters
     ----------
-    folder
-        The store. Shards that something else made are removed.
+    folder, rows, shard_rows, produce
+        As for :func:`dnapair.storage.shards.write_shards`.
     made_by
         All that the values depend on, and the keys ``encoder`` and ``trained``.
-    rows
-        Number of sequences.
-    shard_rows
-        Sequences in one shard.
-    produce
-        Gives the embeddings of every shard asked for, once, in any order. It is asked once, for what is
-        missing, and closed early where writing fails.
     window
         The most k-mers that the encoder got at once, for the manifest: it follows from the encoder, so shards
         are kept whatever it is.
@@ -171,128 +88,10 @@ def write_store(
         If another process is at work on the same folder, or a value is beyond float16's range.
     """
     key = made_by | {"shard_rows": shard_rows, "code_sha256": code_sha256()}
-    # beside the folder, not in it: DVC hashes what is in it
-    with lock(folder.with_name(folder.name + ".lock"), f"writing to {folder}"):
-        done = _resume(folder, key)
-        shards = [
-            Shard(number, start, min(start + shard_rows, rows))
-            for number, start in enumerate(range(0, rows, shard_rows))
-        ]
-        missing = {}
-        dimensions = 0
-        with tqdm(total=rows, desc="embed", unit=" sequences", dynamic_ncols=True, disable=None) as bar:
-            for shard in shards:
-                values = _reuse(folder / shard.file, done.get(shard.file))
-                if values is None:
-                    missing[shard.number] = shard
-                else:
-                    dimensions = values.shape[1]
-                    bar.update(len(values))
-            if missing:
-                with closing(produce(list(missing.values()))) as results:
-                    for number, values in results:
-                        shard = missing.pop(number)
-                        done[shard.file] = _write_shard(folder / shard.file, values)
-                        _append(folder / _JOURNAL, {"file": shard.file, "sha256": done[shard.file]})
-                        dimensions = values.shape[1]
-                        bar.update(len(values))
-        if missing:
-            raise RuntimeError(f"{len(missing)} shards were never made, such as {next(iter(missing))}")
-        manifest = {
-            "rows": rows,
-            "dimensions": dimensions,
-            "dtype": "float16",
-            "window": window,
-            "made_by": key,
-            "shards": [
-                {"file": shard.file, "rows": shard.stop - shard.start, "sha256": done[shard.file]}
-                for shard in shards
-            ],
-        }
-        write_json(folder / MANIFEST, manifest)
-        (folder / _JOURNAL).unlink(missing_ok=True)
+    write_shards(
+        folder, key, rows, shard_rows, produce, round_to_half, "embed", "sequence", {"window": window}
+    )
     return EmbeddingStore.open(folder)
-
-
-def _resume(folder: Path, key: dict[str, Any]) -> dict[str, str]:
-    """Return the hashes of the shards that this very key made before, or empty the folder."""
-    done: dict[str, str] = {}
-    try:
-        if (folder / MANIFEST).is_file():
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            if manifest["made_by"] == key:
-                done = {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
-        elif (folder / _JOURNAL).is_file():
-            lines = (folder / _JOURNAL).read_text(encoding="utf-8").splitlines()
-            if json.loads(lines[0]) == key:
-                done = {entry["file"]: entry["sha256"] for entry in map(_parse_entry, lines[1:]) if entry}
-    except (ValueError, KeyError, TypeError, IndexError):
-        done = {}
-    if done:
-        tqdm.write(f"embed: going on after {len(done)} finished shards")
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".*.tmp.*"):
-        leftover.unlink()
-    with atomic_file(folder / _JOURNAL) as temporary:
-        entries = [{"file": file, "sha256": digest} for file, digest in done.items()]
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in (key, *entries)), encoding="utf-8")
-    (folder / MANIFEST).unlink(missing_ok=True)
-    return done
-
-
-def _parse_entry(line: str) -> dict[str, str] | None:
-    # the last line may be cut off by a kill: its shard is made again
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) and {"file", "sha256"} <= entry.keys() else None
-
-
-def _reuse(path: Path, expected: str | None) -> NDArray[Any] | None:
-    if expected is None:
-        return None
-    try:
-        return _read_shard(path, expected)
-    except DnapairError:
-        tqdm.write(f"embed: {path} is damaged or missing, it is made again")
-        return None
-
-
-def _read_shard(path: Path, expected: str) -> NDArray[np.float16]:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DnapairError(f"{path} is missing. Make it again: dvc repro --force embed") from None
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise DnapairError(
-            f"{path} is truncated or changed: its SHA-256 is not the manifest's. Make it again: "
-            "dvc repro --force embed (whole shards are kept)"
-        )
-    file = io.BytesIO(content)
-    try:
-        shape, dtype = read_header(file)
-        values: NDArray[np.float16] = np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)
-    except ValueError as error:
-        # its hash is right, so the manifest was changed as well
-        raise DnapairError(f"{path} is no shard: {error}. Make it again: dvc repro --force embed") from None
-    return values
-
-
-def _write_shard(path: Path, values: NDArray[np.float32]) -> str:
-    rounded = round_to_half(values, lambda row: f"{path}, sequence {row + 1} of the shard")
-    with atomic_file(path) as temporary:
-        np.save(temporary, rounded, allow_pickle=False)
-        return sha256(temporary)
-
-
-def _append(path: Path, entry: dict[str, str]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def code_sha256() -> str:

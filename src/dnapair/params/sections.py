@@ -135,6 +135,12 @@ class Embed(Section):
     ray: Ray
 
 
+class Interactions(Section):
+    """How a pair is described base by base."""
+
+    bins: Annotated[int, Field(ge=1, le=4096)]
+
+
 class Scale(Section):
     """Min-max scaling."""
 
@@ -176,7 +182,8 @@ class Network(Section):
     dropout: BelowOne
     normalization: Literal["layer", "batch", "none"]
     activation: Literal["relu", "gelu", "silu", "tanh"]
-    symmetric: bool
+    symmetric: Literal["auto"] | bool
+    inputs: Literal["auto", "embeddings", "interactions", "both"]
 
 
 class Train(Section):
@@ -386,6 +393,7 @@ class Params(Section):
     split: Split
     encoder: Encoder
     embed: Embed
+    interactions: Interactions
     scale: Scale
     checks: Checks
     audit: Audit

@@ -7,12 +7,13 @@ from typing import Literal
 from dnapair import tracking
 from dnapair.embedding.embedder import Embedder, check_embeddable, choose_precision
 from dnapair.embedding.local_engine import embed_here
-from dnapair.embedding.store import Values, write_store
+from dnapair.embedding.store import write_store
 from dnapair.params import Embed, flatten, load_params
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
 from dnapair.storage.files import sha256
 from dnapair.storage.sequence_file import SequenceFile
+from dnapair.storage.shards import Values
 
 
 def run() -> None:

@@ -8,9 +8,11 @@ DATASET = Path("artifacts/dataset")
 SEQUENCES = DATASET / "sequences.parquet"
 PAIRS = DATASET / "pairs.parquet"
 EMBEDDINGS = Path("artifacts/embeddings")
+INTERACTIONS = Path("artifacts/interactions")
 NORMALIZED = Path("artifacts/normalized")
 SCALED = NORMALIZED / "embeddings.npy"
 SCALER = NORMALIZED / "scaler.safetensors"
+SCALED_INTERACTIONS = NORMALIZED / "interactions.npy"
 MODELS = Path("artifacts/models")
 SCORES = Path("artifacts/scores")
 BASELINES = Path("artifacts/baselines")
@@ -74,6 +76,7 @@ def check(*folders: Path) -> None:
 IDENTITIES = {
     "prepare": DATASET_REPORT,
     "embed": EMBEDDINGS / "manifest.json",
+    "interact": INTERACTIONS / "manifest.json",
     "scale": SCALING_REPORT,
     "validate": VALIDATION_REPORT,
     "tune": BEST_HYPERPARAMETERS,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +15,14 @@ from dnapair import tracking
 from dnapair.embedding.scaling import Shards, fit, write_scaled
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
+from dnapair.interactions.scaling import InteractionScaling
+from dnapair.interactions.store import InteractionStore
 from dnapair.params import flatten, load_params
 from dnapair.reporting.figures import describe_encoder, plot_scaling
 from dnapair.stages import paths
 from dnapair.storage.files import SUMS, atomic_folder, sha256, write_json, write_sums
 from dnapair.storage.numeric_columns import open_parquet
+from dnapair.storage.shards import ShardStore
 
 
 def run() -> None:
@@ -32,6 +36,7 @@ def run() -> None:
         with atomic_folder(paths.NORMALIZED) as folder:
             scaled = write_scaled(fitted, shown(store, "scale"), training, folder / paths.SCALED.name)
             fitted.scaler.save(folder / paths.SCALER.name)
+            interactions = scale_interactions(folder)
             write_splits(folder)
             write_sums(folder)
         share = scaled.clipped / max(scaled.clippable, 1)
@@ -48,6 +53,7 @@ def run() -> None:
             "clipped_of": scaled.clippable,
             "clipped_share": share,
             "constant_dimensions": constant,
+            "interactions": interactions,
             "files": {
                 path.name: sha256(path) for path in sorted(paths.NORMALIZED.iterdir()) if path.name != SUMS
             },
@@ -56,13 +62,44 @@ def run() -> None:
         plot = paths.SCALING_REPORT.with_suffix(".png")
         plot_scaling(scaled.before, scaled.after, describe_encoder(store.encoder, store.trained), plot)
         run.log_metrics({"clipped_share": share, "constant_dimensions": len(constant), "rows": store.rows})
+        run.log_metrics({f"interactions/{name}": value for name, value in interactions.items()})
         run.log_file(paths.SCALING_REPORT)
         run.log_file(plot, "plots")
         run.describe(
             f"{store.rows:,} embeddings scaled to [-1, 1] by the range of train; {share:.2%} of the other "
             f"sequences' values lay outside and were clipped. {len(constant)} of {store.dimensions} "
-            "dimensions are constant."
+            f"dimensions are constant. Of a pair's interactions {interactions['dimensions']} numbers vary in "
+            f"train; {interactions['clipped_share']:.2%} of the other pairs' values were clipped."
         )
+
+
+def scale_interactions(folder: Path) -> dict[str, Any]:
+    """Scale artifacts/interactions by the train pairs alone; return what became of them."""
+    store = InteractionStore.open(paths.INTERACTIONS)
+    training = np.concatenate([pc.equal(batch["split"], "train").to_numpy(False) for batch in pair_batches()])
+    if training.size != store.rows:
+        raise DnapairError(
+            f"{paths.INTERACTIONS} has {store.rows} pairs, but {paths.PAIRS} {training.size}: they are from "
+            "different data. Run the whole pipeline: dvc repro"
+        )
+    found = fit(shown(store, "fit scaling"), store.dimensions, training, "dimension")
+    scaling = InteractionScaling.of(store.layout, found.scaler)
+
+    def kept() -> Iterable[tuple[int, np.ndarray]]:
+        return ((first, values[:, scaling.columns]) for first, values in shown(store, "scale")())
+
+    scaled = write_scaled(
+        found._replace(scaler=scaling.scaler), kept, training, folder / paths.SCALED_INTERACTIONS.name
+    )
+    scaling.save(folder)
+    return {
+        "pairs": store.rows,
+        "dimensions": scaling.columns.size,
+        "constant_dimensions": store.dimensions - scaling.columns.size,
+        "clipped_values": scaled.clipped,
+        "clipped_of": scaled.clippable,
+        "clipped_share": scaled.clipped / max(scaled.clippable, 1),
+    }
 
 
 def pair_batches() -> Iterator[pa.RecordBatch]:
@@ -88,7 +125,7 @@ def rows_used(split: str, rows: int) -> np.ndarray:
     return used
 
 
-def shown(store: EmbeddingStore, task: str) -> Shards:
+def shown(store: ShardStore, task: str) -> Shards:
     """Give a store's shards behind a progress bar."""
 
     def shards() -> Iterable[tuple[int, np.ndarray]]:

@@ -8,15 +8,25 @@ from numpy.typing import NDArray
 from dnapair import tracking
 from dnapair.checks.audit import Groups, Rules, audit, dropped_pairs
 from dnapair.checks.dimensions import REACHES_ENDS, RULES, end_facts, summarize
-from dnapair.checks.expectations import check
-from dnapair.checks.facts import Fact, clipped_fact, disjoint_fact, row_facts, scaler_fact, token_facts
+from dnapair.checks.expectations import Values, check
+from dnapair.checks.facts import (
+    Fact,
+    clipped_fact,
+    disjoint_fact,
+    interaction_fact,
+    row_facts,
+    scaler_fact,
+    token_facts,
+)
 from dnapair.checks.findings import Finding, Limit, worst
-from dnapair.checks.split_rows import SplitRows, mark_used, pair_facts
+from dnapair.checks.split_rows import SplitRows, mark, mark_used, pair_facts
 from dnapair.checks.tokens import Tokens, token_health
 from dnapair.data.groups import SEQUENCE_ROWS, group_columns, read_groups
 from dnapair.embedding.scaling import Scaler
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
+from dnapair.interactions.scaling import InteractionScaling
+from dnapair.interactions.store import InteractionStore
 from dnapair.machine.memory import return_freed_arrays
 from dnapair.params import Params, Split, flatten, load_params
 from dnapair.stages import paths
@@ -24,6 +34,7 @@ from dnapair.storage.files import atomic_file, read_json, write_json
 from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import column_names, read_numbers, read_table
 from dnapair.storage.sequence_file import SequenceFile
+from dnapair.storage.shards import ShardStore
 
 PAGE = paths.VALIDATION_REPORT.with_suffix(".html")
 
@@ -46,20 +57,29 @@ def run() -> None:
         }
         training = mark_used(files["train"], len(matrix))
         summary = summarize(matrix, training)
+        interactions = MatrixFile(paths.SCALED_INTERACTIONS)
+        trained = mark(files["train"].row, len(interactions))
         used = {split: mark_used(rows, len(sequences)) for split, rows in files.items()}
         health = token_health(sequences, used, *store.tokens())
         row1, row2, label = read_numbers(paths.PAIRS, ["row1", "row2", "label"])
         names, codes = read_text("split")
         filed = [
             *row_facts(len(sequences), store.rows, len(matrix)),
+            interaction_fact(len(row1), len(interactions)),
             *pair_facts(row1, row2, label, names[codes], files, len(matrix)),
         ]
         by_dimension = scaler.mode == "dimension"
-        clipped = read_json(paths.SCALING_REPORT)["clipped_share"]
+        scaling = read_json(paths.SCALING_REPORT)
         facts = [
             *filed,
-            scaler_fact((scaler.minimum, scaler.maximum), training_range(store, training)),
-            clipped_fact(clipped, params.checks.max_clipped_share),
+            scaler_fact(
+                "embeddings", (scaler.minimum, scaler.maximum), training_range(store, training)
+            ),
+            interaction_scaler_fact(trained),
+            clipped_fact("embeddings", scaling["clipped_share"], params.checks.max_clipped_share),
+            clipped_fact(
+                "interactions", scaling["interactions"]["clipped_share"], params.checks.max_clipped_share
+            ),
             *([] if by_dimension else end_facts(summary)),
             *disjoint_facts(params.split, files),
             *(
@@ -72,7 +92,11 @@ def run() -> None:
         ]
         # rows that are not there have no sequence to look at
         findings = audited(params, files, sequences) if all(fact.holds for fact in filed) else [not_audited()]
-        outcome = check(summary, [*RULES, *(REACHES_ENDS if by_dimension else ())], facts, findings)
+        matrices = [
+            Values("embeddings", summary, [*RULES, *(REACHES_ENDS if by_dimension else ())]),
+            Values("interactions", summarize(interactions, trained), [*RULES, *REACHES_ENDS]),
+        ]
+        outcome = check(matrices, facts, findings)
         write_reports(health, findings, outcome.page)
         write_json(
             paths.VALIDATION_REPORT, {"success": not outcome.failures, "expectations": outcome.expectations}
@@ -112,8 +136,18 @@ def disjoint_facts(settings: Split, files: dict[str, SplitRows]) -> list[Fact]:
     return [*facts, disjoint_fact("sequence", sequences)]
 
 
-def training_range(store: EmbeddingStore, training: NDArray[np.bool_]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smallest and greatest embedded value of each dimension in train, shape=(d,) each."""
+def interaction_scaler_fact(training: NDArray[np.bool_]) -> Fact:
+    """Compare the scaler of the interactions with the train pairs."""
+    found, scaling = InteractionStore.open(paths.INTERACTIONS), InteractionScaling.load(paths.NORMALIZED)
+    low, high = training_range(found, training)
+    scaler = scaling.scaler
+    return scaler_fact(
+        "interactions", (scaler.minimum, scaler.maximum), (low[scaling.columns], high[scaling.columns])
+    )
+
+
+def training_range(store: ShardStore, training: NDArray[np.bool_]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smallest and greatest value of each dimension in train, shape=(d,) each."""
     scaler = Scaler(store.dimensions, "dimension")
     for first, values in store.shards():
         scaler.partial_fit(values[: len(training) - first][training[first : first + len(values)]])

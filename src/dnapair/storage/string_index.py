@@ -89,6 +89,10 @@ class Texts(Strings):
         start, end = self._ends[row], self._ends[row + 1]
         return os.pread(self._file.fileno(), end - start, start).decode()
 
+    def lengths(self) -> NDArray[np.int64]:
+        """Return the bytes of each string, shape=(n,)."""
+        return np.diff(np.frombuffer(self._ends, np.int64))
+
     def append(self, text: str) -> None:
         """Write a string, whether it is there already or not."""
         content = text.encode()

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnapair.embedding.store import _CODE, EmbeddingStore, Shard, Values, write_store
+from dnapair.embedding.store import _CODE, EmbeddingStore, write_store
 from dnapair.errors import DnapairError
+from dnapair.storage.shards import Shard, Values
 from tests.waiting import PATIENCE
 
 ROWS, DIMENSIONS, SHARD_ROWS = 10, 4, 3
