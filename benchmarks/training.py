@@ -33,7 +33,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from dnapair.machine.processor import has_bfloat16
-from dnapair.networks.features import interaction
+from dnapair.networks.features import combine
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import initial_weights
@@ -162,7 +162,7 @@ def own(
 def plain_torch(spec: NetworkSpec, params: Params, matrix: np.ndarray, train: Pairs) -> Epoch:
     """Return an epoch of a DataLoader and the usual loop."""
     settings = params.train
-    features = np.concatenate(interaction(matrix[train.rows1], matrix[train.rows2], spec.symmetric), axis=1)
+    features = np.concatenate(combine(matrix[train.rows1], matrix[train.rows2], spec.symmetric), axis=1)
     data = TensorDataset(torch.from_numpy(features), torch.from_numpy(train.labels))
     batches = DataLoader(data, batch_size=settings.batch_size, shuffle=True)
     net = TorchNet(spec)
@@ -191,7 +191,7 @@ def plain_torch(spec: NetworkSpec, params: Params, matrix: np.ndarray, train: Pa
 def plain_keras(spec: NetworkSpec, params: Params, matrix: np.ndarray, train: Pairs) -> Epoch:
     """Return an epoch of `model.fit`."""
     settings = params.train
-    features = np.concatenate(interaction(matrix[train.rows1], matrix[train.rows2], spec.symmetric), axis=1)
+    features = np.concatenate(combine(matrix[train.rows1], matrix[train.rows2], spec.symmetric), axis=1)
     whole = TensorflowNet(spec).model
     # from the features on, the layers of the same network
     net = keras.Model(whole.get_layer("features").output, whole.output)

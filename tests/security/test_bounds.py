@@ -232,6 +232,10 @@ def test_json_of_another_kind_is_refused(tmp_path: Path, bundle: Path, name: str
         {"dropout": 2},
         {"dropout": "0"},
         {"activation": "eval"},
+        {"interactions": 10**9},
+        {"interactions": -1},
+        {"embeddings": 0},
+        {"embeddings": False},
         {"more": 1},
     ],
 )

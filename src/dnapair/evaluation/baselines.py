@@ -13,7 +13,7 @@ from tqdm import tqdm
 from dnapair.embedding.kmers import complement_codes, kmer_codes
 from dnapair.evaluation.compositions import measure_compositions
 from dnapair.evaluation.metrics import best_threshold
-from dnapair.networks.features import interaction
+from dnapair.networks.features import combine
 from dnapair.storage.matrix import Matrix
 from dnapair.training.loop import Pairs
 
@@ -281,7 +281,7 @@ def _sides_and_distance(values: np.ndarray, pairs: Pairs) -> np.ndarray:
 
 
 def _interactions(shares: np.ndarray, pairs: Pairs) -> np.ndarray:
-    parts: tuple[np.ndarray, ...] = interaction(shares[pairs.rows1], shares[pairs.rows2], symmetric=False)
+    parts: tuple[np.ndarray, ...] = combine(shares[pairs.rows1], shares[pairs.rows2], symmetric=False)
     return np.concatenate(parts, axis=1)
 
 

@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from dnapair.networks.features import interaction
+from dnapair.networks.features import combine
 from dnapair.storage.matrix import Matrix
 
 COMPONENTS = 50
@@ -15,7 +15,7 @@ PERPLEXITY = 30.0
 def map_pairs(
     matrix: Matrix, rows: np.ndarray, symmetric: bool, most: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw pairs, and place them by their interaction features.
+    """Draw pairs, and place them by the features of their embeddings.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def map_pairs(
     rows : np.ndarray, shape=(2, pairs)
         The two sequences of each pair.
     symmetric
-        As in :func:`dnapair.networks.features.interaction`.
+        As in :func:`dnapair.networks.features.combine`.
     most
         Pairs that are drawn where there are more.
     seed
@@ -39,7 +39,7 @@ def map_pairs(
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(rows.shape[1])[:most])
     first, second = (matrix[side[chosen]].astype(np.float32) for side in rows)
-    seen = interaction(first, second, symmetric)
+    seen = combine(first, second, symmetric)
     return chosen, project(np.concatenate(seen, axis=1), seed)
 
 
@@ -51,7 +51,7 @@ def project(features: np.ndarray, seed: int) -> np.ndarray:
     Parameters
     ----------
     features : np.ndarray, shape=(n, f)
-        Interaction features of at least 4 pairs.
+        Of at least 4 pairs.
     seed
         Same seed, same map.
 

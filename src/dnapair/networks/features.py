@@ -1,12 +1,35 @@
-"""What a pair's network sees of two embeddings; made batch by batch, never stored."""
+"""What a pair's network sees of its inputs; made batch by batch, never stored.
 
+Operators alone are used, so these functions take arrays of numpy, PyTorch and Keras alike.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 
-def interaction(e1: Any, e2: Any, symmetric: bool) -> tuple[Any, ...]:
-    """Combine two embeddings into the parts of a pair's features.
+def join(inputs: Sequence[Any], symmetric: bool) -> tuple[Any, ...]:
+    """Make a network's inputs into the parts of a pair's features, which are then put side by side.
 
-    Operators alone are used, so it takes arrays of numpy, PyTorch and Keras alike.
+    Parameters
+    ----------
+    inputs : sequence of arrays
+        ``(e1, e2)``, ``(e1, e2, x)`` or ``(x,)``: embeddings of shape=(n, d), interactions of shape=(n, w).
+    symmetric
+        As for :func:`combine`.
+
+    Returns
+    -------
+    tuple of arrays
+        The parts by :func:`combine`, where there are embeddings; then the interactions as they are.
+    """
+    if len(inputs) == 1:
+        return tuple(inputs)
+    e1, e2, *others = inputs
+    return (*combine(e1, e2, symmetric), *others)
+
+
+def combine(e1: Any, e2: Any, symmetric: bool) -> tuple[Any, ...]:
+    """Combine two embeddings into parts of a pair's features.
 
     Parameters
     ----------
@@ -26,5 +49,5 @@ def interaction(e1: Any, e2: Any, symmetric: bool) -> tuple[Any, ...]:
 
 
 def parts(symmetric: bool) -> int:
-    """Return how many parts :func:`interaction` gives."""
+    """Return how many parts :func:`combine` gives."""
     return 3 if symmetric else 4

@@ -19,7 +19,7 @@ MOMENTUM = 0.9
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A residual network that scores pairs of embeddings.
+    """A residual network that scores pairs by their embeddings, their interactions, or both.
 
     A block is linear -> normalisation -> activation -> dropout, plus a skip: a projection without bias
     where the width changes, else the identity. A linear head makes one logit of the last block.
@@ -28,7 +28,7 @@ class NetworkSpec:
     Attributes
     ----------
     dimensions
-        Of one embedding.
+        Of one embedding, whether the network takes embeddings or not.
     widths
         ``depth`` blocks at each width.
     depth
@@ -38,7 +38,11 @@ class NetworkSpec:
     normalization, activation
         Of each block; ``gelu`` is the exact one, by the error function.
     symmetric
-        See :func:`dnapair.networks.features.interaction`.
+        See :func:`dnapair.networks.features.combine`.
+    embeddings
+        Whether it takes the embeddings of both sequences.
+    interactions
+        How many numbers of a pair's interactions it takes; 0 for none.
     """
 
     dimensions: int
@@ -48,11 +52,20 @@ class NetworkSpec:
     normalization: Normalization
     activation: Activation
     symmetric: bool
+    embeddings: bool = True
+    interactions: int = 0
+
+    @property
+    def inputs(self) -> dict[str, int]:
+        """Widths of what it takes of ``e1``, ``e2`` and ``interactions``, by these names, in this order."""
+        sides = {"e1": self.dimensions, "e2": self.dimensions} if self.embeddings else {}
+        return sides | ({"interactions": self.interactions} if self.interactions else {})
 
     @property
     def features(self) -> int:
         """Number of features of one pair."""
-        return self.dimensions * parts(self.symmetric)
+        combined = self.dimensions * parts(self.symmetric) if self.embeddings else 0
+        return combined + self.interactions
 
     @property
     def blocks(self) -> list[tuple[int, int]]:
@@ -71,7 +84,7 @@ class NetworkSpec:
         Raises
         ------
         DnapairError
-            If it is no network, or one beyond what params.yaml allows.
+            If it is no network, one that takes nothing, or one beyond what params.yaml allows.
         """
         try:
             spec = cls(**{**content, "widths": tuple(content["widths"])})
@@ -82,6 +95,10 @@ class NetworkSpec:
                 and 0 <= spec.dropout < 1
                 and spec.normalization in get_args(Normalization)
                 and spec.activation in get_args(Activation)
+                and type(spec.embeddings) is bool
+                and type(spec.interactions) is int
+                and 0 <= spec.interactions <= 65536
+                and bool(spec.inputs)
             )
         except (KeyError, TypeError):
             possible = False

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
 from dnapair.machine.stderr import silent_stderr
-from dnapair.networks.features import interaction
+from dnapair.networks.features import join
 from dnapair.networks.spec import EPSILON, MOMENTUM, NetworkSpec
 from dnapair.networks.weights import Weights
 
@@ -34,7 +35,7 @@ _CANONICAL = {
 
 
 class TensorflowNet:
-    """Scores pairs of embeddings.
+    """Scores pairs.
 
     Parameters
     ----------
@@ -47,19 +48,18 @@ class TensorflowNet:
     Attributes
     ----------
     model : keras.Model
-        Takes ``[e1, e2]``, float32 of shape=(n, dimensions) each; gives logits of shape=(n,). Layers
-        have the names of :func:`dnapair.networks.weights.shapes`.
+        Takes a list of what :attr:`NetworkSpec.inputs` names, float32 of shape=(n, width) each; gives
+        logits of shape=(n,). Layers have the names of :func:`dnapair.networks.weights.shapes`.
     """
 
     def __init__(self, spec: NetworkSpec, dtype: str = "float32") -> None:
         self.spec = spec
-        e1 = keras.Input((spec.dimensions,), name="e1")
-        e2 = keras.Input((spec.dimensions,), name="e2")
-        flow = keras.layers.Concatenate(name="features")(interaction(e1, e2, spec.symmetric))
-        for number, (inputs, outputs) in enumerate(spec.blocks):
-            flow = _block(flow, f"blocks.{number}", inputs, outputs, spec, dtype)
+        inputs = [keras.Input((width,), name=name) for name, width in spec.inputs.items()]
+        flow = keras.layers.Concatenate(name="features")(join(inputs, spec.symmetric))
+        for number, (before, after) in enumerate(spec.blocks):
+            flow = _block(flow, f"blocks.{number}", before, after, spec, dtype)
         logits = keras.layers.Reshape((), name="logits")(keras.layers.Dense(1, name="head")(flow))
-        self.model = keras.Model([e1, e2], logits, name="dnapair")
+        self.model = keras.Model(inputs, logits, name="dnapair")
 
     def get_weights(self) -> Weights:
         """Copy the weights out, by the names and in the shapes of :func:`dnapair.networks.weights.shapes`."""
@@ -71,9 +71,21 @@ class TensorflowNet:
             variable.assign(_turned(variable, weights[name]))
 
     def with_probability(self) -> Any:
-        """Wrap it in a keras.Model from pairs, shape=(n, 2, dimensions), to probabilities, shape=(n,)."""
-        pairs = keras.Input((2, self.spec.dimensions), name="pairs")
-        logits = self.model([pairs[:, 0], pairs[:, 1]])
+        """Wrap it in a model of one input.
+
+        Returns
+        -------
+        keras.Model
+            From float32 to probabilities, shape=(n,). It takes pairs of embeddings, shape=(n, 2, dimensions),
+            or, where the network takes interactions, all its inputs side by side, shape=(n, sum of widths).
+        """
+        if self.spec.interactions:
+            ends = list(accumulate(self.spec.inputs.values(), initial=0))
+            pairs = keras.Input((ends[-1],), name="pairs")
+            logits = self.model([pairs[:, start:end] for start, end in pairwise(ends)])
+        else:
+            pairs = keras.Input((2, self.spec.dimensions), name="pairs")
+            logits = self.model([pairs[:, 0], pairs[:, 1]])
         return keras.Model(pairs, keras.layers.Activation("sigmoid", name="probability")(logits))
 
     def _variables(self) -> Iterator[tuple[str, Any]]:

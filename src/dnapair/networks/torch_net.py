@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dnapair.networks.features import interaction
+from dnapair.networks.features import join
 from dnapair.networks.spec import EPSILON, MOMENTUM, NetworkSpec
 from dnapair.networks.weights import Weights, shapes
 
@@ -15,7 +15,7 @@ _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Ta
 
 
 class TorchNet(nn.Module):
-    """Scores pairs of embeddings.
+    """Scores pairs.
 
     Parameters
     ----------
@@ -29,20 +29,20 @@ class TorchNet(nn.Module):
         self.blocks = nn.Sequential(*(_Block(inputs, outputs, spec) for inputs, outputs in spec.blocks))
         self.head = nn.Linear(spec.widths[-1], 1)
 
-    def forward(self, e1: Tensor, e2: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Score pairs.
 
         Parameters
         ----------
-        e1, e2 : torch.Tensor, shape=(n, dimensions)
-            Scaled embeddings, float32.
+        *inputs : torch.Tensor, each of shape=(n, width)
+            What :attr:`NetworkSpec.inputs` names, scaled, float32.
 
         Returns
         -------
         torch.Tensor, shape=(n,)
             Logits of being related.
         """
-        features = torch.cat(interaction(e1, e2, self.spec.symmetric), dim=1)
+        features = torch.cat(join(inputs, self.spec.symmetric), dim=1)
         return cast(Tensor, self.head(self.blocks(features))).squeeze(1)
 
     def get_weights(self) -> Weights:
@@ -57,7 +57,14 @@ class TorchNet(nn.Module):
             state[name].copy_(torch.from_numpy(weights[name]))
 
     def with_probability(self) -> nn.Module:
-        """Wrap it in a module from pairs, shape=(n, 2, dimensions), to probabilities, shape=(n,)."""
+        """Wrap it in a module of one input.
+
+        Returns
+        -------
+        torch.nn.Module
+            From float32 to probabilities, shape=(n,). It takes pairs of embeddings, shape=(n, 2, dimensions),
+            or, where the network takes interactions, all its inputs side by side, shape=(n, sum of widths).
+        """
         return _Probability(self)
 
 
@@ -67,7 +74,10 @@ class _Probability(nn.Module):
         self.net = net
 
     def forward(self, pairs: Tensor) -> Tensor:
-        return torch.sigmoid(self.net(pairs[:, 0], pairs[:, 1]))
+        spec = self.net.spec
+        widths = list(spec.inputs.values())
+        inputs = torch.split(pairs, widths, dim=1) if spec.interactions else torch.unbind(pairs, dim=1)
+        return torch.sigmoid(self.net(*inputs))
 
 
 class _Block(nn.Module):

@@ -85,8 +85,7 @@ def run(framework: str) -> None:
         if repeats:
             run.log_metrics({"val_pr_auc_mean": np.mean(scores), "val_pr_auc_std": np.std(scores, ddof=1)})
         run.log_file(paths.model_folder(framework), "model_folder")
-        rows = np.stack([val.rows1, val.rows2], axis=1)[:EXAMPLE_PAIRS]
-        example = matrix[rows].astype(np.float32)
+        example = tuple(matrix[rows[:EXAMPLE_PAIRS]].astype(np.float32) for rows in (val.rows1, val.rows2))
         run.log_model(
             f"network-{framework}",
             lambda folder: save_network(framework, spec, model.weights, example, folder),

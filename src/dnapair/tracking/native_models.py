@@ -16,11 +16,12 @@ _REQUIREMENTS = {"torch": ("torch", "numpy"), "tensorflow": ("tensorflow", "kera
 
 
 def save_network(
-    framework: str, spec: NetworkSpec, weights: Weights, example: np.ndarray, folder: Path
+    framework: str, spec: NetworkSpec, weights: Weights, inputs: tuple[np.ndarray, ...], folder: Path
 ) -> None:
     """Write a network as a native MLflow model.
 
-    The model takes float32 of shape=(n, 2, dimensions), both scaled embeddings of each pair, and
+    The model takes float32 of shape=(n, 2, dimensions), both scaled embeddings of each pair; or, where the
+    network takes interactions, of shape=(n, sum of widths), its scaled inputs side by side in their order. It
     gives the probability of being related, shape=(n,).
 
     Parameters
@@ -29,17 +30,18 @@ def save_network(
         ``torch`` or ``tensorflow``.
     spec, weights
         The network.
-    example : np.ndarray, shape=(n, 2, dimensions)
-        Pairs of scaled embeddings, n > 1.
+    inputs : tuple of np.ndarray, each of shape=(n, width)
+        Of n > 1 pairs, for an example: what :attr:`NetworkSpec.inputs` names, scaled, float32.
     folder
         A new folder.
     """
     float32 = np.dtype(np.float32)
+    example = np.concatenate(inputs, axis=1) if spec.interactions else np.stack(inputs, axis=1)
     common = {
         "path": str(folder),
         "input_example": example,
         "signature": ModelSignature(
-            inputs=Schema([TensorSpec(float32, (-1, 2, spec.dimensions))]),
+            inputs=Schema([TensorSpec(float32, (-1, *example.shape[1:]))]),
             outputs=Schema([TensorSpec(float32, (-1,))]),
         ),
         "pip_requirements": [f"{name}=={version(name).split('+')[0]}" for name in _REQUIREMENTS[framework]],

@@ -8,7 +8,7 @@ import torch
 from scipy.special import erf, expit
 
 from dnapair.errors import DnapairError
-from dnapair.networks.features import interaction
+from dnapair.networks.features import join
 from dnapair.networks.spec import EPSILON, NetworkSpec
 from dnapair.networks.tensorflow_net import TensorflowNet
 from dnapair.networks.torch_net import TorchNet
@@ -25,6 +25,7 @@ SPEC = NetworkSpec(
 )
 RNG = np.random.default_rng(0)
 E1, E2 = RNG.uniform(-1, 1, (2, 9, SPEC.dimensions)).astype(np.float32)
+X = RNG.uniform(-1, 1, (9, 7)).astype(np.float32)
 ACTIVATIONS = {
     "relu": lambda x: np.maximum(x, 0),
     "gelu": lambda x: x * (1 + erf(x / np.sqrt(2))) / 2,
@@ -37,6 +38,13 @@ COMBINATIONS = [
     for activation in ACTIVATIONS
     for symmetric, depth in ((False, 1), (True, 2))
 ]
+KINDS = {
+    "embeddings": (SPEC, (E1, E2)),
+    "both": (replace(SPEC, interactions=7), (E1, E2, X)),
+    "both, symmetric": (replace(SPEC, interactions=7, symmetric=True), (E1, E2, X)),
+    "interactions": (replace(SPEC, embeddings=False, interactions=7), (X,)),
+}
+kinds = pytest.mark.parametrize(("spec", "inputs"), KINDS.values(), ids=KINDS)
 
 
 def trained_weights(spec: NetworkSpec) -> Weights:
@@ -48,21 +56,21 @@ def trained_weights(spec: NetworkSpec) -> Weights:
     }
 
 
-def score_torch(spec: NetworkSpec, weights: Weights, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
+def score_torch(spec: NetworkSpec, weights: Weights, *inputs: np.ndarray) -> np.ndarray:
     net = TorchNet(spec).eval()
     net.set_weights(weights)
     with torch.inference_mode():
-        return net(torch.from_numpy(e1), torch.from_numpy(e2)).numpy()
+        return net(*map(torch.from_numpy, inputs)).numpy()
 
 
-def score_keras(spec: NetworkSpec, weights: Weights, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
+def score_keras(spec: NetworkSpec, weights: Weights, *inputs: np.ndarray) -> np.ndarray:
     net = TensorflowNet(spec)
     net.set_weights(weights)
-    return net.model([e1, e2], training=False).numpy()
+    return net.model(list(inputs), training=False).numpy()
 
 
-def score_numpy(spec: NetworkSpec, weights: Weights, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
-    flow = np.concatenate(interaction(e1, e2, spec.symmetric), axis=1).astype(np.float64)
+def score_numpy(spec: NetworkSpec, weights: Weights, *inputs: np.ndarray) -> np.ndarray:
+    flow = np.concatenate(join(inputs, spec.symmetric), axis=1).astype(np.float64)
     for number in range(len(spec.widths) * spec.depth):
         block = {n.split(".", 2)[2]: w for n, w in weights.items() if n.startswith(f"blocks.{number}.")}
         inner = flow @ block["linear.weight"].T + block["linear.bias"]
@@ -79,8 +87,7 @@ def score_numpy(spec: NetworkSpec, weights: Weights, e1: np.ndarray, e2: np.ndar
     return (flow @ weights["head.weight"].T + weights["head.bias"])[:, 0]
 
 
-@pytest.mark.parametrize("spec", COMBINATIONS, ids=lambda s: f"{s.normalization}-{s.activation}-{s.depth}")
-def test_both_frameworks_compute_what_the_specification_says(spec: NetworkSpec, tmp_path: Path):
+def check_parity(spec: NetworkSpec, inputs: tuple[np.ndarray, ...], tmp_path: Path) -> None:
     net = TorchNet(spec)
     net.set_weights(trained_weights(spec))
     save_weights(tmp_path / "torch.safetensors", net.get_weights())
@@ -89,11 +96,33 @@ def test_both_frameworks_compute_what_the_specification_says(spec: NetworkSpec, 
     save_weights(tmp_path / "keras.safetensors", keras_net.get_weights())
     weights = load_weights(tmp_path / "keras.safetensors", spec)
     assert (tmp_path / "torch.safetensors").read_bytes() == (tmp_path / "keras.safetensors").read_bytes()
-    expected = score_numpy(spec, weights, E1, E2)
-    from_torch, from_keras = score_torch(spec, weights, E1, E2), score_keras(spec, weights, E1, E2)
+    expected = score_numpy(spec, weights, *inputs)
+    from_torch, from_keras = score_torch(spec, weights, *inputs), score_keras(spec, weights, *inputs)
     assert from_torch.shape == from_keras.shape == (len(E1),)
     np.testing.assert_allclose(from_torch, expected, atol=1e-5, rtol=0)
     np.testing.assert_allclose(from_keras, from_torch, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("spec", COMBINATIONS, ids=lambda s: f"{s.normalization}-{s.activation}-{s.depth}")
+def test_both_frameworks_compute_what_the_specification_says(spec: NetworkSpec, tmp_path: Path):
+    check_parity(spec, (E1, E2), tmp_path)
+
+
+@kinds
+def test_both_frameworks_compute_the_same_of_each_kind_of_inputs(spec, inputs, tmp_path: Path):
+    check_parity(spec, inputs, tmp_path)
+
+
+@kinds
+@pytest.mark.parametrize("score", [score_torch, score_keras])
+def test_every_number_that_is_taken_counts(spec, inputs, score):
+    widths = list(spec.inputs.values())
+    assert widths == [array.shape[1] for array in inputs]
+    # one pair again and again, each time with another number changed
+    pair = np.concatenate(inputs, axis=1)[0]
+    changed = pair + np.eye(pair.size + 1, pair.size, dtype=np.float32)
+    *scores, own = score(spec, trained_weights(spec), *np.split(changed, np.cumsum(widths)[:-1], axis=1))
+    assert np.abs(np.array(scores) - own).min() > 1e-3
 
 
 @pytest.mark.parametrize("score", [score_torch, score_keras])
@@ -113,11 +142,12 @@ def test_a_pair_scores_the_same_alone_and_among_others(score):
     np.testing.assert_allclose(together[:3], alone, atol=1e-5)
 
 
-def test_probability_wrapper_takes_both_embeddings_as_one_array():
-    weights = trained_weights(SPEC)
-    expected = expit(score_torch(SPEC, weights, E1, E2))
-    stacked = np.stack([E1, E2], axis=1)
-    for net, pairs in ((TorchNet(SPEC).eval(), torch.from_numpy(stacked)), (TensorflowNet(SPEC), stacked)):
+@kinds
+def test_probability_wrapper_takes_all_inputs_as_one_array(spec, inputs):
+    weights = trained_weights(spec)
+    expected = expit(score_torch(spec, weights, *inputs))
+    whole = np.concatenate(inputs, axis=1) if spec.interactions else np.stack(inputs, axis=1)
+    for net, pairs in ((TorchNet(spec).eval(), torch.from_numpy(whole)), (TensorflowNet(spec), whole)):
         net.set_weights(weights)
         with torch.inference_mode():
             np.testing.assert_allclose(net.with_probability()(pairs).numpy(), expected, atol=1e-6)
@@ -134,6 +164,8 @@ def test_names_and_shapes_are_the_ones_of_torch(normalization):
 def test_blocks_at_each_width():
     assert replace(SPEC, widths=(8, 5), depth=2).blocks == [(24, 8), (8, 8), (8, 5), (5, 5)]
     assert replace(SPEC, symmetric=True).features == 18
+    assert replace(SPEC, symmetric=True, interactions=7).features == 25
+    assert replace(SPEC, embeddings=False, interactions=7).blocks[0] == (7, 8)
 
 
 def test_initial_weights_come_from_the_seed_alone():
@@ -151,8 +183,40 @@ def test_initial_weights_are_scaled_for_the_activation(activation, variance):
     assert not weights["blocks.0.linear.bias"].any()
 
 
-def test_specification_survives_json():
-    assert NetworkSpec.from_json(json.loads(json.dumps(SPEC.to_json()))) == SPEC
+@kinds
+def test_specification_survives_json(spec, inputs):
+    assert NetworkSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_specification_of_an_earlier_dnapair_takes_embeddings_alone():
+    old = {
+        "dimensions": 6,
+        "widths": [8, 8, 5],
+        "depth": 1,
+        "dropout": 0.3,
+        "normalization": "layer",
+        "activation": "relu",
+        "symmetric": False,
+    }
+    assert NetworkSpec.from_json(old) == SPEC
+    assert SPEC.to_json() == old | {"embeddings": True, "interactions": 0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"embeddings": False},
+        {"embeddings": 1},
+        {"embeddings": None, "interactions": 7},
+        {"interactions": -1},
+        {"interactions": True},
+        {"interactions": 7.0},
+        {"interactions": 65537},
+    ],
+)
+def test_specification_that_takes_nothing_or_no_number_is_refused(change: dict):
+    with pytest.raises(DnapairError, match="no network that dnapair builds"):
+        NetworkSpec.from_json(SPEC.to_json() | change)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path):
