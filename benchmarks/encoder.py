@@ -41,7 +41,7 @@ from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, check_params
 from dnapair.storage.files import write_json
 from dnapair.training.learner import LearnerSettings, make_learner
-from dnapair.training.loop import LoopSettings, Pairs, fit, positive_weight
+from dnapair.training.loop import LoopSettings, Matrices, Pairs, fit, positive_weight
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "artifacts" / "ablation"
@@ -219,7 +219,7 @@ def measure(
         fields["seed"] = seed
         learner = LearnerSettings.of(fields)
         loop = LoopSettings.of(fields)
-        result = fit(make_learner("torch", spec, learner), matrix, data.train, data.val, loop)
+        result = fit(make_learner("torch", spec, learner), Matrices(matrix), data.train, data.val, loop)
         figures.append(score(data.val, result.val_logits))
     roc_auc, pr_auc = np.mean(figures, axis=0)
     return Row(name, cosine, (float(roc_auc), float(pr_auc)))

@@ -41,7 +41,7 @@ from dnapair.params import Params, load_params
 from dnapair.storage.files import write_json
 from dnapair.storage.matrix import Matrix, MatrixFile
 from dnapair.training.learner import ADAM_EPSILON, LearnerSettings, Precision, make_learner
-from dnapair.training.loop import BLOCK_BATCHES, LoopSettings, Pairs, fit
+from dnapair.training.loop import BLOCK_BATCHES, LoopSettings, Matrices, Pairs, fit
 
 ROOT = Path(__file__).parents[1]
 DIMENSIONS = {128: "the shipped encoder", 768: "DNABERT"}
@@ -155,8 +155,8 @@ def own(
     fields = params.train.model_dump() | {"positive_weight": POSITIVE_WEIGHT, "precision": precision}
     learner = make_learner(framework, spec, LearnerSettings.of(fields))
     loop = LoopSettings.of(fields | {"epochs": 1})
-    val = Pairs(*(column[:VALIDATION_PAIRS] for column in train))
-    return lambda: fit(learner, matrix, train, val, loop)
+    val = train.take(slice(VALIDATION_PAIRS))
+    return lambda: fit(learner, Matrices(matrix), train, val, loop)
 
 
 def plain_torch(spec: NetworkSpec, params: Params, matrix: np.ndarray, train: Pairs) -> Epoch:
@@ -214,7 +214,7 @@ def long_pass(dimensions: int, dtype: type, params: Params) -> tuple[float, floa
     rng = np.random.default_rng(1)
     spec = NetworkSpec.from_json({"dimensions": dimensions, **params.network.model_dump()})
     train = draw_pairs(rng, MANY_SEQUENCES, MANY_PAIRS)
-    some = Pairs(*(column[: int(TRAINED_SHARE * MANY_PAIRS)] for column in train))
+    some = train.take(slice(int(TRAINED_SHARE * MANY_PAIRS)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "matrix.npy")
         written = np.lib.format.open_memmap(path, "w+", dtype, (MANY_SEQUENCES, dimensions))

@@ -159,7 +159,7 @@ def draw(pairs: Pairs, most: int, seed: int) -> Pairs:
     if pairs.labels.size <= most:
         return pairs
     chosen = np.sort(np.random.default_rng(seed).choice(pairs.labels.size, most, replace=False))
-    return Pairs(*(part[chosen] for part in pairs))
+    return pairs.take(chosen)
 
 
 def cosines(matrix: Matrix, pairs: Pairs) -> np.ndarray:
@@ -298,4 +298,4 @@ def _fit(model: Any, features: Callable[[Pairs], np.ndarray], train: Pairs) -> S
 def _in_blocks(score: Score, pairs: Pairs, size: int | None = None) -> np.ndarray:
     size = size or BLOCK
     starts = range(0, pairs.labels.size, size)
-    return np.concatenate([score(Pairs(*(part[start : start + size] for part in pairs))) for start in starts])
+    return np.concatenate([score(pairs.take(slice(start, start + size))) for start in starts])

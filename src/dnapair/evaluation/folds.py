@@ -16,7 +16,7 @@ from dnapair.evaluation.metrics import best_threshold, evaluate
 from dnapair.networks.spec import NetworkSpec
 from dnapair.storage.matrix import MatrixFile
 from dnapair.training.learner import LearnerSettings
-from dnapair.training.loop import Epoch, LoopSettings, Pairs, fit, predict
+from dnapair.training.loop import Epoch, LoopSettings, Matrices, Pairs, fit, predict
 from dnapair.training.torch_learner import TorchLearner
 
 VALIDATION = 0.1
@@ -163,6 +163,7 @@ def measure_fold(
     scratch: Path,
     on_epoch: Callable[[Epoch], None] | None = None,
     description: str | None = None,
+    interactions: tuple[scaling.Shards, int] | None = None,
 ) -> Measured:
     """Scale, train with PyTorch and measure, with nothing of the test pairs in any step before the last.
 
@@ -182,6 +183,10 @@ def measure_fold(
         A folder for the scaled embeddings.
     on_epoch, description
         As in :func:`dnapair.training.loop.fit`.
+    interactions
+        Before scaling, a row for each pair of the data, and how many these are; for a network that takes
+        them. Each number is scaled by its own range over the train pairs, whatever the mode: they are not of
+        one unit.
 
     Returns
     -------
@@ -196,19 +201,32 @@ def measure_fold(
     training = np.zeros(sequences, bool)
     for used in splits["train"][:2]:
         training[used] = True
-    fitted = scaling.fit(shards, spec.dimensions, training, mode)
-    scaling.write_scaled(fitted, shards, training, scratch / "embeddings.npy")
-    matrix = MatrixFile(scratch / "embeddings.npy")
+    matrix = _scale(shards, training, spec.dimensions, mode, scratch / "embeddings.npy")
+    scaled = None
+    if interactions is not None:
+        rows, pairs = interactions
+        training = np.zeros(pairs, bool)
+        training[splits["train"].rows] = True
+        scaled = _scale(rows, training, spec.interactions, "dimension", scratch / "interactions.npy")
+    matrices = Matrices(matrix if spec.embeddings else None, scaled)
     val, test = splits["val"], splits["test"]
     network = TorchLearner(spec, learner)
-    result = fit(network, matrix, splits["train"], val, loop, on_epoch, description)
+    result = fit(network, matrices, splits["train"], val, loop, on_epoch, description)
     threshold = best_threshold(val.labels, _probabilities(result.val_logits))
-    logits = predict(network, matrix, test.rows1, test.rows2)
+    logits = predict(network, matrices, test)
     metrics = evaluate(test.labels, _probabilities(logits), threshold)
     # from [-1, 1] to [0, 1], where rounding may lead out of it
     by_val, by_test = (np.clip((cosines(matrix, pairs) + 1) / 2, 0, 1) for pairs in (val, test))
     cosine = evaluate(test.labels, by_test, best_threshold(val.labels, by_val))
     return Measured(metrics, {name: cosine[name] for name in COSINE_METRICS}, threshold, result.best.epoch)
+
+
+def _scale(
+    shards: scaling.Shards, training: NDArray[np.bool_], width: int, mode: str, path: Path
+) -> MatrixFile:
+    fitted = scaling.fit(shards, width, training, mode)
+    scaling.write_scaled(fitted, shards, training, path)
+    return MatrixFile(path)
 
 
 def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from dnapair.networks.spec import NetworkSpec
 from dnapair.storage.matrix import Matrix, MatrixFile, write_header
 from dnapair.storage.sequence_file import SequenceFile
 from dnapair.training.learner import LearnerSettings
-from dnapair.training.loop import LoopSettings, Pairs, fit, predict
+from dnapair.training.loop import LoopSettings, Matrices, Pairs, fit, predict
 from dnapair.training.torch_learner import TorchLearner
 
 NAME = "the original recipe"
@@ -112,14 +112,15 @@ def follow_recipe(
         for first, second, pairs in zip(sides[::2], sides[1::2], used, strict=True)
     )
     matrix = embed_padded(bert, encoder, sequences, rows, folder / "recipe.npy")
+    matrices = Matrices(matrix)
     order = np.random.default_rng(seed).permutation(train.labels.size)
     # the recipe set validation rows aside but took the last weights, so all they did was to go missing
-    fitted = Pairs(*(column[order[round(VALIDATION * order.size) :]] for column in train))
+    fitted = train.take(order[round(VALIDATION * order.size) :])
     spec = NetworkSpec(matrix.shape[1], WIDTHS, 1, DROPOUT, "batch", "relu", symmetric=False)
     learner = TorchLearner(spec, LearnerSettings(LEARNING_RATE, 0.0, 1.0, 1.0, seed, "auto"))
     fit(
         learner,
-        matrix,
+        matrices,
         fitted,
         val,
         # patience beyond the epochs: neither a lower rate nor an early end
@@ -128,7 +129,7 @@ def follow_recipe(
         keep="last",
     )
     scores = {
-        split: expit(predict(learner, matrix, pairs.rows1, pairs.rows2).astype(np.float64))
+        split: expit(predict(learner, matrices, pairs).astype(np.float64))
         for split, pairs in (("val", val), ("test", test))
     }
     about = (

@@ -11,9 +11,8 @@ from dnapair.networks.weights import load_weights
 from dnapair.stages import paths
 from dnapair.storage.files import atomic_folder, read_json, write_sums
 from dnapair.storage.matrix import MatrixFile
-from dnapair.storage.numeric_columns import read_numbers
 from dnapair.training.learner import LearnerSettings, make_learner
-from dnapair.training.loop import predict, read_pairs
+from dnapair.training.loop import Matrices, predict, read_pairs
 
 SPLITS = ("val", "test")
 
@@ -28,17 +27,16 @@ def run(framework: str) -> None:
         seeds = [f"seed_{repeat['seed']}" for repeat in training["repeats"]]
         weights = {"probability": model / "weights.safetensors"}
         weights |= {seed: model / "repeats" / f"{seed}.safetensors" for seed in seeds}
-        matrix = MatrixFile(paths.SCALED)
+        matrices = Matrices(MatrixFile(paths.SCALED))
         # no step is taken, so how steps would be taken does not matter
         learner = make_learner(framework, spec, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))
         with atomic_folder(paths.score_folder(framework)) as folder:
             for split in SPLITS:
                 pairs = read_pairs(paths.split_file(split))
-                (rows,) = read_numbers(paths.split_file(split), ["row"])
-                columns = {"row": rows}
+                columns = {"row": pairs.rows}
                 for name, file in weights.items():
                     learner.set_weights(load_weights(file, spec))
-                    logits = predict(learner, matrix, pairs.rows1, pairs.rows2)
+                    logits = predict(learner, matrices, pairs)
                     columns[name] = expit(logits.astype(np.float64))
                 pq.write_table(pa.table(columns), folder / f"{split}.parquet")
             write_sums(folder)

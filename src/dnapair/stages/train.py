@@ -16,11 +16,20 @@ from dnapair.networks.weights import Weights, save_weights
 from dnapair.params import Train, flatten, load_params
 from dnapair.stages import paths
 from dnapair.storage.files import atomic_file, atomic_folder, read_json, write_json, write_sums
-from dnapair.storage.matrix import Matrix, MatrixFile
+from dnapair.storage.matrix import MatrixFile
 from dnapair.tracking.native_models import save_network
 from dnapair.training.calibration import Calibrated, calibrate
 from dnapair.training.learner import LearnerSettings, make_learner
-from dnapair.training.loop import Epoch, LoopSettings, Pairs, cross_entropy, fit, positive_weight, read_pairs
+from dnapair.training.loop import (
+    Epoch,
+    LoopSettings,
+    Matrices,
+    Pairs,
+    cross_entropy,
+    fit,
+    positive_weight,
+    read_pairs,
+)
 
 EXAMPLE_PAIRS = 4
 VALIDATION_METRICS = ("pr_auc", "roc_auc", "f1", "accuracy")
@@ -43,13 +52,14 @@ def run(framework: str) -> None:
     with tracking.stage_run(f"train@{framework}", logged, paths.IDENTITIES) as run:
         paths.check(paths.NORMALIZED)
         matrix = MatrixFile(paths.SCALED)
+        matrices = Matrices(matrix)
         train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
         spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **best["network"]})
         weight = positive_weight(settings.positive_weight, train.labels)
 
         def train_seed(seed: int, run: tracking.StageRun) -> Trained:
             given = settings.model_copy(update={"positive_weight": weight, "seed": seed})
-            return train_network(framework, spec, given, matrix, train, val, run)
+            return train_network(framework, spec, given, matrices, train, val, run)
 
         model = train_seed(settings.seed, run)
         repeats = []
@@ -85,7 +95,7 @@ def run(framework: str) -> None:
         if repeats:
             run.log_metrics({"val_pr_auc_mean": np.mean(scores), "val_pr_auc_std": np.std(scores, ddof=1)})
         run.log_file(paths.model_folder(framework), "model_folder")
-        example = tuple(matrix[rows[:EXAMPLE_PAIRS]].astype(np.float32) for rows in (val.rows1, val.rows2))
+        example = matrices.read(val.take(slice(EXAMPLE_PAIRS)))
         run.log_model(
             f"network-{framework}",
             lambda folder: save_network(framework, spec, model.weights, example, folder),
@@ -96,7 +106,7 @@ def train_network(
     framework: str,
     spec: NetworkSpec,
     settings: Train,
-    matrix: Matrix,
+    matrices: Matrices,
     train: Pairs,
     val: Pairs,
     run: tracking.StageRun,
@@ -105,7 +115,7 @@ def train_network(
     fields = settings.model_dump()
     result = fit(
         make_learner(framework, spec, LearnerSettings.of(fields)),
-        matrix,
+        matrices,
         train,
         val,
         LoopSettings.of(fields),

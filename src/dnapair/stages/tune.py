@@ -16,7 +16,7 @@ from dnapair.stages import paths
 from dnapair.storage.files import sha256, write_json
 from dnapair.storage.matrix import MatrixFile
 from dnapair.training.learner import LearnerSettings
-from dnapair.training.loop import Epoch, LoopSettings, positive_weight, read_pairs
+from dnapair.training.loop import Epoch, LoopSettings, Matrices, positive_weight, read_pairs
 from dnapair.training.trials import Objective, SearchSettings, Space, Trial, Values
 
 STUDIES = Path("artifacts/tuning")
@@ -141,6 +141,7 @@ def make_objective(params: Params, study: str, find_run: Callable[[], tracking.S
     from dnapair.training.tuning import train_trial
 
     matrix = MatrixFile(paths.SCALED)
+    matrices = Matrices(matrix)
     train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
     spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **params.network.model_dump()})
     weight = positive_weight(params.train.positive_weight, train.labels)
@@ -160,7 +161,7 @@ def make_objective(params: Params, study: str, find_run: Callable[[], tracking.S
                 named = {"epoch/loss": epoch.train_loss, "epoch/val_pr_auc": epoch.val_pr_auc}
                 trial.log_metrics(named, epoch.epoch)
 
-            best = train_trial(matrix, train, val, spec, learner, loop, values, epochs, log_epoch)
+            best = train_trial(matrices, train, val, spec, learner, loop, values, epochs, log_epoch)
             trial.log_metrics({"val_pr_auc": best})
             return best
 

@@ -13,6 +13,8 @@ ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 """Of AdamW: the frameworks' own defaults differ."""
 Precision = Literal["auto", "float32", "bfloat16"]
+Inputs = tuple[np.ndarray, ...]
+"""What :attr:`NetworkSpec.inputs` names, one array each: float32."""
 
 
 class LearnerSettings(NamedTuple):
@@ -53,13 +55,13 @@ class Learner(Protocol):
 
     settings: LearnerSettings
 
-    def train_batches(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def train_batches(self, inputs: Inputs, labels: np.ndarray) -> np.ndarray:
         """Take one step for each batch, in order.
 
         Parameters
         ----------
-        e1, e2 : np.ndarray, shape=(batches, n, d)
-            float32 embeddings.
+        inputs : tuple of np.ndarray, each of shape=(batches, n, width)
+            float32.
         labels : np.ndarray, shape=(batches, n)
             float32, 0 or 1.
 
@@ -69,8 +71,8 @@ class Learner(Protocol):
             The weighted loss before each step, float32.
         """
 
-    def predict(self, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
-        """Return float32 logits, shape=(n,), with dropout off."""
+    def predict(self, inputs: Inputs) -> np.ndarray:
+        """Return float32 logits, shape=(n,), of inputs of shape=(n, width) each, with dropout off."""
 
     def get_weights(self) -> Weights:
         """Copy the weights out, by the names of :func:`dnapair.networks.weights.shapes`."""

@@ -14,7 +14,7 @@ from dnapair.machine.ahead import map_ahead
 from dnapair.networks.weights import Weights
 from dnapair.storage.matrix import Matrix
 from dnapair.storage.numeric_columns import read_numbers
-from dnapair.training.learner import Learner
+from dnapair.training.learner import Inputs, Learner
 
 PREDICTION_BATCH = 4096
 """Pairs scored at a time."""
@@ -33,11 +33,61 @@ class Pairs(NamedTuple):
         Rows of the two sequences in the matrix of embeddings, int64.
     labels : np.ndarray, shape=(n,)
         1 for related, 0 for unrelated, float32.
+    rows : np.ndarray, shape=(n,), or None
+        Rows of the pairs themselves in the matrix of interactions, int64; None where none are needed.
     """
 
     rows1: np.ndarray
     rows2: np.ndarray
     labels: np.ndarray
+    rows: np.ndarray | None = None
+
+    def take(self, chosen: slice | np.ndarray) -> "Pairs":
+        """Return some of the pairs: a slice of them, or those of the numbers in an array of any shape."""
+        rows = None if self.rows is None else self.rows[chosen]
+        return Pairs(self.rows1[chosen], self.rows2[chosen], self.labels[chosen], rows)
+
+
+class Matrices(NamedTuple):
+    """What a network's inputs are read from; None for what it does not take.
+
+    Attributes
+    ----------
+    embeddings : array or MatrixFile, shape=(sequences, d), or None
+        A row for each sequence, scaled, of any float type.
+    interactions : array or MatrixFile, shape=(pairs, w), or None
+        A row for each pair, scaled, of any float type.
+    """
+
+    embeddings: Matrix | None
+    interactions: Matrix | None = None
+
+    def read(self, pairs: Pairs) -> Inputs:
+        """Read the inputs of pairs, and nothing else.
+
+        Parameters
+        ----------
+        pairs
+            Columns of any shape.
+
+        Returns
+        -------
+        tuple of np.ndarray, each of shape=(*shape of the columns, width)
+            ``(e1, e2)``, ``(e1, e2, x)`` or ``(x,)``, float32.
+
+        Raises
+        ------
+        ValueError
+            If there are interactions, but the pairs' rows are not known.
+        """
+        read = []
+        if self.embeddings is not None:
+            read += [(self.embeddings, pairs.rows1), (self.embeddings, pairs.rows2)]
+        if self.interactions is not None:
+            if pairs.rows is None:
+                raise ValueError("the pairs' rows in the matrix of interactions are not known")
+            read.append((self.interactions, pairs.rows))
+        return tuple(matrix[rows].astype(np.float32, copy=False) for matrix, rows in read)
 
 
 class LoopSettings(NamedTuple):
@@ -123,9 +173,9 @@ class FitResult(NamedTuple):
 
 
 def read_pairs(path: Path) -> Pairs:
-    """Read one split of artifacts/normalized: a Parquet file with seq1, seq2 and label."""
-    rows1, rows2, labels = read_numbers(path, ["seq1", "seq2", "label"])
-    return Pairs(rows1, rows2, labels.astype(np.float32))
+    """Read one split of artifacts/normalized: a Parquet file with row, seq1, seq2 and label."""
+    rows, rows1, rows2, labels = read_numbers(path, ["row", "seq1", "seq2", "label"])
+    return Pairs(rows1, rows2, labels.astype(np.float32), rows)
 
 
 def positive_weight(setting: Literal["balanced"] | float, labels: np.ndarray) -> float:
@@ -155,7 +205,7 @@ def positive_weight(setting: Literal["balanced"] | float, labels: np.ndarray) ->
 
 def fit(
     learner: Learner,
-    matrix: Matrix,
+    matrices: Matrices,
     train: Pairs,
     val: Pairs,
     settings: LoopSettings,
@@ -172,9 +222,9 @@ def fit(
     ----------
     learner
         Holds the result's weights afterwards.
-    matrix : array or MatrixFile, shape=(rows, d)
-        Embeddings of any float type: only the rows of the next batches are read, while the learner is at
-        work on the last ones. A learner gets them as float32.
+    matrices
+        What the learner's network takes: only the rows of the next batches are read, while the learner is at
+        work on the last ones.
     train, val
         Pairs of rows.
     settings
@@ -209,8 +259,8 @@ def fit(
     )
     with bar:
         for number in range(1, settings.epochs + 1):
-            train_loss = _train_epoch(learner, matrix, train, settings.batch_size, rng)
-            logits = predict(learner, matrix, val.rows1, val.rows2) - shift
+            train_loss = _train_epoch(learner, matrices, train, settings.batch_size, rng)
+            logits = predict(learner, matrices, val) - shift
             if not (math.isfinite(train_loss) and np.isfinite(logits).all()):
                 raise DnapairError(
                     f"Training diverged in epoch {number}: the loss is no finite number any more. Lower "
@@ -235,19 +285,17 @@ def fit(
     return FitResult(history, kept, weights, val_logits)
 
 
-def predict(
-    learner: Learner, matrix: Matrix, rows1: np.ndarray, rows2: np.ndarray, batch: int = PREDICTION_BATCH
-) -> np.ndarray:
+def predict(learner: Learner, matrices: Matrices, pairs: Pairs, batch: int = PREDICTION_BATCH) -> np.ndarray:
     """Score pairs in batches.
 
     Parameters
     ----------
     learner
         The network.
-    matrix : array or MatrixFile, shape=(rows, d)
-        Embeddings of any float type.
-    rows1, rows2 : np.ndarray, shape=(n,)
-        Rows of the two sequences of each pair.
+    matrices
+        What it takes.
+    pairs
+        Their labels are not looked at.
     batch
         Pairs scored at a time.
 
@@ -256,23 +304,23 @@ def predict(
     np.ndarray, shape=(n,)
         float32 logits.
     """
-    logits = np.empty(rows1.size, np.float32)
-    for start in range(0, rows1.size, batch):
+    logits = np.empty(pairs.labels.size, np.float32)
+    for start in range(0, logits.size, batch):
         chosen = slice(start, start + batch)
-        logits[chosen] = learner.predict(_gather(matrix, rows1[chosen]), _gather(matrix, rows2[chosen]))
+        logits[chosen] = learner.predict(matrices.read(pairs.take(chosen)))
     return logits
 
 
 def _train_epoch(
-    learner: Learner, matrix: Matrix, train: Pairs, batch_size: int, rng: np.random.Generator
+    learner: Learner, matrices: Matrices, train: Pairs, batch_size: int, rng: np.random.Generator
 ) -> float:
-    def read(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows1, rows2, labels = (column[chosen] for column in train)
-        return _gather(matrix, rows1), _gather(matrix, rows2), labels
+    def read(chosen: np.ndarray) -> tuple[Inputs, np.ndarray]:
+        pairs = train.take(chosen)
+        return matrices.read(pairs), pairs.labels
 
     total = 0.0
-    for e1, e2, labels in map_ahead(read, _blocks(rng.permutation(train.labels.size), batch_size)):
-        losses = learner.train_batches(e1, e2, labels)
+    for inputs, labels in map_ahead(read, _blocks(rng.permutation(train.labels.size), batch_size)):
+        losses = learner.train_batches(inputs, labels)
         if not np.isfinite(losses).all():
             return math.nan
         total += float(losses.sum(dtype=np.float64)) * labels.shape[1]
@@ -287,10 +335,6 @@ def _blocks(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     for start in range(0, len(whole), BLOCK_BATCHES):
         yield whole[start : start + BLOCK_BATCHES]
     yield order[np.newaxis, last:]
-
-
-def _gather(matrix: Matrix, rows: np.ndarray) -> np.ndarray:
-    return matrix[rows].astype(np.float32, copy=False)
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

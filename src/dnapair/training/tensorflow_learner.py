@@ -15,7 +15,7 @@ import tensorflow as tf
 from dnapair.machine.processor import has_bfloat16
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, initial_weights
-from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings
+from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, Inputs, LearnerSettings
 
 AMPERE = (8, 0)
 """The first compute capability of NVIDIA's with products of bfloat16 matrices."""
@@ -46,20 +46,22 @@ class TensorflowLearner:
         trainable = [variable.value for variable in self._net.model.trainable_variables]
         self._optimizer = _AdamW(trainable, settings)
         # open in the number of pairs, so that a shorter last batch is not traced again
-        embeddings = tf.TensorSpec((None, None, spec.dimensions), tf.float32)
+        batches, pairs = (
+            tuple(tf.TensorSpec((*open_, width), tf.float32) for width in spec.inputs.values())
+            for open_ in ((None, None), (None,))
+        )
         labels = tf.TensorSpec((None, None), tf.float32)
-        self._steps = tf.function(self._train, input_signature=[embeddings, embeddings, labels])
-        embedding = tf.TensorSpec((None, spec.dimensions), tf.float32)
-        self._forward = tf.function(self._score, input_signature=[embedding, embedding])
+        self._steps = tf.function(self._train, input_signature=[batches, labels])
+        self._forward = tf.function(self._score, input_signature=[pairs])
 
-    def train_batches(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def train_batches(self, inputs: Inputs, labels: np.ndarray) -> np.ndarray:
         """Take one step for each batch and return the weighted losses before them."""
-        losses: np.ndarray = self._steps(e1, e2, labels).numpy()
+        losses: np.ndarray = self._steps(inputs, labels).numpy()
         return losses
 
-    def predict(self, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
+    def predict(self, inputs: Inputs) -> np.ndarray:
         """Return float32 logits, shape=(n,), with dropout off."""
-        logits: np.ndarray = self._forward(e1, e2).numpy()
+        logits: np.ndarray = self._forward(inputs).numpy()
         return logits
 
     def get_weights(self) -> Weights:
@@ -74,23 +76,23 @@ class TensorflowLearner:
         """Use another learning rate from the next step on."""
         self._optimizer.learning_rate.assign(value)
 
-    def _train(self, e1: Any, e2: Any, labels: Any) -> Any:
+    def _train(self, inputs: tuple[Any, ...], labels: Any) -> Any:
         # one call for many steps: each call from Python costs as much as a part of a step
-        return tf.map_fn(self._step, (e1, e2, labels), fn_output_signature=tf.float32, parallel_iterations=1)
+        return tf.map_fn(self._step, (inputs, labels), fn_output_signature=tf.float32, parallel_iterations=1)
 
-    def _step(self, batch: tuple[Any, Any, Any]) -> Any:
-        e1, e2, labels = batch
+    def _step(self, batch: tuple[tuple[Any, ...], Any]) -> Any:
+        inputs, labels = batch
         with tf.GradientTape() as tape:
-            logits = self._net.model([e1, e2], training=True)
+            logits = self._net.model(list(inputs), training=True)
             losses = tf.nn.weighted_cross_entropy_with_logits(labels, logits, self.settings.positive_weight)
             loss = tf.reduce_mean(losses)
         self._optimizer.apply(tape.gradient(loss, self._optimizer.variables))
         return loss
 
-    def _score(self, e1: Any, e2: Any) -> Any:
+    def _score(self, inputs: tuple[Any, ...]) -> Any:
         for own, trained in zip(self._scorer.weights, self._net.model.weights, strict=True):
             own.assign(trained)
-        return self._scorer([e1, e2], training=False)
+        return self._scorer(list(inputs), training=False)
 
 
 class _AdamW:

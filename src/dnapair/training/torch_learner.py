@@ -12,7 +12,7 @@ from dnapair.machine.processor import has_bfloat16
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import Weights, initial_weights
-from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, LearnerSettings
+from dnapair.training.learner import ADAM_BETAS, ADAM_EPSILON, Inputs, LearnerSettings
 
 
 class TorchLearner:
@@ -49,19 +49,19 @@ class TorchLearner:
             fused=True,
         )
 
-    def train_batches(self, e1: np.ndarray, e2: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def train_batches(self, inputs: Inputs, labels: np.ndarray) -> np.ndarray:
         """Take one step for each batch and return the weighted losses before them."""
         self._net.train()
-        batches = zip(self._tensor(e1), self._tensor(e2), self._tensor(labels), strict=True)
+        batches = zip(*map(self._tensor, (*inputs, labels)), strict=True)
         # a loss is waited for once all steps are on their way
         losses: np.ndarray = torch.stack([self._step(*batch) for batch in batches]).cpu().numpy()
         return losses
 
-    def predict(self, e1: np.ndarray, e2: np.ndarray) -> np.ndarray:
+    def predict(self, inputs: Inputs) -> np.ndarray:
         """Return float32 logits, shape=(n,), with dropout off."""
         self._net.eval()
         with torch.inference_mode():
-            logits: np.ndarray = self._net(self._tensor(e1), self._tensor(e2)).cpu().numpy()
+            logits: np.ndarray = self._net(*map(self._tensor, inputs)).cpu().numpy()
         return logits
 
     def get_weights(self) -> Weights:
@@ -77,9 +77,10 @@ class TorchLearner:
         for group in self._optimizer.param_groups:
             group["lr"] = value
 
-    def _step(self, e1: Tensor, e2: Tensor, labels: Tensor) -> Tensor:
+    def _step(self, *batch: Tensor) -> Tensor:
+        *inputs, labels = batch
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._reduced):
-            logits = self._net(e1, e2)
+            logits = self._net(*inputs)
         loss = functional.binary_cross_entropy_with_logits(
             logits.float(), labels, pos_weight=self._positive_weight
         )

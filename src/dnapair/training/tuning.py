@@ -27,9 +27,8 @@ from keras_tuner.errors import FatalError
 from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
 from dnapair.storage.files import read_json, write_json
-from dnapair.storage.matrix import Matrix
 from dnapair.training.learner import LearnerSettings
-from dnapair.training.loop import Epoch, LoopSettings, Pairs, fit
+from dnapair.training.loop import Epoch, LoopSettings, Matrices, Pairs, fit
 from dnapair.training.trials import Objective, SearchSettings, Space, Trial, Values
 
 _GIVEN = "given.json"
@@ -37,7 +36,7 @@ _SCORE = "val_pr_auc"
 
 
 def train_trial(
-    matrix: Matrix,
+    matrices: Matrices,
     train: Pairs,
     val: Pairs,
     spec: NetworkSpec,
@@ -51,7 +50,7 @@ def train_trial(
 
     Parameters
     ----------
-    matrix, train, val
+    matrices, train, val
         As :func:`dnapair.training.loop.fit` takes them.
     spec, learner, loop
         All that the trial does not choose.
@@ -77,7 +76,7 @@ def train_trial(
         learner._replace(learning_rate=values.learning_rate, weight_decay=values.weight_decay),
     )
     schedule = loop._replace(epochs=epochs, batch_size=values.batch_size)
-    return fit(tried, matrix, train, val, schedule, on_epoch).best.val_pr_auc
+    return fit(tried, matrices, train, val, schedule, on_epoch).best.val_pr_auc
 
 
 def search(

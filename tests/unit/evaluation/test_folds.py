@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +83,33 @@ def test_too_few_groups_are_an_error_that_names_fold_and_split():
         cut_fold(0, homes, groups, rows, labels, 1)
 
 
-def measure(values: np.ndarray, splits: dict[str, Pairs], folder: Path):
+def in_shards(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    return ((first, values[first : first + 700]) for first in range(0, len(values), 700))
+
+
+def measure(
+    values: np.ndarray,
+    splits: dict[str, Pairs],
+    folder: Path,
+    interactions: np.ndarray | None = None,
+    embeddings: bool = True,
+):
     spec = NetworkSpec(values.shape[1], (16,), 1, 0.0, "layer", "relu", symmetric=True)
+    if interactions is not None:
+        spec = replace(spec, embeddings=embeddings, interactions=interactions.shape[1])
     learner = LearnerSettings(0.01, 0.0, 1.0, 1.0, seed=1)
     loop = LoopSettings(4, 32, 2, 0.5, 3, seed=1)
-    return measure_fold(lambda: [(0, values)], len(values), splits, spec, learner, loop, "dimension", folder)
+    return measure_fold(
+        lambda: [(0, values)],
+        len(values),
+        splits,
+        spec,
+        learner,
+        loop,
+        "dimension",
+        folder,
+        interactions=None if interactions is None else (lambda: in_shards(interactions), len(interactions)),
+    )
 
 
 @pytest.fixture
@@ -126,4 +150,38 @@ def test_test_pairs_take_part_in_nothing_but_the_metrics(families, tmp_path: Pat
     changed[400:] *= 100
     # the scaler is fitted on train's sequences: others' values don't move its range
     other = measure(changed, splits, tmp_path)
+    assert (other.threshold, other.best_epoch) == (whole.threshold, whole.best_epoch)
+
+
+@pytest.fixture
+def meetings(families) -> tuple[np.ndarray, dict[str, Pairs], np.ndarray]:
+    """The same sequences; labels that only interactions tell, of ranges of their own; one never varies."""
+    values, splits = families
+    rng = np.random.default_rng(2)
+    interactions = rng.normal(size=(1900, 4)).astype(np.float32) * np.float32([1, 1000, 0.01, 0])
+    rows = np.split(rng.permutation(1900)[:1800], 3)
+    told = {
+        name: pairs._replace(labels=(interactions[own, 1] > 0).astype(np.float32), rows=own)
+        for (name, pairs), own in zip(splits.items(), rows, strict=True)
+    }
+    return values, told, interactions
+
+
+@pytest.mark.parametrize("embeddings", [True, False])
+def test_a_fold_learns_from_interactions(embeddings: bool, meetings, tmp_path: Path):
+    values, splits, interactions = meetings
+    assert measure(values, splits, tmp_path).metrics["roc_auc"] < 0.65
+    found = measure(values, splits, tmp_path, interactions, embeddings)
+    assert found.metrics["roc_auc"] > 0.95
+    assert found.cosine["roc_auc"] < 0.65
+
+
+def test_interactions_are_scaled_by_the_train_pairs_alone(meetings, tmp_path: Path):
+    values, splits, interactions = meetings
+    whole = measure(values, splits, tmp_path, interactions)
+    scaled = np.load(tmp_path / "interactions.npy")[splits["train"].rows]
+    assert scaled.min(axis=0).tolist() == [-1, -1, -1, 0]
+    assert scaled.max(axis=0).tolist() == [1, 1, 1, 0]
+    interactions[splits["test"].rows] *= 100
+    other = measure(values, splits, tmp_path, interactions)
     assert (other.threshold, other.best_epoch) == (whole.threshold, whole.best_epoch)

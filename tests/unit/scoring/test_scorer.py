@@ -17,7 +17,7 @@ from dnapair.scoring.scorer import PairScorer
 from dnapair.storage.files import write_json
 from dnapair.storage.matrix import MatrixFile
 from dnapair.training.learner import LearnerSettings, make_learner
-from dnapair.training.loop import predict
+from dnapair.training.loop import Matrices, Pairs, predict
 from tests.small_models import SEQUENCES, make_bundle, small_encoder
 
 
@@ -53,7 +53,7 @@ def test_a_served_model_gives_what_the_pipeline_gives(tmp_path: Path) -> None:
     # in the order of the rows, so that both embed the same batches
     rows1, rows2 = np.arange(30).reshape(2, 15)
     learner = make_learner("torch", spec, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))
-    expected = expit(predict(learner, matrix, rows1, rows2))
+    expected = expit(predict(learner, Matrices(matrix), Pairs(rows1, rows2, np.zeros(15))))
     scores = PairScorer(bundle).score(*([sequences[row] for row in rows] for rows in (rows1, rows2)))
     np.testing.assert_allclose(scores.probability, expected, atol=1e-6, rtol=0)
 

@@ -58,15 +58,15 @@ def test_the_calibrated_weights_give_the_calibrated_logits_in_the_same_order(fra
     weights["head.bias"] = np.array([0.7], np.float32)
     learner = make_learner(framework, spec, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))
     learner.set_weights(weights)
-    first, second = rng.uniform(-1, 1, (2, 500, 6)).astype(np.float32)
-    logits = learner.predict(first, second)
+    inputs = tuple(rng.uniform(-1, 1, (2, 500, 6)).astype(np.float32))
+    logits = learner.predict(inputs)
     labels = (rng.random(500) < expit(logits / 3)).astype(np.float32)
     result = calibrate(FitResult([EPOCH], EPOCH, weights, logits), labels)
     assert result.temperature == pytest.approx(3, rel=0.5)
     np.testing.assert_array_equal(result.val_logits, logits / np.float32(result.temperature))
     assert np.array_equal(np.argsort(result.val_logits, kind="stable"), np.argsort(logits, kind="stable"))
     learner.set_weights(result.weights)
-    np.testing.assert_allclose(learner.predict(first, second), result.val_logits, atol=1e-6)
+    np.testing.assert_allclose(learner.predict(inputs), result.val_logits, atol=1e-6)
     changed = {name for name in weights if not np.array_equal(weights[name], result.weights[name])}
     assert changed == {"head.weight", "head.bias"}
     assert all(value.dtype == np.float32 for value in result.weights.values())

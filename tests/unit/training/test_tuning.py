@@ -12,7 +12,7 @@ import yaml
 from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
 from dnapair.training.learner import LearnerSettings
-from dnapair.training.loop import Epoch, LoopSettings, Pairs
+from dnapair.training.loop import Epoch, LoopSettings, Matrices, Pairs
 from dnapair.training.trials import SearchSettings, Space, Trial, Values
 from dnapair.training.tuning import search, train_trial
 from tests.waiting import PATIENCE
@@ -144,7 +144,7 @@ def test_trial_trains_with_its_own_values():
     rows1, rows2 = rng.integers(0, 400, (2, 1500))
     rows2 = np.where(rng.random(1500) < 0.3, rows1 // 20 * 20, rows2)
     pairs = Pairs(rows1, rows2, (rows1 // 20 == rows2 // 20).astype(np.float32))
-    train, val = (Pairs(*(column[chosen] for column in pairs)) for chosen in (slice(1200), slice(1200, 1500)))
+    train, val = (pairs.take(chosen) for chosen in (slice(1200), slice(1200, 1500)))
     spec = NetworkSpec(8, (4,), 1, 0.0, "layer", "relu", symmetric=True)
     learner = LearnerSettings(1e-9, 0.0, 1.0, 2.0, seed=1)
     loop = LoopSettings(1, 600, 5, 0.5, 5, seed=1)
@@ -152,7 +152,7 @@ def test_trial_trains_with_its_own_values():
 
     def run(epochs: int) -> list[Epoch]:
         seen: list[Epoch] = []
-        score = train_trial(matrix, train, val, spec, learner, loop, values, epochs, seen.append)
+        score = train_trial(Matrices(matrix), train, val, spec, learner, loop, values, epochs, seen.append)
         assert score == max(epoch.val_pr_auc for epoch in seen)
         return seen
 
