@@ -41,6 +41,7 @@ ROOT = Path(__file__).parents[1]
 STAGES = (
     "prepare",
     "embed",
+    "interact",
     "scale",
     "validate",
     "tune",

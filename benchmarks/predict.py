@@ -110,7 +110,7 @@ def save_model(folder: Path) -> str:
     write_bundle(
         bundle,
         encoder,
-        parts / "scaler.safetensors",
+        parts,
         parts,
         Settings("mean", settings["encoder"]["strand"], True, settings["embed"]["precision"], "keep", 0.5),
     )

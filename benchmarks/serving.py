@@ -146,7 +146,7 @@ def register(folder: Path, sequences: Sequence[str]) -> None:
     identity = write_bundle(
         bundle,
         encoder,
-        folder / "scaler.safetensors",
+        folder,
         folder,
         Settings(settings.pooling, settings.strand, settings.normalize, "auto", "error", 0.5),
     )

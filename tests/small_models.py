@@ -55,7 +55,7 @@ def make_bundle(
     bundle.mkdir()
     scaled, limits = scaler.transform(values), Limits(0.05, 0.2, 0.01)
     reference = describe([(sequences, scaled)], encoder.vocabulary.k, len(sequences), limits)
-    parts = (bundle, encoder, folder / "scaler.safetensors", network, settings)
+    parts = (bundle, encoder, folder, network, settings)
     write_bundle(*parts, reference if watched else None)
     return bundle
 

@@ -107,6 +107,7 @@ def hostile_report(folder: Path) -> tuple[str, str]:
         "TensorFlow",
         N,
         int(LABELS.sum()),
+        words,
         0.5,
         1.2,
         words,

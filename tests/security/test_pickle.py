@@ -202,8 +202,8 @@ def test_a_pickle_in_a_search_is_not_run(tmp_path: Path, name: str) -> None:
     from dnapair.training.trials import SearchSettings, Space, Values
     from dnapair.training.tuning import search
 
-    given = Values((8,), 0.1, 0.001, 0.01, 32)
-    space = Space([(8,), (16,)], (0.0, 0.5), (0.0001, 0.01), (0.0001, 0.1), [32])
+    given = Values("both", (8,), 0.1, 0.001, 0.01, 32)
+    space = Space(["both"], [(8,), (16,)], (0.0, 0.5), (0.0001, 0.01), (0.0001, 0.1), [32])
     settings = SearchSettings("random", 3, 1, 1)
     folder, mark = tmp_path / "study", tmp_path / "was run"
     tried = []

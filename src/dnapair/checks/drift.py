@@ -46,6 +46,7 @@ class Watch:
         self._since = datetime.now(UTC)
         self._lock = Lock()
         self._clipped = self._values = 0
+        self._pairs = self._clipped_interactions = self._interactions = 0
 
     def observe(self, sequences: Sequence[str], embeddings: NDArray[np.float32]) -> None:
         """Count sequences.
@@ -66,6 +67,14 @@ class Watch:
                 counter.add(measured[name])
             self._clipped += clipped
             self._values += embeddings.size
+
+    def observe_pairs(self, interactions: NDArray[np.float64]) -> None:
+        """Count the interactions of pairs, shape=(n, width), scaled and not clipped."""
+        clipped = int(np.count_nonzero(~(np.abs(interactions) <= 1)))
+        with self._lock:
+            self._pairs += len(interactions)
+            self._clipped_interactions += clipped
+            self._interactions += interactions.size
 
     def facts(self) -> list[Fact]:
         """Return what must hold for the sequences so far; none where there were none."""
@@ -88,6 +97,7 @@ class Watch:
                 {name: counter.compare() for name, counter in self._counters.items()} if count else {}
             )
             clipped = self._clipped / self._values if count else 0.0
+            interactions = self._clipped_interactions / max(self._interactions, 1)
         faults = [f"{fact.fault}: {fact.observed}." for fact in facts if not fact.holds]
         return {
             "since": self._since.isoformat(timespec="seconds"),
@@ -95,6 +105,7 @@ class Watch:
             "in_range": not faults,
             "faults": faults,
             "clipped_share": clipped,
+            "clipped_interactions_share": interactions,
             "statistics": statistics,
         }
 
@@ -114,22 +125,26 @@ class Watch:
                 counter.range_fact(KINDS[name], limits.max_outside_share, chance),
                 counter.distance_fact(KINDS[name], limits.max_distance, chance),
             ]
-        share = self._clipped / self._values
-        return [
-            *facts,
-            Fact(
-                "clipped values",
-                f"At most {limits.max_clipped_share:.2%} of the embeddings' values lie outside the range "
-                "that training has.",
-                f"More than {limits.max_clipped_share:.2%} of the embeddings' values lie outside the range "
-                "that training has, and are clipped",
-                round(share, _DIGITS),
-                0,
-                # values of one embedding go together: chance is over sequences
-                min(1.0, limits.max_clipped_share + chance),
-                f"{share:.2%}",
-            ),
-        ]
+        facts.append(self._clipped_fact("embeddings", self._clipped / self._values, chance))
+        if self._pairs:
+            chance = math.sqrt(math.log(2 / _FALSE_ALARM) / (2 * self._pairs))
+            share = self._clipped_interactions / self._interactions
+            facts.append(self._clipped_fact("interactions", share, chance))
+        return facts
+
+    def _clipped_fact(self, of: str, share: float, chance: float) -> Fact:
+        limit = self.limits.max_clipped_share
+        return Fact(
+            f"clipped values of the {of}",
+            f"At most {limit:.2%} of the {of}' values lie outside the range that training has.",
+            f"More than {limit:.2%} of the {of}' values lie outside the range that training has, and are "
+            "clipped",
+            round(share, _DIGITS),
+            0,
+            # values of one row go together: chance is over rows
+            min(1.0, limit + chance),
+            f"{share:.2%}",
+        )
 
 
 class _Counter:

@@ -81,9 +81,7 @@ class Part(NamedTuple):
     rows: list[Held]
 
 
-def check(
-    matrices: Sequence[Values], facts: Sequence[Fact], findings: Sequence[Finding] = ()
-) -> Outcome:
+def check(matrices: Sequence[Values], facts: Sequence[Fact], findings: Sequence[Finding] = ()) -> Outcome:
     """Hold the data to every rule with Great Expectations, and put the audit's findings beside.
 
     Parameters
@@ -145,7 +143,9 @@ def _context() -> Any:
 
 def _hold_rules(context: Any, of: str, summary: pd.DataFrame, rules: Sequence[Rule]) -> list[Held]:
     rules = [
-        rule._replace(name=f"{of}: {rule.name}", fault=f"{of.capitalize()}: {rule.fault[0].lower()}{rule.fault[1:]}")
+        rule._replace(
+            name=f"{of}: {rule.name}", fault=f"{of.capitalize()}: {rule.fault[0].lower()}{rule.fault[1:]}"
+        )
         for rule in rules
     ]
     results = _validate(

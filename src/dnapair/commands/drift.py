@@ -60,11 +60,12 @@ def run(file: Path, model: str, output: Path | None) -> bool:
             for start in range(0, batch.num_rows, _CHUNK):
                 part = batch.slice(start, _CHUNK).to_pydict()
                 names: dict[str, str] = {}
-                for name, column in zip(("seq1", "seq2"), columns, strict=True):
-                    for place, value in enumerate(part[column], start=pairs + 1):
-                        names.setdefault(normalize(value), f"{name} of pair {place}")
+                first, second = ([normalize(value) for value in part[column]] for column in columns)
+                for name, side in (("seq1", first), ("seq2", second)):
+                    for place, sequence in enumerate(side, start=pairs + 1):
+                        names.setdefault(sequence, f"{name} of pair {place}")
                 accepted = {sequence: name for sequence, name in names.items() if scorer.accepts(sequence)}
-                scorer.embed(list(accepted), list(accepted.values()))
+                scorer.observe(first, second, accepted)
                 sequences += len(names)
                 refused += len(names) - len(accepted)
                 if refused and not example:

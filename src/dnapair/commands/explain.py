@@ -78,10 +78,11 @@ def explain_pair(seq1: str, seq2: str, names: tuple[str, str], output: Path, mod
         raise DnapairError(f"--output {output}: the name must end in .png.")
     # after the first look at what was given: a mistake is said without waiting for PyTorch and MLflow
     from dnapair.registry.versions import load_scorer
-    from dnapair.scoring.mutagenesis import explain, plot_explanation, write_table
+    from dnapair.scoring.mutagenesis import explain, plot_explanation, spell_match, write_table
 
     explanation = explain(load_scorer(model), normalize(seq1), normalize(seq2), names, window)
     table = output.with_suffix(".csv")
     write_table(explanation, table)
     plot_explanation(explanation, f"scored by {model}", output)
     print(f"{output}, {table}: probability {explanation.probability:.3f} by {model}")
+    print("\n".join(spell_match(explanation)))

@@ -13,6 +13,8 @@ from tqdm import tqdm
 from dnapair.embedding.kmers import complement_codes, kmer_codes
 from dnapair.evaluation.compositions import measure_compositions
 from dnapair.evaluation.metrics import best_threshold
+from dnapair.interactions.layout import KINDS
+from dnapair.interactions.scaling import InteractionScaling
 from dnapair.networks.features import combine
 from dnapair.storage.matrix import Matrix
 from dnapair.training.loop import Pairs
@@ -25,6 +27,8 @@ FITTED_PAIRS = 50_000
 TREES, DEPTH = 3.3, 3
 """Of a gradient boosting: trees, times the root of the pairs it is fitted on, and how deep they are. More
 pairs bear more trees; these two numbers agree with the cards of the two data sets that they were tried on."""
+_FEATURES = 0.3
+"""Share of the interactions that a split of a tree chooses from: there are hundreds, and many go together."""
 BLOCK = 8192
 """Pairs whose features are held at once."""
 NEAREST_BLOCK = 512
@@ -56,8 +60,38 @@ class Baseline(NamedTuple):
     threshold: float
 
 
+class Met(NamedTuple):
+    """How the two sequences of each pair meet.
+
+    Attributes
+    ----------
+    matrix : array or MatrixFile, shape=(pairs, w)
+        Scaled interactions.
+    scaling
+        What they are, and by what they were scaled.
+    """
+
+    matrix: Matrix
+    scaling: InteractionScaling
+
+    def column(self, name: str, pairs: Pairs) -> np.ndarray | None:
+        """Return a number of each pair as it was before scaling, shape=(n,); None where it never varies."""
+        names = self.scaling.names()
+        if name not in names:
+            return None
+        place, scaler = names.index(name), self.scaling.scaler
+        low, high = float(scaler.minimum[place]), float(scaler.maximum[place])
+        values = _in_blocks(lambda block: self.matrix[block.rows][:, place].astype(np.float64), pairs)
+        return low + (values + 1) / 2 * (high - low)
+
+
 def fit_baselines(
-    matrix: Matrix, sequences: Sequence[str], splits: Mapping[str, Pairs], both_strands: bool, seed: int
+    matrix: Matrix,
+    sequences: Sequence[str],
+    met: Met,
+    splits: Mapping[str, Pairs],
+    both_strands: bool,
+    seed: int,
 ) -> dict[str, Baseline]:
     """Fit every baseline on train, choose its threshold on validation, and score validation and test.
 
@@ -66,9 +100,11 @@ def fit_baselines(
     matrix : array or MatrixFile, shape=(rows, d)
         Scaled embeddings.
     sequences
-        The sequence of each row, upper-case; read from the first to the last, two times.
+        The sequence of each row, upper-case; read from the first to the last, three times.
+    met
+        The pairs' interactions.
     splits
-        Pairs of ``train``, ``val`` and ``test``.
+        Pairs of ``train``, ``val`` and ``test``, with their rows.
     both_strands
         Whether a k-mer and its reverse complement are one.
     seed
@@ -87,12 +123,20 @@ def fit_baselines(
     train = draw(splits["train"], FITTED_PAIRS, seed)
     compositions = measure_compositions(sequences).astype(np.float32)
     short = bool(np.median(compositions[:, 1]) < SHORT)
-    shares = count_kmers(sequences, range(1, K + 1) if short else (K,), both_strands)
-    kmers = f"{f'1- to {K}' if short else K}-mers ({'both strands' if both_strands else 'forward strand'})"
+    lengths = range(1, K + 1) if short else (K,)
+    shares = count_kmers(sequences, lengths, both_strands)
+    forward = count_kmers(sequences, lengths, both_strands=False) if both_strands else shares
+    offsets = np.cumsum([0, *(4**k for k in lengths)])
+    turned = np.concatenate(
+        [offset + complement_codes(k) for k, offset in zip(lengths, offsets.tolist(), strict=False)]
+    )
+    counted = f"1- to {K}-mers" if short else f"{K}-mers"
+    kmers = f"{counted} ({'both strands' if both_strands else 'forward strand'})"
     majority = float(splits["train"].labels.mean() >= 0.5)
 
-    def boost(features: Callable[[Pairs], np.ndarray]) -> Callable[[], Score]:
+    def boost(features: Callable[[Pairs], np.ndarray], share: float = 1.0) -> Callable[[], Score]:
         model = HistGradientBoostingClassifier(
+            max_features=share,
             max_iter=max(1, round(TREES * train.labels.size**0.5)),
             max_depth=DEPTH,
             early_stopping=False,
@@ -129,7 +173,23 @@ def fit_baselines(
         "4-mer gradient boosting": (
             "sequence",
             f"Gradient boosting on the {kmers} of both sequences, their differences and products.",
-            boost(lambda pairs: _interactions(shares, pairs)),
+            boost(lambda pairs: _combine(shares[pairs.rows1], shares[pairs.rows2])),
+        ),
+        "4-mer gradient boosting, reverse complement": (
+            "sequence",
+            f"Gradient boosting on the {counted} of the first sequence's reverse complement and of the "
+            "second sequence, their differences and products.",
+            boost(lambda pairs: _combine(forward[pairs.rows1][:, turned], forward[pairs.rows2])),
+        ),
+        "best local alignment": (
+            "sequence",
+            "The score of the best local alignment on either strand (Smith-Waterman), without a model.",
+            lambda: lambda pairs: align(met, pairs),
+        ),
+        "interaction gradient boosting": (
+            "sequence",
+            "Gradient boosting on the interactions of the pair, as the network takes them.",
+            boost(lambda pairs: met.matrix[pairs.rows].astype(np.float32), _FEATURES),
         ),
         "embedding cosine": (
             "embedding",
@@ -142,6 +202,12 @@ def fit_baselines(
             lambda: fit_nearest(shares, train),
         ),
     }
+    if train.rows is not None and _mostly_aligned(met, train):
+        recipes["bases equal at the same offset"] = (
+            "sequence",
+            "The share of bases that agree at the same offset, without a model.",
+            lambda: lambda pairs: _share_equal(met, pairs),
+        )
     found = {}
     for name, (kind, about, fit) in tqdm(
         recipes.items(), desc="baselines", unit="baseline", dynamic_ncols=True, disable=None
@@ -160,6 +226,24 @@ def draw(pairs: Pairs, most: int, seed: int) -> Pairs:
         return pairs
     chosen = np.sort(np.random.default_rng(seed).choice(pairs.labels.size, most, replace=False))
     return pairs.take(chosen)
+
+
+def align(met: Met, pairs: Pairs) -> np.ndarray:
+    """Return the score of the best local alignment on either strand, log2(1 + score), shape=(n,)."""
+    scores = [met.column(f"{kind}: best alignment", pairs) for kind in KINDS[:2]]
+    found = [own for own in scores if own is not None]
+    return np.maximum.reduce(found) if found else np.zeros(pairs.labels.size)
+
+
+def _mostly_aligned(met: Met, pairs: Pairs) -> bool:
+    equal = met.column("equal lengths", pairs)
+    # a number that never varies is not kept: where rows tell of agreement, all lengths are equal
+    return met.scaling.layout.aligned and (equal is None or float(equal.mean()) > 0.5)
+
+
+def _share_equal(met: Met, pairs: Pairs) -> np.ndarray:
+    shares = met.column("bases equal at the same offset", pairs)
+    return np.zeros(pairs.labels.size) if shares is None else shares
 
 
 def cosines(matrix: Matrix, pairs: Pairs) -> np.ndarray:
@@ -280,9 +364,8 @@ def _sides_and_distance(values: np.ndarray, pairs: Pairs) -> np.ndarray:
     return np.concatenate([first, second, np.abs(first - second)], axis=1)
 
 
-def _interactions(shares: np.ndarray, pairs: Pairs) -> np.ndarray:
-    parts: tuple[np.ndarray, ...] = combine(shares[pairs.rows1], shares[pairs.rows2], symmetric=False)
-    return np.concatenate(parts, axis=1)
+def _combine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.concatenate(combine(first, second, symmetric=False), axis=1)
 
 
 def _fit(model: Any, features: Callable[[Pairs], np.ndarray], train: Pairs) -> Score:

@@ -104,9 +104,9 @@ class Layout(NamedTuple):
             )
         if layout.version != VERSION:
             raise DnapairError(
-                f"These interactions are of version {layout.version}, and this dnapair makes version {VERSION}: "
-                "the same pair has other numbers. Train and register the model again with this one, or use the "
-                "dnapair that made it."
+                f"These interactions are of version {layout.version}, and this dnapair makes version "
+                f"{VERSION}: the same pair has other numbers. Train and register the model again with this "
+                "one, or use the dnapair that made it."
             )
         return layout
 

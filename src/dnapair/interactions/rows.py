@@ -1,5 +1,6 @@
 """The rows of pairs: compiled by Numba, a pair at a time, so that neither order nor batch matters."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,16 +59,22 @@ def describe_pairs(
             [sequences[one] > sequences[other] for one, other in zip(rows1, rows2, strict=True)], bool
         )
         rows1, rows2 = np.where(turned, rows2, rows1), np.where(turned, rows1, rows2)
-    letters = np.frombuffer("".join(sequences).encode("latin-1", "replace"), np.uint8)
     starts = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences], dtype=np.int64)])
     rows = np.empty((rows1.size, layout.width), np.float32)
-    _describe(_CODES[letters], starts, rows1, rows2, layout.bins1, layout.bins2, layout.aligned, rows)
+    _describe(
+        encode("".join(sequences)), starts, rows1, rows2, layout.bins1, layout.bins2, layout.aligned, rows
+    )
     if layout.symmetric:
         width = layout.sides[0]
         first, second = rows[:, :width].copy(), rows[:, width : 2 * width]
         np.maximum(first, second, out=rows[:, :width])
         np.minimum(first, second, out=second)
     return rows
+
+
+def encode(sequence: str) -> NDArray[np.uint8]:
+    """Return the code of each letter: A, C, G and T are 0 to 3, all others 4."""
+    return _CODES[np.frombuffer(sequence.encode("latin-1", "replace"), np.uint8)]
 
 
 @njit(nogil=True, cache=True)
@@ -102,7 +109,7 @@ def _describe_pair(
         b[j] = second[j] if second[j] < UNKNOWN1 else UNKNOWN2
         reversed_b[m - 1 - j] = b[j]
     for kind in range(_KINDS):
-        _lay(first, kind, x, y)
+        lay(first, kind, x, y)
         exact_runs(x, y, b, runs1, runs2, room)
         wobble = _int16(WOBBLE if kind == _WOBBLE else MISMATCH)
         local_alignment(x, y, reversed_b, wobble, scores1, scores2, room)
@@ -124,11 +131,11 @@ def _describe_pair(
 
 @njit(nogil=True, cache=True)
 def _log(value: float) -> float:
-    return np.log2(1.0 + value)
+    return math.log2(1.0 + value)
 
 
 @njit(nogil=True, cache=True)
-def _lay(codes: Any, kind: int, x: Any, y: Any) -> None:
+def lay(codes: Any, kind: int, x: Any, y: Any) -> None:
     """Say what each base of the first sequence matches in the second, in the order of the second."""
     n = codes.size
     for i in range(n):

@@ -48,9 +48,7 @@ class InteractionScaling(NamedTuple):
 
     def save(self, folder: Path) -> None:
         """Write its two files into a folder."""
-        write_json(
-            folder / LAYOUT, {"layout": self.layout._asdict(), "columns": self.columns.tolist()}
-        )
+        write_json(folder / LAYOUT, {"layout": self.layout._asdict(), "columns": self.columns.tolist()})
         self.scaler.save(folder / SCALER)
 
     @classmethod
@@ -65,9 +63,11 @@ class InteractionScaling(NamedTuple):
         content, scaler = read_json(folder / LAYOUT), Scaler.load(folder / SCALER)
         try:
             layout = Layout.from_json(content["layout"])
-            columns = np.array(content["columns"], np.int64)
+            listed = content["columns"]
+            columns = np.array(listed, np.int64)
             fits = (
-                columns.shape == (scaler.minimum.size,)
+                all(type(column) is int for column in listed)
+                and columns.shape == (scaler.minimum.size,)
                 and (np.diff(columns, prepend=-1) > 0).all()
                 and columns[-1] < layout.width
             )

@@ -9,9 +9,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_ahead(
-    make: Callable[[Item], Result], items: Iterable[Item], threads: int = 1
-) -> Generator[Result]:
+def map_ahead(make: Callable[[Item], Result], items: Iterable[Item], threads: int = 1) -> Generator[Result]:
     """Yield what is made of each item, in order, and make the next ones, in threads, while this is in use."""
     with ThreadPoolExecutor(threads) as background:
         made: deque[Future[Result]] = deque()

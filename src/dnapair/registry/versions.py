@@ -39,6 +39,7 @@ _SERVED_PACKAGES = (
     "dnaio",
     "huggingface-hub",
     "mlflow",
+    "numba",
     "numpy",
     "openvino",
     "pandas",

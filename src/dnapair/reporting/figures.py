@@ -1,6 +1,6 @@
 """How dnapair's figures look, how they are saved, and the histograms of scaling."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,12 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def drawing(
-    path: Path, width: float = 6.0, height: float = 4.8, columns: int = 1, rows: int = 1
+    path: Path,
+    width: float = 6.0,
+    height: float = 4.8,
+    columns: int = 1,
+    rows: int = 1,
+    heights: Sequence[float] | None = None,
 ) -> Iterator[list[Axes]]:
     """Draw in dnapair's style; the PNG is written when the block ends well.
 
@@ -68,6 +73,8 @@ def drawing(
         In inches.
     columns, rows
         Number of axes side by side, and below each other.
+    heights
+        Of the rows, relative to each other; None: all the same.
 
     Yields
     ------
@@ -76,7 +83,7 @@ def drawing(
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        yield list(figure.subplots(rows, columns, squeeze=False).flat)
+        yield list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
         with atomic_file(path) as temporary:
             figure.savefig(temporary, metadata={"Software": None})
             with Image.open(temporary) as image:

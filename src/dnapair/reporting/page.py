@@ -41,6 +41,8 @@ class Subject(NamedTuple):
         ``PyTorch`` and ``TensorFlow``, in the order of this report.
     pairs, related
         Test pairs, and those that are related.
+    inputs
+        What the network takes, in words.
     threshold, temperature
         Of the network.
     units
@@ -61,6 +63,7 @@ class Subject(NamedTuple):
     other: str
     pairs: int
     related: int
+    inputs: str
     threshold: float
     temperature: float
     units: str

@@ -12,10 +12,12 @@ from dnapair.embedding.embedder import Precision, Strand
 from dnapair.embedding.encoder import Encoder
 from dnapair.embedding.pooling import Pooling
 from dnapair.errors import DnapairError
+from dnapair.interactions.scaling import LAYOUT, SCALER
 from dnapair.storage.files import sha256, write_json
 
-FORMAT = 2
-"""Of the bundles written. 1 has no manifest.json, and no ``format`` and ``dnapair`` in settings.json."""
+FORMAT = 3
+"""Of the bundles written. 1 has no manifest.json, and no ``format`` and ``dnapair`` in settings.json; 1 and 2
+have no interactions."""
 
 _SETTINGS = "settings.json"
 _MANIFEST = "manifest.json"
@@ -48,7 +50,7 @@ class Settings(NamedTuple):
 def write_bundle(
     folder: Path,
     encoder: Encoder,
-    scaler: Path,
+    normalized: Path,
     network: Path,
     settings: Settings,
     reference: Mapping[str, Any] | None = None,
@@ -61,8 +63,8 @@ def write_bundle(
         An empty folder.
     encoder
         The encoder that made the embeddings.
-    scaler
-        Its scaler.safetensors.
+    normalized
+        Folder with its scaler.safetensors and, where the network takes interactions, their scaling.
     network
         Folder with network.json and weights.safetensors, trained by either framework.
     settings
@@ -78,9 +80,12 @@ def write_bundle(
     """
     (folder / "encoder").mkdir()
     encoder.save(folder / "encoder")
-    shutil.copyfile(scaler, folder / "scaler.safetensors")
+    shutil.copyfile(normalized / "scaler.safetensors", folder / "scaler.safetensors")
     for name in ("network.json", "weights.safetensors"):
         shutil.copyfile(network / name, folder / name)
+    if read_part(folder / "network.json").get("interactions"):
+        for name in (LAYOUT, SCALER):
+            shutil.copyfile(normalized / name, folder / name)
     write_json(folder / _SETTINGS, {"format": FORMAT, "dnapair": __version__, **settings._asdict()})
     if reference is not None:
         write_json(folder / REFERENCE, reference)
@@ -120,7 +125,7 @@ def open_bundle(folder: Path) -> Settings:
     if not missing and not changed:
         content = read_part(folder / _SETTINGS)
         number, writer = content.pop("format", 1), content.pop("dnapair", None)
-        if number not in (1, FORMAT):
+        if number not in range(1, FORMAT + 1):
             raise DnapairError(
                 f"The model in {folder} was made with dnapair {writer}, in format {number}. This is dnapair "
                 f"{__version__}, which reads formats 1 to {FORMAT}. Install dnapair {writer} or later, or "

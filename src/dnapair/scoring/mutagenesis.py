@@ -13,6 +13,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.special import expit
 from tqdm import tqdm
 
+from dnapair.interactions.alignment import Match, best_match, spell
 from dnapair.reporting.figures import BLUE, GREYS, INK, ORANGE, drawing, title
 from dnapair.scoring.scorer import PairScorer
 from dnapair.storage.files import atomic_file
@@ -21,6 +22,8 @@ from dnapair.storage.files import atomic_file
 _SHIFTS = [str.maketrans("ACGT", others) for others in ("CGTA", "GTAC", "TACG")]
 _BLOCK_LETTERS = 2**17
 _LETTERS_SHOWN = 60
+_MATCH_COLUMNS = 120
+_MATCH_LINES = 10
 _STRETCHES = 3
 _STRETCH_BASES = 10
 NOTHING = 1e-6
@@ -57,12 +60,15 @@ class Explanation(NamedTuple):
         Probability from which the model calls a pair related.
     sides
         The first and the second sequence.
+    match
+        Where the two meet best; None where nothing of them matches.
     """
 
     logit: float
     probability: float
     threshold: float
     sides: tuple[Side, Side]
+    match: Match | None
 
 
 class Stretch(NamedTuple):
@@ -107,24 +113,24 @@ def explain(
     DnapairError
         As :meth:`~dnapair.scoring.scorer.PairScorer.score`.
     """
-    embeddings = [
-        scorer.embed([sequence], [name]) for sequence, name in zip((seq1, seq2), names, strict=True)
-    ]
-    logit = float(scorer.logits(*embeddings)[0])
+    pair = dict(zip((seq1, seq2), names, strict=True))
+    logit = float(scorer.score_sequences([seq1], [seq2], pair)[0])
     total = sum(len(_SHIFTS) * -(-len(sequence) // window) for sequence in (seq1, seq2))
     with tqdm(total=total, desc="explain", unit=" mutants", dynamic_ncols=True, disable=None) as bar:
 
         def score(side: int, mutants: Sequence[str]) -> NDArray[np.float64]:
             bar.update(len(mutants))
-            pairs = [np.repeat(embedding, len(mutants), axis=0) for embedding in embeddings]
-            pairs[side] = scorer.embed(mutants, [f"a mutant of {names[side]}"] * len(mutants))
-            return scorer.logits(*pairs)
+            others = [seq2 if side == 0 else seq1] * len(mutants)
+            first, second = (mutants, others) if side == 0 else (others, mutants)
+            named = dict.fromkeys(mutants, f"a mutant of {names[side]}") | pair
+            return scorer.score_sequences(first, second, named)
 
         first, second = (
             _explain_side(sequence, logit, window, partial(score, side))
             for side, sequence in enumerate((seq1, seq2))
         )
-    return Explanation(logit, float(expit(logit)), scorer.settings.threshold, (first, second))
+    match = best_match(seq1, seq2)
+    return Explanation(logit, float(expit(logit)), scorer.settings.threshold, (first, second), match)
 
 
 def strongest(side: Side) -> list[Stretch]:
@@ -182,7 +188,12 @@ def plot_explanation(explanation: Explanation, subject: str, path: Path) -> None
     low, high = min(float(heights.min()), 0.0), max(float(heights.max()), 0.0)
     # room for the numbers of the stretches; a pair without importance has a height too
     margin = 0.12 * (high - low) or 1.0
-    with drawing(path, 10, 6.6, rows=2) as panels:
+    lines = spell_match(explanation, _MATCH_COLUMNS)
+    shown = lines if len(lines) <= _MATCH_LINES else [*lines[:_MATCH_LINES], "(it goes on)"]
+    ratios = [1.0, 1.0, 0.08 * len(shown)]
+    with drawing(path, 10, 3 * sum(ratios) + 0.6, rows=3, heights=ratios) as (*panels, text):
+        text.axis("off")
+        text.text(0, 1, "\n".join(shown), family="monospace", fontsize=8, va="top", transform=text.transAxes)
         for number, (axes, side) in enumerate(zip(panels, explanation.sides, strict=True), start=1):
             _draw_side(axes, side, f"Sequence {number}, {len(side.sequence):,} bases")
             axes.set_ylim(low - margin, high + margin)
@@ -195,6 +206,14 @@ def plot_explanation(explanation: Explanation, subject: str, path: Path) -> None
             ha="left",
             fontsize=11,
         )
+
+
+def spell_match(explanation: Explanation, columns: int = 80) -> list[str]:
+    """Write where the two sequences meet best, in lines of text."""
+    if explanation.match is None:
+        return ["The two sequences meet nowhere: no base of one matches the other."]
+    heading, *lines = spell(explanation.match, columns)
+    return [f"Where the two sequences meet best: {heading}", *lines]
 
 
 def _explain_side(

@@ -1,6 +1,6 @@
 """Scores pairs by a bundle: raw DNA in, probabilities out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from dnapair.embedding.embedder import Embedder, check_embeddable
 from dnapair.embedding.rounding import round_to_half
 from dnapair.embedding.scaling import Scaler
 from dnapair.errors import DnapairError
+from dnapair.interactions.rows import describe_pairs
+from dnapair.interactions.scaling import InteractionScaling
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import load_weights
@@ -89,6 +91,13 @@ class PairScorer:
         spec = NetworkSpec.from_json(read_part(folder / "network.json"))
         # one set of weights serves both frameworks: a network that TensorFlow trained runs here too
         weights = load_weights(folder / "weights.safetensors", spec)
+        self._interactions = InteractionScaling.load(folder) if spec.interactions else None
+        if self._interactions is not None and self._interactions.columns.size != spec.interactions:
+            raise DnapairError(
+                f"The model in {folder} takes {spec.interactions} interactions of a pair, and its layout has "
+                f"{self._interactions.columns.size}: they are of other settings. Register it again."
+            )
+        self._takes_embeddings = spec.embeddings
         self._net = TorchNet(spec)
         self._net.set_weights(weights)
         self._net.eval()
@@ -138,44 +147,74 @@ class PairScorer:
                     raise DnapairError(f"{name}: {error}.") from None
                 sequences.append(sequence)
                 names.setdefault(sequence, name)
-        scaled = self.embed(list(names), list(names.values()), cache)
-        place_of = {sequence: place for place, sequence in enumerate(names)}
-        logits = self.logits(*(scaled[[place_of[sequence] for sequence in column]] for column in columns))
+        logits = self.score_sequences(*columns, names, cache)
         probability = torch.sigmoid(torch.from_numpy(logits)).numpy()
         return Scores(
             probability.astype(np.float32), (probability >= self.settings.threshold).astype(np.int64)
         )
 
-    def embed(
-        self, sequences: Sequence[str], names: Sequence[str], cache: EmbeddingCache | None = None
-    ) -> NDArray[np.float32]:
-        """Make of sequences what the network takes.
+    def score_sequences(
+        self,
+        first: Sequence[str],
+        second: Sequence[str],
+        names: Mapping[str, str],
+        cache: EmbeddingCache | None = None,
+    ) -> NDArray[np.float64]:
+        """Score pairs of sequences as :func:`~dnapair.data.sequences.normalize` gives them.
 
         Parameters
         ----------
-        sequences
-            As :func:`~dnapair.data.sequences.normalize` gives them; with a cache, no two are the same.
+        first, second
+            n sequences each.
         names
-            What to call each in a message.
+            What to call each of them in a message.
         cache
             As for :meth:`score`.
 
         Returns
         -------
-        np.ndarray, shape=(len(sequences), dimensions)
-            Scaled embeddings, float32.
+        np.ndarray, shape=(n,)
+            The network's logits.
 
         Raises
         ------
         DnapairError
             As :meth:`score`.
         """
+        sequences = list(names)
+        scaled = self._embed(sequences, list(names.values()), cache)
+        rows = _find_rows(sequences, first, second)
+        inputs = [scaled[own] for own in rows] if self._takes_embeddings else []
+        if self._interactions is not None:
+            inputs.append(self._interact(self._interactions, sequences, *rows))
+        return self._logits(inputs)
+
+    def observe(self, first: Sequence[str], second: Sequence[str], names: Mapping[str, str]) -> None:
+        """Show the watch pairs without scoring them.
+
+        Parameters
+        ----------
+        first, second, names
+            As for :meth:`score_sequences`; of a pair with a sequence that has no name, nothing is shown but
+            the other one.
+        """
+        sequences = list(names)
+        self._embed(sequences, list(names.values()), None)
+        if self._interactions is not None:
+            known = [pair for pair in zip(first, second, strict=True) if names.keys() >= set(pair)]
+            columns = ([pair[side] for pair in known] for side in range(2))
+            self._interact(self._interactions, sequences, *_find_rows(sequences, *columns))
+
+    def _embed(
+        self, sequences: Sequence[str], names: Sequence[str], cache: EmbeddingCache | None
+    ) -> NDArray[np.float32]:
+        """Make scaled embeddings, shape=(len(sequences), dimensions); no two sequences are the same."""
         if cache is None:
-            embeddings = self._embed(sequences, names)
+            embeddings = self._encode(sequences, names)
         else:
             embeddings = cache.rows(
                 sequences,
-                lambda places: self._embed(
+                lambda places: self._encode(
                     [sequences[place] for place in places], [names[place] for place in places]
                 ),
             )
@@ -183,7 +222,22 @@ class PairScorer:
             self.watch.observe(sequences, self._scaler.scale(embeddings))
         return self._scaler.transform(embeddings).astype(np.float32)
 
-    def _embed(self, sequences: Sequence[str], names: Sequence[str]) -> NDArray[np.float16]:
+    def _interact(
+        self,
+        scaling: InteractionScaling,
+        sequences: Sequence[str],
+        rows1: NDArray[np.int64],
+        rows2: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """Make the scaled interactions of pairs, shape=(n, width)."""
+        rows = describe_pairs(sequences, rows1, rows2, scaling.layout)[:, scaling.columns]
+        # rounded as the pipeline stores them
+        rounded = rows.astype(np.float16).astype(np.float32)
+        if self.watch is not None:
+            self.watch.observe_pairs(scaling.scaler.scale(rounded))
+        return scaling.scaler.transform(rounded).astype(np.float32)
+
+    def _encode(self, sequences: Sequence[str], names: Sequence[str]) -> NDArray[np.float16]:
         if self.settings.ambiguous != "keep":
             for sequence, name in zip(sequences, names, strict=True):
                 _refuse_ambiguous(sequence, name)
@@ -201,17 +255,27 @@ class PairScorer:
             return False
         return True
 
-    def logits(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the network's logit of each pair, shape=(n,), for what :meth:`embed` made of both sides."""
+    def _logits(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return the network's logit of each pair, shape=(n,), for what it takes."""
+        pairs = len(inputs[0])
         # rows by the 16, else matrix products add in another order; more than 256 do not stay in the cache
-        padding = ((0, -len(first) % _STEP_PAIRS), (0, 0))
-        sides = [
-            torch.split(torch.from_numpy(np.pad(side, padding)), _BLOCK_PAIRS) for side in (first, second)
-        ]
+        padding = ((0, -pairs % _STEP_PAIRS), (0, 0))
+        blocks = [torch.split(torch.from_numpy(np.pad(part, padding)), _BLOCK_PAIRS) for part in inputs]
         with torch.inference_mode():
-            logits = torch.cat([self._net(*block) for block in zip(*sides, strict=True)])
-        scored: NDArray[np.float64] = logits[: len(first)].double().numpy()
+            logits = torch.cat([self._net(*block) for block in zip(*blocks, strict=True)])
+        scored: NDArray[np.float64] = logits[:pairs].double().numpy()
         return scored
+
+
+def _find_rows(
+    sequences: Sequence[str], first: Sequence[str], second: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of both columns' sequences."""
+    place_of = {sequence: place for place, sequence in enumerate(sequences)}
+    rows1, rows2 = (
+        np.array([place_of[sequence] for sequence in column], np.int64) for column in (first, second)
+    )
+    return rows1, rows2
 
 
 def _refuse_ambiguous(sequence: str, name: str) -> None:

@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 
 from dnapair import tracking
 from dnapair.embedding.embedder import choose_precision, open_bert
-from dnapair.evaluation.baselines import Baseline, fit_baselines
+from dnapair.evaluation.baselines import Baseline, Met, fit_baselines
 from dnapair.evaluation.recipe import NAME, follow_recipe
+from dnapair.interactions.scaling import InteractionScaling
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
@@ -30,6 +31,7 @@ def run() -> None:
         found = fit_baselines(
             MatrixFile(paths.SCALED),
             SequenceFile(paths.SEQUENCES),
+            Met(MatrixFile(paths.SCALED_INTERACTIONS), InteractionScaling.load(paths.NORMALIZED)),
             splits,
             both_strands=params.encoder.strand == "both",
             seed=params.evaluate.seed,

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from dnapair.data.groups import group_columns, read_groups
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
+from dnapair.interactions.store import InteractionStore
 from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
@@ -171,9 +172,19 @@ def measure(
             "only: they are from different data. Run the whole pipeline: dvc repro"
         )
     splits = {
-        name: Pairs(data.rows[pairs, 0], data.rows[pairs, 1], data.labels[pairs].astype(np.float32))
+        name: Pairs(data.rows[pairs, 0], data.rows[pairs, 1], data.labels[pairs].astype(np.float32), pairs)
         for name, pairs in fold._asdict().items()
     }
+    interactions = InteractionStore.open(paths.INTERACTIONS)
+    inputs = best["network"]["inputs"]
+    spec = NetworkSpec.from_json(
+        {name: value for name, value in best["network"].items() if name != "inputs"}
+        | {
+            "dimensions": store.dimensions,
+            "embeddings": inputs != "interactions",
+            "interactions": 0 if inputs == "embeddings" else interactions.dimensions,
+        }
+    )
     fields = training(params, best)
     fields["positive_weight"] = positive_weight(fields["positive_weight"], splits["train"].labels)
 
@@ -188,13 +199,14 @@ def measure(
             store.shards,
             store.rows,
             splits,
-            NetworkSpec.from_json({"dimensions": store.dimensions, **best["network"]}),
+            spec,
             LearnerSettings.of(fields),
             LoopSettings.of(fields),
             params.scale.mode,
             Path(scratch),
             log_epoch,
             f"fold {number + 1}",
+            (interactions.shards, interactions.rows) if spec.interactions else None,
         )
     counts = {
         "pairs": fold.test.size,
@@ -220,5 +232,8 @@ def measure(
 
 def identify(settings: dict[str, Any]) -> str:
     """Name a cross-validation by all that its folds depend on: settings and data."""
-    data = [sha256(path) for path in (paths.PAIRS, paths.EMBEDDINGS / "manifest.json")]
+    data = [
+        sha256(path)
+        for path in (paths.PAIRS, paths.EMBEDDINGS / "manifest.json", paths.INTERACTIONS / "manifest.json")
+    ]
     return hashlib.sha256(json.dumps([settings, data], sort_keys=True).encode()).hexdigest()[:16]

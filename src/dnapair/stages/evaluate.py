@@ -59,6 +59,7 @@ def run(framework: str) -> None:
         "split": params.split,
         "encoder": params.encoder,
         "embed": params.embed,
+        "interactions": params.interactions,
         "scale": params.scale,
         "checks": params.checks,
         "audit": params.audit,
@@ -93,6 +94,7 @@ def run(framework: str) -> None:
         findings = read_json(paths.AUDIT_REPORT)["findings"]
         verdict = judge(outcome, labels.size, int(labels.sum()), findings)
         scaling = read_json(paths.SCALING_REPORT)
+        spec = NetworkSpec.from_json(read_json(model / "network.json"))
         title = f"{TITLES[framework]}, {describe_encoder(scaling['encoder'], scaling['trained'])}"
         subject = Subject(
             title,
@@ -100,6 +102,7 @@ def run(framework: str) -> None:
             TITLES[other],
             labels.size,
             int(labels.sum()),
+            describe_inputs(spec, read_json(paths.BEST_HYPERPARAMETERS)["inputs"]),
             threshold,
             temperature,
             describe_units(units, columns),
@@ -111,7 +114,6 @@ def run(framework: str) -> None:
             {name: section.model_dump(mode="json") for name, section in shown.items()},
             hashes(framework, scaling),
         )
-        spec = NetworkSpec.from_json(read_json(model / "network.json"))
         chosen, places = map_pairs(
             MatrixFile(paths.SCALED), sequences.T, spec.symmetric, settings.map_pairs, settings.seed
         )
@@ -137,6 +139,19 @@ def run(framework: str) -> None:
             (folder / "card.md").write_text(write_card(subject, outcome, verdict), encoding="utf-8")
         log(run, framework, subject, outcome, verdict)
         print(f"evaluate {framework}: {verdict.headline} {paths.report_folder(framework) / 'report.html'}")
+
+
+def describe_inputs(spec: NetworkSpec, compared: Mapping[str, float]) -> str:
+    """Say what the network takes of a pair, and what validation said of the other choices."""
+    parts = ["the embeddings of both sequences"] if spec.embeddings else []
+    if spec.interactions:
+        parts.append(f"{spec.interactions} interactions, how the two meet base by base")
+    order = "both orders of a pair have one score" if spec.symmetric else "the order of a pair matters"
+    found = f"It takes {', and '.join(parts)}; {order}."
+    if not compared:
+        return found
+    scores = ", ".join(f"{score:.3f} with {name}" for name, score in compared.items())
+    return f"{found} Validation decided: PR-AUC after the first epochs {scores}."
 
 
 def read_scores(framework: str) -> Scored:
@@ -222,6 +237,7 @@ def hashes(framework: str, scaling: Mapping[str, Any]) -> dict[str, str]:
         **{f"dataset: {name}": digest for name, digest in dataset.items()},
         "scaled embeddings": scaling["files"]["embeddings.npy"],
         "scaler": scaling["files"]["scaler.safetensors"],
+        "scaled interactions": scaling["files"]["interactions.npy"],
         "weights": sha256(model / "weights.safetensors"),
         "network": sha256(model / "network.json"),
     }

@@ -38,7 +38,9 @@ def run() -> None:
             pairs = np.stack([rows1, rows2])[:, shard.start : shard.stop]
             used, places = np.unique(pairs, return_inverse=True)
             first, second = places.reshape(pairs.shape)
-            return shard.number, describe_pairs([sequences[row] for row in used.tolist()], first, second, layout)
+            return shard.number, describe_pairs(
+                [sequences[row] for row in used.tolist()], first, second, layout
+            )
 
         def produce(shards: Sequence[Shard]) -> Values:
             return map_ahead(describe, shards, cores())

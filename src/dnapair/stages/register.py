@@ -59,7 +59,7 @@ def run() -> None:
         bundle = Path(temporary)
         reference = _describe_training(encoder.vocabulary.k, Limits(**params.watch.model_dump()))
         network = paths.model_folder(winner)
-        identity = write_bundle(bundle, encoder, paths.SCALER, network, settings, reference)
+        identity = write_bundle(bundle, encoder, paths.NORMALIZED, network, settings, reference)
         difference = _check(PairScorer(bundle), winner)
         registration = {
             "framework": winner,

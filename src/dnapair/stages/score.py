@@ -9,10 +9,10 @@ from dnapair import tracking
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import load_weights
 from dnapair.stages import paths
+from dnapair.stages.inputs import open_matrices
 from dnapair.storage.files import atomic_folder, read_json, write_sums
-from dnapair.storage.matrix import MatrixFile
 from dnapair.training.learner import LearnerSettings, make_learner
-from dnapair.training.loop import Matrices, predict, read_pairs
+from dnapair.training.loop import predict, read_pairs
 
 SPLITS = ("val", "test")
 
@@ -27,7 +27,7 @@ def run(framework: str) -> None:
         seeds = [f"seed_{repeat['seed']}" for repeat in training["repeats"]]
         weights = {"probability": model / "weights.safetensors"}
         weights |= {seed: model / "repeats" / f"{seed}.safetensors" for seed in seeds}
-        matrices = Matrices(MatrixFile(paths.SCALED))
+        matrices = open_matrices(spec)
         # no step is taken, so how steps would be taken does not matter
         learner = make_learner(framework, spec, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))
         with atomic_folder(paths.score_folder(framework)) as folder:

@@ -15,8 +15,8 @@ from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, save_weights
 from dnapair.params import Train, flatten, load_params
 from dnapair.stages import paths
+from dnapair.stages.inputs import open_matrices, specify
 from dnapair.storage.files import atomic_file, atomic_folder, read_json, write_json, write_sums
-from dnapair.storage.matrix import MatrixFile
 from dnapair.tracking.native_models import save_network
 from dnapair.training.calibration import Calibrated, calibrate
 from dnapair.training.learner import LearnerSettings, make_learner
@@ -51,10 +51,9 @@ def run(framework: str) -> None:
     logged = flatten(settings, "train") | {f"network.{key}": value for key, value in best["network"].items()}
     with tracking.stage_run(f"train@{framework}", logged, paths.IDENTITIES) as run:
         paths.check(paths.NORMALIZED)
-        matrix = MatrixFile(paths.SCALED)
-        matrices = Matrices(matrix)
         train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
-        spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **best["network"]})
+        spec = specify(best["network"])
+        matrices = open_matrices(spec)
         weight = positive_weight(settings.positive_weight, train.labels)
 
         def train_seed(seed: int, run: tracking.StageRun) -> Trained:

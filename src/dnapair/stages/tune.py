@@ -10,18 +10,19 @@ from typing import Any, Literal
 
 from dnapair import tracking
 from dnapair.errors import DnapairError
-from dnapair.networks.spec import NetworkSpec
+from dnapair.interactions.scaling import LAYOUT, InteractionScaling
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
+from dnapair.stages.inputs import open_matrices, specify
 from dnapair.storage.files import sha256, write_json
-from dnapair.storage.matrix import MatrixFile
 from dnapair.training.learner import LearnerSettings
-from dnapair.training.loop import Epoch, LoopSettings, Matrices, positive_weight, read_pairs
+from dnapair.training.loop import Epoch, LoopSettings, positive_weight, read_pairs
 from dnapair.training.trials import Objective, SearchSettings, Space, Trial, Values
 
 STUDIES = Path("artifacts/tuning")
 TRAIN_KEYS = ("learning_rate", "weight_decay", "batch_size")
-NETWORK_KEYS = ("widths", "dropout")
+NETWORK_KEYS = ("inputs", "widths", "dropout")
+INPUTS = ("both", "interactions", "embeddings")
 ROLE_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 
 
@@ -38,9 +39,10 @@ def run() -> None:
     )
     del logged["train.epochs"]
     with tracking.stage_run("tune", logged, paths.IDENTITIES) as run:
-        network = params.network.model_dump()
+        network = params.network.model_dump() | {"symmetric": settle_symmetric(params)}
         train = {key: getattr(params.train, key) for key in TRAIN_KEYS}
-        study = STUDIES / identify(params) if params.tune.trials else None
+        # which inputs are better is found out even where nothing else is searched
+        study = STUDIES / identify(params) if params.tune.trials or params.network.inputs == "auto" else None
         if study:
             paths.check(paths.NORMALIZED)
         if study and role == "chief":
@@ -58,7 +60,14 @@ def run() -> None:
             {**describe(trial.values), "epochs": trial.epochs, "val_pr_auc": trial.val_pr_auc}
             for trial in trials
         ]
-        report = {"network": network, "train": train, "trials": tried, "chosen": chosen}
+        compared = trials[: len(INPUTS)] if params.network.inputs == "auto" else []
+        report = {
+            "network": network,
+            "train": train,
+            "inputs": {trial.values.inputs: trial.val_pr_auc for trial in compared},
+            "trials": tried,
+            "chosen": chosen,
+        }
         write_json(paths.BEST_HYPERPARAMETERS, report)
         run.log_file(paths.BEST_HYPERPARAMETERS)
         run.describe(
@@ -119,6 +128,7 @@ def plan(params: Params) -> tuple[Values, Space, SearchSettings]:
     """Return the first trial's values, what is searched, and how."""
     network, settings, ranges = params.network, params.train, params.tune.space
     given = Values(
+        INPUTS[0] if network.inputs == "auto" else network.inputs,
         tuple(network.widths),
         network.dropout,
         settings.learning_rate,
@@ -127,6 +137,7 @@ def plan(params: Params) -> tuple[Values, Space, SearchSettings]:
     )
     space = Space(
         widths=[tuple(widths) for widths in ranges.widths],
+        inputs=INPUTS if network.inputs == "auto" else (network.inputs,),
         dropout=(ranges.dropout.low, ranges.dropout.high),
         learning_rate=(ranges.learning_rate.low, ranges.learning_rate.high),
         weight_decay=(ranges.weight_decay.low, ranges.weight_decay.high),
@@ -140,10 +151,8 @@ def make_objective(params: Params, study: str, find_run: Callable[[], tracking.S
     """Return what runs a trial, as an MLflow run under the one that is found."""
     from dnapair.training.tuning import train_trial
 
-    matrix = MatrixFile(paths.SCALED)
-    matrices = Matrices(matrix)
     train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
-    spec = NetworkSpec.from_json({"dimensions": matrix.shape[1], **params.network.model_dump()})
+    network = params.network.model_dump() | {"symmetric": settle_symmetric(params)}
     weight = positive_weight(params.train.positive_weight, train.labels)
     fields = params.train.model_dump() | {"positive_weight": weight}
     learner = LearnerSettings.of(fields)
@@ -161,11 +170,20 @@ def make_objective(params: Params, study: str, find_run: Callable[[], tracking.S
                 named = {"epoch/loss": epoch.train_loss, "epoch/val_pr_auc": epoch.val_pr_auc}
                 trial.log_metrics(named, epoch.epoch)
 
+            spec = specify(network | {"inputs": values.inputs})
+            matrices = open_matrices(spec)
             best = train_trial(matrices, train, val, spec, learner, loop, values, epochs, log_epoch)
             trial.log_metrics({"val_pr_auc": best})
             return best
 
     return objective
+
+
+def settle_symmetric(params: Params) -> bool:
+    """Return whether both orders of a pair have one score; for auto, as the stage `interact` settled it."""
+    if params.network.symmetric != "auto":
+        return params.network.symmetric
+    return InteractionScaling.load(paths.NORMALIZED).layout.symmetric
 
 
 def identify(params: Params) -> str:
@@ -174,7 +192,16 @@ def identify(params: Params) -> str:
         "network": params.network.model_dump(),
         "train": params.train.model_dump(exclude={"epochs"}),
         "tune": params.tune.model_dump(),
-        "data": [sha256(path) for path in (paths.SCALED, paths.split_file("train"), paths.split_file("val"))],
+        "data": [
+            sha256(path)
+            for path in (
+                paths.SCALED,
+                paths.SCALED_INTERACTIONS,
+                paths.NORMALIZED / LAYOUT,
+                paths.split_file("train"),
+                paths.split_file("val"),
+            )
+        ],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -72,9 +72,7 @@ def run() -> None:
         scaling = read_json(paths.SCALING_REPORT)
         facts = [
             *filed,
-            scaler_fact(
-                "embeddings", (scaler.minimum, scaler.maximum), training_range(store, training)
-            ),
+            scaler_fact("embeddings", (scaler.minimum, scaler.maximum), training_range(store, training)),
             interaction_scaler_fact(trained),
             clipped_fact("embeddings", scaling["clipped_share"], params.checks.max_clipped_share),
             clipped_fact(

@@ -91,7 +91,9 @@ class Texts(Strings):
 
     def lengths(self) -> NDArray[np.int64]:
         """Return the bytes of each string, shape=(n,)."""
-        return np.diff(np.frombuffer(self._ends, np.int64))
+        ends = np.frombuffer(self._ends, np.int64)
+        lengths: NDArray[np.int64] = ends[1:] - ends[:-1]
+        return lengths
 
     def append(self, text: str) -> None:
         """Write a string, whether it is there already or not."""

@@ -9,12 +9,15 @@ class Values(NamedTuple):
 
     Attributes
     ----------
+    inputs
+        What the network takes of a pair: ``embeddings``, ``interactions`` or ``both``.
     widths, dropout
         Of the network.
     learning_rate, weight_decay, batch_size
         Of its training.
     """
 
+    inputs: str
     widths: tuple[int, ...]
     dropout: float
     learning_rate: float
@@ -27,6 +30,8 @@ class Space(NamedTuple):
 
     Attributes
     ----------
+    inputs
+        Choices, each tried with the given values before all else; the better one is then kept.
     widths, batch_size
         Choices.
     dropout
@@ -35,6 +40,7 @@ class Space(NamedTuple):
         Both ends of a range that is searched on a logarithmic scale where it does not begin at 0.
     """
 
+    inputs: Sequence[str]
     widths: Sequence[tuple[int, ...]]
     dropout: tuple[float, float]
     learning_rate: tuple[float, float]
@@ -52,7 +58,7 @@ class SearchSettings(NamedTuple):
         ``hyperband``: most trials get a part of the epochs, the best of them more.
         Source: Li et al. 2018, "Hyperband: a novel bandit-based approach to hyperparameter optimization".
     trials
-        At most, whatever the method; at least 1.
+        At most, whatever the method, those of the given values counted as one.
     epochs
         Of one trial at most.
     seed

@@ -6,7 +6,7 @@ import math
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def train_trial(
 def search(
     objective: Objective, given: Values, space: Space, settings: SearchSettings, folder: Path
 ) -> list[Trial]:
-    """Try the given values first, which may lie outside the space, then what Keras Tuner chooses.
+    """Try the given values with all inputs, which may lie outside the space, then what Keras Tuner chooses.
 
     Where Keras Tuner's environment variables make this process the chief of a search on several machines,
     it runs the first trial, and hands out the others to those who :func:`work`, until all are done.
@@ -102,15 +102,17 @@ def search(
     Returns
     -------
     list of Trial
-        In order. Fewer than ``settings.trials`` where Keras Tuner finds no new values in the space, or
-        Hyperband needs no more.
+        In order: one for each of the inputs, then the tuner's, fewer than asked for where Keras Tuner finds
+        no new values in the space, or Hyperband needs no more.
 
     Raises
     ------
     DnapairError
         If the record of the first trial is damaged, or a chief's address can't be served at.
     """
-    with tqdm(total=settings.trials, desc="tune", unit="trial", dynamic_ncols=True, disable=None) as bar:
+    first = len(space.inputs)
+    total = first + max(settings.trials, 1) - 1
+    with tqdm(total=total, desc="tune", unit="trial", dynamic_ncols=True, disable=None) as bar:
 
         def shown(number: int, values: Values, epochs: int) -> float:
             score = objective(number, values, epochs)
@@ -118,10 +120,11 @@ def search(
             bar.update()
             return score
 
-        trials = [_first_trial(shown, given, settings.epochs, folder / _GIVEN)]
+        trials = _first_trials(shown, given, space.inputs, settings.epochs, folder / _GIVEN)
         if settings.trials > 1:
-            tuner = _open_tuner(shown, space, settings, folder)
-            bar.n = 1 + len(tuner.finished())
+            inputs = max(trials, key=lambda trial: trial.val_pr_auc).values.inputs
+            tuner = _open_tuner(shown, space._replace(inputs=[inputs]), settings, folder, first)
+            bar.n = first + len(tuner.finished())
             bar.refresh()
             tuner.search_quietly()
             trials += tuner.finished()
@@ -157,21 +160,27 @@ def work(objective: Objective, space: Space, settings: SearchSettings) -> int:
 
     # Keras Tuner wants a folder; what counts lies in the chief's
     with tempfile.TemporaryDirectory() as folder:
-        _Tuner(counted, _oracle(space, settings), settings.epochs, Path(folder, "worker")).search_quietly()
+        oracle = _oracle(space, settings)
+        _Tuner(counted, oracle, settings.epochs, Path(folder, "worker"), len(space.inputs)).search_quietly()
     return done
 
 
-def _first_trial(objective: Objective, given: Values, epochs: int, record: Path) -> Trial:
-    if record.is_file():
-        return Trial(given, epochs, float(read_json(record)[_SCORE]))
-    score = objective(1, given, epochs)
-    write_json(record, {_SCORE: score})
-    return Trial(given, epochs, score)
+def _first_trials(
+    objective: Objective, given: Values, inputs: Sequence[str], epochs: int, record: Path
+) -> list[Trial]:
+    scores: dict[str, float] = read_json(record) if record.is_file() else {}
+    for number, name in enumerate(inputs, start=1):
+        if name not in scores:
+            scores[name] = objective(number, given._replace(inputs=name), epochs)
+            write_json(record, scores)
+    return [Trial(given._replace(inputs=name), epochs, float(scores[name])) for name in inputs]
 
 
-def _open_tuner(objective: Objective, space: Space, settings: SearchSettings, folder: Path) -> "_Tuner":
+def _open_tuner(
+    objective: Objective, space: Space, settings: SearchSettings, folder: Path, first: int
+) -> "_Tuner":
     try:
-        return _Tuner(objective, _oracle(space, settings), settings.epochs, folder)
+        return _Tuner(objective, _oracle(space, settings), settings.epochs, folder, first)
     except (ValueError, KeyError, RuntimeError) as error:
         # Keras Tuner writes in place: a kill may leave half a file
         tqdm.write(f"tune: {folder} is damaged ({error}): all trials but the first are run anew")
@@ -180,11 +189,12 @@ def _open_tuner(objective: Objective, space: Space, settings: SearchSettings, fo
                 shutil.rmtree(path)
             elif path.name != _GIVEN:
                 path.unlink()
-        return _Tuner(objective, _oracle(space, settings), settings.epochs, folder)
+        return _Tuner(objective, _oracle(space, settings), settings.epochs, folder, first)
 
 
 def _oracle(space: Space, settings: SearchSettings) -> keras_tuner.Oracle:
     chosen = keras_tuner.HyperParameters()
+    chosen.Choice("inputs", list(space.inputs))
     chosen.Choice("widths", list(dict.fromkeys("-".join(map(str, widths)) for widths in space.widths)))
     chosen.Float("dropout", *space.dropout)
     for name, (low, high) in (("learning_rate", space.learning_rate), ("weight_decay", space.weight_decay)):
@@ -212,11 +222,14 @@ def _oracle(space: Space, settings: SearchSettings) -> keras_tuner.Oracle:
 
 
 class _Tuner(BaseTuner):  # type: ignore[misc]  # Keras Tuner ships no types
-    """Runs what an oracle chooses; its own number of a trial starts from 2, after the given values."""
+    """Runs what an oracle chooses; numbers go on after the ``first`` trials, those of the given values."""
 
-    def __init__(self, objective: Objective, oracle: keras_tuner.Oracle, epochs: int, folder: Path) -> None:
+    def __init__(
+        self, objective: Objective, oracle: keras_tuner.Oracle, epochs: int, folder: Path, first: int
+    ) -> None:
         self._objective = objective
         self._epochs = epochs
+        self._first = first
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(oracle=oracle, directory=str(folder.parent), project_name=folder.name)
         if isinstance(self.oracle, keras_tuner.Oracle):
@@ -225,7 +238,7 @@ class _Tuner(BaseTuner):  # type: ignore[misc]  # Keras Tuner ships no types
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
         try:
-            return {_SCORE: self._objective(int(trial.trial_id) + 2, *self._chosen(trial))}
+            return {_SCORE: self._objective(int(trial.trial_id) + self._first + 1, *self._chosen(trial))}
         except Exception as error:
             # Keras Tuner passes over all other exceptions
             raise FatalError from error
@@ -255,5 +268,6 @@ class _Tuner(BaseTuner):  # type: ignore[misc]  # Keras Tuner ships no types
     def _chosen(self, trial: Any) -> tuple[Values, int]:
         values = trial.hyperparameters.values
         widths = tuple(int(width) for width in values["widths"].split("-"))
-        chosen = Values(widths, *(values[name] for name in Values._fields[1:]))
+        others = {name: values[name] for name in Values._fields if name != "widths"}
+        chosen = Values(widths=widths, **others)
         return chosen, int(values.get("tuner/epochs", self._epochs))

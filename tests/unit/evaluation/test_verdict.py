@@ -149,6 +149,7 @@ def subject(tmp_path: Path) -> Subject:
         "TensorFlow",
         N,
         int(LABELS.sum()),
+        "It takes <b>interactions</b>.",
         0.5,
         1.2,
         "600 pairs",

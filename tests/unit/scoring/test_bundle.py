@@ -104,7 +104,7 @@ def test_the_same_model_has_the_same_identity_wherever_it_is_written(bundle: Pat
     again = tmp_path / "again"
     again.mkdir()
     scorer = PairScorer(bundle)
-    parts = (again, small_encoder(), tmp_path / "scaler.safetensors", tmp_path / "network", scorer.settings)
+    parts = (again, small_encoder(), tmp_path, tmp_path / "network", scorer.settings)
     assert write_bundle(*parts, scorer.reference)
     assert {path.relative_to(again): path.read_bytes() for path in again.rglob("*.*")} == {
         path.relative_to(bundle): path.read_bytes() for path in bundle.rglob("*.*")

@@ -49,7 +49,7 @@ def test_a_served_model_gives_what_the_pipeline_gives(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     settings = Settings("mean", "both", True, "float32", "error", 0.5)
-    write_bundle(bundle, encoder, tmp_path / "scaler.safetensors", network, settings)
+    write_bundle(bundle, encoder, tmp_path, network, settings)
     # in the order of the rows, so that both embed the same batches
     rows1, rows2 = np.arange(30).reshape(2, 15)
     learner = make_learner("torch", spec, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))

@@ -18,8 +18,11 @@ from dnapair.training.tuning import search, train_trial
 from tests.waiting import PATIENCE
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
-GIVEN = Values(widths=(512, 256), dropout=0.3, learning_rate=1e-3, weight_decay=0.01, batch_size=256)
+GIVEN = Values(
+    inputs="both", widths=(512, 256), dropout=0.3, learning_rate=1e-3, weight_decay=0.01, batch_size=256
+)
 SPACE = Space(
+    inputs=["both"],
     widths=[(256,), (512, 256), (256,)],
     dropout=(0.1, 0.5),
     learning_rate=(3e-4, 3e-3),
@@ -66,10 +69,35 @@ def test_given_values_come_first_and_all_trials_are_told(method, trials: int, tm
 
 @pytest.mark.parametrize("method", ["random", "bayesian", "hyperband"])
 def test_given_values_may_lie_outside_the_space(method, tmp_path: Path):
-    outside = Values(widths=(7,), dropout=0.0, learning_rate=0.5, weight_decay=0.0, batch_size=33)
+    outside = Values(
+        inputs="both", widths=(7,), dropout=0.0, learning_rate=0.5, weight_decay=0.0, batch_size=33
+    )
     found = search(Recorder(), outside, SPACE, SearchSettings(method, 4, 9, seed=1), tmp_path / "study")
     assert found[0].values == outside
     assert len(found) == 4
+
+
+@pytest.mark.parametrize("trials", [0, 1, 3])
+def test_all_inputs_are_tried_first_and_the_better_is_kept(trials: int, tmp_path: Path):
+    space = SPACE._replace(inputs=["both", "interactions", "embeddings"])
+    worth = {"both": 0.4, "interactions": 0.6, "embeddings": 0.5}
+    asked: list[tuple[int, str]] = []
+
+    def objective(number: int, values: Values, epochs: int) -> float:
+        asked.append((number, values.inputs))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return worth[values.inputs]
+
+    settings = SearchSettings("random", trials, 9, seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        search(objective, GIVEN, space, settings, tmp_path / "study")
+    found = search(objective, GIVEN, space, settings, tmp_path / "study")
+    # what was done before is not done again
+    assert asked[:4] == [(1, "both"), (2, "interactions"), (2, "interactions"), (3, "embeddings")]
+    assert asked[4:] == [(number, "interactions") for number in range(4, 3 + max(trials, 1))]
+    assert [trial.val_pr_auc for trial in found[:3]] == list(worth.values())
+    assert {trial.values.inputs for trial in found[3:]} <= {"interactions"}
 
 
 def test_hyperband_gives_more_epochs_to_the_best(tmp_path: Path):
@@ -148,7 +176,9 @@ def test_trial_trains_with_its_own_values():
     spec = NetworkSpec(8, (4,), 1, 0.0, "layer", "relu", symmetric=True)
     learner = LearnerSettings(1e-9, 0.0, 1.0, 2.0, seed=1)
     loop = LoopSettings(1, 600, 5, 0.5, 5, seed=1)
-    values = Values(widths=(32, 16), dropout=0.1, learning_rate=0.01, weight_decay=0.01, batch_size=64)
+    values = Values(
+        "embeddings", widths=(32, 16), dropout=0.1, learning_rate=0.01, weight_decay=0.01, batch_size=64
+    )
 
     def run(epochs: int) -> list[Epoch]:
         seen: list[Epoch] = []
@@ -167,6 +197,7 @@ def test_trial_trains_with_its_own_values():
 def test_stage_without_trials_hands_the_settings_through(tmp_path: Path):
     params = yaml.safe_load(PARAMS.read_text())
     params["tune"]["trials"] = 0
+    params["network"] |= {"inputs": "both", "symmetric": True}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     code = "import sys; from dnapair.stages import tune; tune.run(); sys.exit('tensorflow' in sys.modules)"
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
