@@ -36,7 +36,7 @@ from dnapair.storage.sequence_file import SequenceFile
 ROOT = Path(__file__).parents[1]
 WALL = "pipeline_seconds.json"
 
-PUBLISHED = {
+PUBLISHED: dict[str, list[tuple[str, float | None, float, str]]] = {
     "mirbench": [
         ("best model by people", None, 0.86, "miRBench, Zenodo 14501607"),
         ("CNN on a 20 x 50 grid, trained on 2.5 M pairs", None, 0.842, "the same"),
