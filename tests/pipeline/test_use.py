@@ -32,6 +32,7 @@ def unchanged(project: Project) -> Iterator[None]:
     """Each test begins with the bundled data, as they are committed."""
     yield
     project.run("git", "checkout", "-q", ".")
+    project.run("git", "clean", "-fdq")
     project.run("dvc", "checkout", "--force", "data.dvc")
 
 
