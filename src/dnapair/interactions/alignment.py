@@ -3,11 +3,10 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from dnapair.interactions.kernels import GAP, MATCH, MISMATCH, WOBBLE
+from dnapair.interactions.kernels import GAP, MATCH, MISMATCH, WOBBLE, compiled, lay
 from dnapair.interactions.layout import KINDS
-from dnapair.interactions.rows import encode, lay
+from dnapair.interactions.rows import encode
 
 LONGEST_SHOWN = 4000
 """Bases of each sequence before the alignment's end that it is looked for in: more than a page can show."""
@@ -68,10 +67,10 @@ def _align(seq1: str, seq2: str, kind: int) -> Match:
     x, y = np.empty((2, n), np.int16)
     lay(codes1, kind, x, y)
     b = np.where(codes2 < 4, codes2, 5).astype(np.int16)
-    wobble = WOBBLE if kind == 2 else MISMATCH
-    score, last1, last2 = _find_end(x, y, b, wobble)
+    scores = (MATCH, WOBBLE if kind == 2 else MISMATCH, MISMATCH, GAP)
+    score, last1, last2 = _find_end(x, y, b, *scores)
     begin1, begin2 = max(0, last1 + 1 - LONGEST_SHOWN), max(0, last2 + 1 - LONGEST_SHOWN)
-    steps = _trace(x[begin1 : last1 + 1], y[begin1 : last1 + 1], b[begin2 : last2 + 1], wobble)
+    steps = _trace(x[begin1 : last1 + 1], y[begin1 : last1 + 1], b[begin2 : last2 + 1], *scores)
     letters = seq1 if kind == 0 else seq1[::-1]
     first, between, second = [], [], []
     i, j = last1, last2
@@ -88,15 +87,15 @@ def _align(seq1: str, seq2: str, kind: int) -> Match:
     return Match(KINDS[kind], score, start1, j + 2, end1, last2 + 1, *lines)
 
 
-@njit(nogil=True, cache=True)
-def _find_end(x: Any, y: Any, b: Any, wobble: int) -> Any:
+@compiled
+def _find_end(x: Any, y: Any, b: Any, match: int, wobble: int, mismatch: int, gap: int) -> Any:
     """Return the best score, and the last base of each sequence in the first alignment that has it."""
     previous, current = np.zeros((2, b.size + 1), np.int64)
     best = last1 = last2 = 0
     for i in range(x.size):
         for j in range(b.size):
-            score = MATCH if b[j] == x[i] else wobble if b[j] == y[i] else MISMATCH
-            score = max(0, previous[j] + score, max(previous[j + 1], current[j]) - GAP)
+            score = match if b[j] == x[i] else wobble if b[j] == y[i] else mismatch
+            score = max(0, previous[j] + score, max(previous[j + 1], current[j]) - gap)
             current[j + 1] = score
             if score > best:
                 best, last1, last2 = score, i, j
@@ -104,24 +103,24 @@ def _find_end(x: Any, y: Any, b: Any, wobble: int) -> Any:
     return best, last1, last2
 
 
-@njit(nogil=True, cache=True)
-def _trace(x: Any, y: Any, b: Any, wobble: int) -> Any:
+@compiled
+def _trace(x: Any, y: Any, b: Any, match: int, wobble: int, mismatch: int, gap: int) -> Any:
     """Return the steps of the alignment that ends at the last base of both, from there back to its start."""
     n, m = x.size, b.size
     scores = np.zeros((n + 1, m + 1), np.int32)
     for i in range(n):
         for j in range(m):
-            score = MATCH if b[j] == x[i] else wobble if b[j] == y[i] else MISMATCH
-            scores[i + 1, j + 1] = max(0, scores[i, j] + score, max(scores[i, j + 1], scores[i + 1, j]) - GAP)
+            score = match if b[j] == x[i] else wobble if b[j] == y[i] else mismatch
+            scores[i + 1, j + 1] = max(0, scores[i, j] + score, max(scores[i, j + 1], scores[i + 1, j]) - gap)
     steps = np.zeros(n + m, np.int8)
     count = 0
     i, j = n, m
     while i and j and scores[i, j]:
-        score = MATCH if b[j - 1] == x[i - 1] else wobble if b[j - 1] == y[i - 1] else MISMATCH
+        score = match if b[j - 1] == x[i - 1] else wobble if b[j - 1] == y[i - 1] else mismatch
         if scores[i, j] == scores[i - 1, j - 1] + score:
             steps[count] = _DIAGONAL
             i, j = i - 1, j - 1
-        elif scores[i, j] == scores[i - 1, j] - GAP:
+        elif scores[i, j] == scores[i - 1, j] - gap:
             steps[count] = _FIRST
             i -= 1
         else:
