@@ -36,12 +36,15 @@ class Limits(NamedTuple):
         Pairs.
     max_bases
         Bases of a sequence.
+    max_comparisons
+        Bases of one sequence times those of the other, summed over the pairs: each meets each.
     max_bytes
         Bytes of the body.
     """
 
     max_pairs: int
     max_bases: int
+    max_comparisons: float
     max_bytes: int
 
 
@@ -96,6 +99,15 @@ def read_pairs(body: bytes, content_type: str | None, limits: Limits) -> Columns
     for name, values in zip(COLUMNS, columns, strict=True):
         for pair, value in enumerate(values, start=1):
             _check_sequence(value, f"{name} of pair {pair}", limits)
+    comparisons = sum(
+        _count_bases(first) * _count_bases(second) for first, second in zip(*columns, strict=True)
+    )
+    if comparisons > limits.max_comparisons:
+        raise RefusedError(
+            f"The pairs lay {comparisons:.3g} bases beside each other, and {limits.max_comparisons:.3g} are "
+            "let through (serve.max_comparisons). Send them in several requests; for long ones, there is "
+            "dnapair predict."
+        )
     return columns
 
 
@@ -231,6 +243,12 @@ def _check_count(pairs: int, limits: Limits) -> None:
             f"Pair {limits.max_pairs + 1} is one too many: a request may have {limits.max_pairs} "
             "(serve.max_pairs). Send the pairs in several requests."
         )
+
+
+def _count_bases(sequence: str) -> int:
+    # k-mers with spaces between: each adds a base to the first one's
+    first, *others = sequence.split()
+    return len(first) + len(others)
 
 
 def _check_sequence(value: Any, name: str, limits: Limits) -> None:

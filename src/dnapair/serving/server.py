@@ -81,7 +81,12 @@ class Server:
 
     def __init__(self, settings: Serve, threads: int) -> None:
         self._settings = settings
-        self._limits = Limits(settings.max_pairs, settings.max_bases, int(settings.max_megabytes * 10**6))
+        self._limits = Limits(
+            settings.max_pairs,
+            settings.max_bases,
+            settings.max_comparisons,
+            int(settings.max_megabytes * 10**6),
+        )
         self._served: Served | None = None
         self._most = threads + settings.max_waiting
         self._inside = 0

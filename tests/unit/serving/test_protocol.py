@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dnapair.serving.protocol import Limits, RefusedError, read_pairs, write_scores
 
-LIMITS = Limits(max_pairs=3, max_bases=20, max_bytes=10_000)
+LIMITS = Limits(max_pairs=3, max_bases=20, max_comparisons=800, max_bytes=10_000)
 ONE = {"seq1": "ACGTACGT", "seq2": "ACGTTT"}
 
 
@@ -87,6 +87,10 @@ def test_every_form_of_csv_is_read(text: str):
             {"dataframe_records": [ONE, {**ONE, "seq2": "A" * 21}]},
             "seq2 of pair 2 has 21 bases; the most is 20 (serve.max_bases)",
         ),
+        (
+            {"dataframe_records": [{"seq1": "A" * 17, "seq2": "A" * 16}] * 3},
+            "lay 816 bases beside each other, and 800 are let through (serve.max_comparisons)",
+        ),
         ({"dataframe_records": [{**ONE, "seq2": "ACG CGT GTT TTA TCC T"}]}, "seq2 of pair 1: "),
     ],
 )
@@ -137,6 +141,13 @@ def test_another_content_type_is_refused(content_type: str | None):
         read({"instances": [ONE]}, content_type)
     assert refused.value.status == 415
     assert len(str(refused.value)) < 300
+
+
+def test_as_many_comparisons_as_are_let_through_are_scored():
+    kmers = " ".join(["AAA"] * 18)
+    for sequence in ("A" * 20, kmers):
+        first, second = read({"dataframe_records": [{"seq1": sequence, "seq2": "A" * 20}] * 2})
+        assert (first, second) == ([sequence] * 2, ["A" * 20] * 2)
 
 
 def test_kmers_with_spaces_count_as_their_bases():

@@ -111,7 +111,13 @@ def test_until_the_model_is_there_all_that_needs_it_is_503(scorer: PairScorer) -
 def test_metadata_names_the_model_and_the_limits(port: int) -> None:
     status, answer, _ = ask(port, "GET", "/metadata")
     assert status == 200
-    limits = {"max_pairs": 300, "max_bases": 600, "max_megabytes": 0.4, "max_waiting": 64}
+    limits = {
+        "max_pairs": 300,
+        "max_bases": 600,
+        "max_comparisons": 4e9,
+        "max_megabytes": 0.4,
+        "max_waiting": 64,
+    }
     assert answer == FACTS | {"limits": limits, "input": None}
 
 
