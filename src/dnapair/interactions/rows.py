@@ -37,9 +37,9 @@ def describe_pairs(
     """
     if layout.symmetric:
         # an order of their own: ends of alignments and ties depend on which sequence is laid against which
-        turned = np.array(
-            [sequences[one] > sequences[other] for one, other in zip(rows1, rows2, strict=True)], bool
-        )
+        ranks = np.empty(len(sequences), np.int64)
+        ranks[sorted(range(len(sequences)), key=sequences.__getitem__)] = np.arange(len(sequences))
+        turned = ranks[rows1] > ranks[rows2]
         rows1, rows2 = np.where(turned, rows2, rows1), np.where(turned, rows1, rows2)
     starts = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences], dtype=np.int64)])
     rows = np.empty((rows1.size, layout.width), np.float32)
