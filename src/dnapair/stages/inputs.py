@@ -6,6 +6,7 @@ from typing import Any
 from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
 from dnapair.stages import paths
+from dnapair.storage.files import sha256
 from dnapair.storage.matrix import MatrixFile
 from dnapair.training.loop import Matrices
 
@@ -35,19 +36,33 @@ def specify(network: Mapping[str, Any]) -> NetworkSpec:
     )
 
 
-def open_matrices(spec: NetworkSpec) -> Matrices:
+def identify_interactions() -> str:
+    """Return the SHA-256 of the layout and columns of the scaled interactions."""
+    return sha256(paths.INTERACTION_LAYOUT)
+
+
+def open_matrices(spec: NetworkSpec, trained_on: str | None = None) -> Matrices:
     """Open what a network takes of artifacts/normalized.
+
+    Parameters
+    ----------
+    spec
+        The network.
+    trained_on
+        What :func:`identify_interactions` said when it was trained; None: it is not trained yet.
 
     Raises
     ------
     DnapairError
         If it was trained on interactions of other settings.
     """
-    interactions = MatrixFile(paths.SCALED_INTERACTIONS) if spec.interactions else None
-    if interactions is not None and interactions.shape[1] != spec.interactions:
+    if not spec.interactions:
+        return Matrices(MatrixFile(paths.SCALED))
+    interactions = MatrixFile(paths.SCALED_INTERACTIONS)
+    if trained_on not in (None, identify_interactions()) or interactions.shape[1] != spec.interactions:
         raise DnapairError(
-            f"The network takes {spec.interactions} interactions of a pair, but "
-            f"{paths.SCALED_INTERACTIONS} has {interactions.shape[1]}: it was trained "
-            "with other settings. Train it again: dvc repro train"
+            f"The network was trained on interactions of other settings than those of {paths.NORMALIZED}: "
+            f"{spec.interactions} of a pair, and there are {interactions.shape[1]}. Train it again: "
+            "dvc repro -f train"
         )
     return Matrices(MatrixFile(paths.SCALED) if spec.embeddings else None, interactions)

@@ -13,6 +13,7 @@ NORMALIZED = Path("artifacts/normalized")
 SCALED = NORMALIZED / "embeddings.npy"
 SCALER = NORMALIZED / "scaler.safetensors"
 SCALED_INTERACTIONS = NORMALIZED / "interactions.npy"
+INTERACTION_LAYOUT = NORMALIZED / "interactions.json"
 MODELS = Path("artifacts/models")
 SCORES = Path("artifacts/scores")
 BASELINES = Path("artifacts/baselines")

@@ -27,7 +27,7 @@ def run(framework: str) -> None:
         seeds = [f"seed_{repeat['seed']}" for repeat in training["repeats"]]
         weights = {"probability": model / "weights.safetensors"}
         weights |= {seed: model / "repeats" / f"{seed}.safetensors" for seed in seeds}
-        matrices = open_matrices(spec)
+        matrices = open_matrices(spec, training["interactions"])
         # no step is taken, so how steps would be taken does not matter
         learner = make_learner(framework, spec, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))
         with atomic_folder(paths.score_folder(framework)) as folder:

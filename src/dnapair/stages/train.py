@@ -15,7 +15,7 @@ from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, save_weights
 from dnapair.params import Train, flatten, load_params
 from dnapair.stages import paths
-from dnapair.stages.inputs import open_matrices, specify
+from dnapair.stages.inputs import identify_interactions, open_matrices, specify
 from dnapair.storage.files import atomic_file, atomic_folder, read_json, write_json, write_sums
 from dnapair.tracking.native_models import save_network
 from dnapair.training.calibration import Calibrated, calibrate
@@ -71,6 +71,7 @@ def run(framework: str) -> None:
         report = {
             "framework": framework,
             "positive_weight": weight,
+            "interactions": identify_interactions() if spec.interactions else None,
             **model.report,
             "repeats": [repeat.report for repeat in repeats],
         }

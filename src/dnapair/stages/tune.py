@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from dnapair import tracking
 from dnapair.errors import DnapairError
-from dnapair.interactions.scaling import LAYOUT, InteractionScaling
+from dnapair.interactions.scaling import InteractionScaling
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
 from dnapair.stages.inputs import open_matrices, specify
@@ -197,7 +197,7 @@ def identify(params: Params) -> str:
             for path in (
                 paths.SCALED,
                 paths.SCALED_INTERACTIONS,
-                paths.NORMALIZED / LAYOUT,
+                paths.INTERACTION_LAYOUT,
                 paths.split_file("train"),
                 paths.split_file("val"),
             )
