@@ -78,7 +78,7 @@ def test_sequences_like_those_of_training_are_in_range(reference: dict, seed: in
             draw(9, 400),
             embeddings(9, 400, spread=0.9),
             {
-                "clipped values",
+                "clipped values of the embeddings",
                 *(f"{what} of largest scaled value of the embedding" for what in ("range", "distribution")),
             },
         ),
@@ -127,11 +127,16 @@ def test_before_the_first_sequence_nothing_has_left_its_range(reference: dict) -
 def test_threads_and_pieces_count_every_sequence_once(reference: dict) -> None:
     sequences, values = draw(7, 640), embeddings(7, 640, spread=0.6)
     whole, pieces = Watch(reference), Watch(reference)
+    pairs = np.random.default_rng(7).normal(0, 0.6, (640, 12))
     whole.observe(sequences, values)
+    whole.observe_pairs(pairs)
     with ThreadPoolExecutor(8) as pool:
         for done in [
-            pool.submit(pieces.observe, sequences[place : place + 1], values[place : place + 1])
-            for place in range(640)
+            *(
+                pool.submit(pieces.observe, sequences[place : place + 1], values[place : place + 1])
+                for place in range(640)
+            ),
+            *(pool.submit(pieces.observe_pairs, pairs[place : place + 1]) for place in range(640)),
         ]:
             done.result()
     expected, found = whole.report(), pieces.report()
@@ -173,14 +178,57 @@ def test_values_that_are_not_finite_are_out_of_range_and_still_json(reference: d
     json.dumps(report, allow_nan=False)
 
 
+def test_clipped_interactions_of_pairs_unlike_those_of_training_are_said(reference: dict) -> None:
+    watch = Watch(reference)
+    watch.observe(draw(2, 500), embeddings(2, 500))
+    # 1 is inside
+    pairs = np.random.default_rng(0).choice([-1.0, 0.2, 1.0], (600, 12))
+    watch.observe_pairs(pairs)
+    assert all(fact.holds for fact in watch.facts())
+    assert watch.report()["clipped_interactions_share"] == 0.0
+    pairs[:, 4:6], pairs[::2, 7], pairs[0, 9] = 1.01, -1.5, np.nan
+    watch.observe_pairs(pairs)
+    report = watch.report()
+    assert report["clipped_interactions_share"] == (2 * 600 + 300 + 1) / (2 * pairs.size)
+    assert report["clipped_share"] < 0.01
+    assert report["faults"] == [
+        "More than 1.00% of the interactions' values lie outside the range that training has, and are "
+        "clipped: 10.42%."
+    ]
+    assert not report["in_range"]
+    assert [fact.name for fact in watch.facts() if not fact.holds] == ["clipped values of the interactions"]
+
+
+def test_few_pairs_are_no_alarm_and_not_so_few_are(reference: dict) -> None:
+    def names(pairs: int) -> list[str]:
+        watch = Watch(reference)
+        watch.observe(draw(2, 500), embeddings(2, 500))
+        watch.observe_pairs(np.where(np.arange(12) < 4, 2.0, 0.0)[None].repeat(pairs, axis=0))
+        return [fact.name for fact in watch.facts() if not fact.holds]
+
+    assert names(3) == []
+    assert names(60) == ["clipped values of the interactions"]
+
+
+def test_a_model_without_interactions_has_no_fact_of_them(reference: dict) -> None:
+    watch = Watch(reference)
+    watch.observe(draw(2, 100), embeddings(2, 100))
+    assert not [fact.name for fact in watch.facts() if "interactions" in fact.name]
+    watch.observe_pairs(np.empty((0, 12)))
+    assert watch.report()["clipped_interactions_share"] == 0.0
+    assert not [fact.name for fact in watch.facts() if "interactions" in fact.name]
+
+
 def test_great_expectations_agree_and_the_page_is_plain(reference: dict) -> None:
     watch = Watch(reference)
     watch.observe(draw(9, 400, length=90), embeddings(9, 400))
+    watch.observe_pairs(np.full((400, 12), 2.0))
     outcome = check_input(watch.facts(), "<b>input</b>", "Numbers over 400 sequences.")
     assert outcome.failures == watch.report()["faults"]
     assert [expectation["success"] for expectation in outcome.expectations] == [
         fact.holds for fact in watch.facts()
     ]
-    assert f"{len(outcome.failures)} of 9 checks failed" in outcome.page
+    assert "of the interactions' values lie outside" in outcome.failures[-1]
+    assert f"{len(outcome.failures)} of 10 checks failed" in outcome.page
     assert "<b>input" not in outcome.page
     assert "://" not in outcome.page

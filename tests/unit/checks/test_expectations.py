@@ -7,13 +7,21 @@ import pandas as pd
 import pytest
 
 from dnapair.checks.dimensions import REACHES_ENDS, RULES, end_facts, summarize
-from dnapair.checks.expectations import Outcome, check
-from dnapair.checks.facts import Fact, clipped_fact, disjoint_fact, row_facts, scaler_fact, token_facts
+from dnapair.checks.expectations import Outcome, Values, check
+from dnapair.checks.facts import (
+    Fact,
+    clipped_fact,
+    disjoint_fact,
+    interaction_fact,
+    row_facts,
+    scaler_fact,
+    token_facts,
+)
 from dnapair.checks.findings import Finding
-from dnapair.checks.split_rows import SplitRows, pair_facts
+from dnapair.checks.split_rows import SplitRows, mark, pair_facts
 from dnapair.embedding.scaling import Scaler
 
-ROWS, DIMENSIONS, PAIRS = 40, 6, 30
+ROWS, DIMENSIONS, PAIRS, WIDTH = 40, 6, 30, 5
 
 
 @dataclass
@@ -21,6 +29,7 @@ class Data:
     """A scaled data set without faults; each test plants one."""
 
     matrix: np.ndarray = field(init=False)
+    interactions: np.ndarray = field(init=False)
     row1: np.ndarray = field(init=False)
     row2: np.ndarray = field(init=False)
     label: np.ndarray = field(init=False)
@@ -29,12 +38,15 @@ class Data:
     sequences: int = ROWS
     manifest: int = ROWS
     clipped: float = 0.001
+    clipped_interactions: float = 0.001
     mode: str = "dimension"
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(0)
         self.matrix = rng.uniform(-0.9, 0.9, (ROWS, DIMENSIONS)).astype(np.float32)
         self.matrix[:2] = [[-1], [1]]
+        self.interactions = rng.uniform(-0.9, 0.9, (PAIRS, WIDTH)).astype(np.float16)
+        self.interactions[:2] = [[-1], [1]]
         self.row1, self.row2 = np.arange(PAIRS), np.arange(PAIRS) + 10
         self.row2[20:] = self.row1[20:]
         self.label = rng.integers(0, 2, PAIRS).astype(np.int8)
@@ -49,15 +61,22 @@ class Data:
         training = np.zeros(len(self.matrix), bool)
         training[:20] = True
         summary = summarize(self.matrix, training, block_values=DIMENSIONS * 7)
-        rules = [*RULES, *(REACHES_ENDS if self.mode == "dimension" else ())]
+        trained = mark(self.files["train"].row, len(self.interactions))
+        met = summarize(self.interactions, trained, block_values=WIDTH * 7)
+        matrices = [
+            Values("embeddings", summary, [*RULES, *(REACHES_ENDS if self.mode == "dimension" else ())]),
+            Values("interactions", met, [*RULES, *REACHES_ENDS]),
+        ]
         facts = [
             *row_facts(self.sequences, self.manifest, len(self.matrix)),
+            interaction_fact(PAIRS, len(self.interactions)),
             *pair_facts(self.row1, self.row2, self.label, self.split, self.files, len(self.matrix)),
-            clipped_fact(self.clipped, 0.01),
+            clipped_fact("embeddings", self.clipped, 0.01),
+            clipped_fact("interactions", self.clipped_interactions, 0.01),
             *(end_facts(summary) if self.mode == "global" else []),
             *more,
         ]
-        return check(summary, rules, facts)
+        return check(matrices, facts)
 
 
 def put(name: str, column: str, place: int, value: int) -> Callable[[Data], None]:
@@ -74,8 +93,23 @@ def set_matrix(place: object, value: float) -> Callable[[Data], None]:
     return plant
 
 
+def set_interactions(place: object, value: float) -> Callable[[Data], None]:
+    def plant(data: Data) -> None:
+        data.interactions[place] = value  # type: ignore[index]
+
+    return plant
+
+
 def drop_last_row(data: Data) -> None:
     data.matrix = data.matrix[:-1]
+
+
+def drop_last_pair(data: Data) -> None:
+    data.interactions = data.interactions[:-1]
+
+
+def too_many_interactions_clipped(data: Data) -> None:
+    data.clipped_interactions = 0.02
 
 
 def wrong_manifest(data: Data) -> None:
@@ -108,27 +142,37 @@ def test_sound_data_passes_every_check_and_the_page_needs_no_network(mode: str) 
     [
         (
             set_matrix((30, 2), np.nan),
-            ["not finite (how many, by dimension): 1 of 6 dimensions (dimension 2: 1)"],
+            [
+                "Embeddings: values are not finite (how many, by dimension): 1 of 6 dimensions "
+                "(dimension 2: 1)"
+            ],
         ),
         (
             set_matrix((30, 2), -np.inf),
-            ["not finite (how many, by dimension): 1 of 6 dimensions (dimension 2: 1)"],
+            [
+                "Embeddings: values are not finite (how many, by dimension): 1 of 6 dimensions "
+                "(dimension 2: 1)"
+            ],
         ),
-        (set_matrix((30, 2), 1.5), ["Values are above 1: 1 of 6 dimensions (dimension 2: 1.5)"]),
-        (set_matrix((30, 4), -1.25), ["Values are below -1: 1 of 6 dimensions (dimension 4: -1.25)"]),
+        (set_matrix((30, 2), 1.5), ["Embeddings: values are above 1: 1 of 6 dimensions (dimension 2: 1.5)"]),
+        (
+            set_matrix((30, 4), -1.25),
+            ["Embeddings: values are below -1: 1 of 6 dimensions (dimension 4: -1.25)"],
+        ),
         (
             set_matrix((slice(None), 3), 0),
             [
-                "one value only in training, so they tell nothing apart: 1 of 6 dimensions (dimension 3: 0)",
-                "do not reach -1 in training: 1 of 6 dimensions (dimension 3: 0)",
-                "do not reach 1 in training: 1 of 6 dimensions (dimension 3: 0)",
+                "Embeddings: dimensions have one value only in training, so they tell nothing apart: "
+                "1 of 6 dimensions (dimension 3: 0)",
+                "Embeddings: dimensions do not reach -1 in training: 1 of 6 dimensions (dimension 3: 0)",
+                "Embeddings: dimensions do not reach 1 in training: 1 of 6 dimensions (dimension 3: 0)",
             ],
         ),
         (
             set_matrix((slice(1, 2), slice(None)), 0.95),
             [
-                "do not reach 1 in training: 6 of 6 dimensions (dimension 0: 0.95, dimension 1: 0.95, "
-                "dimension 2: 0.95, dimension 3: 0.95, dimension 4: 0.95, ...)"
+                "Embeddings: dimensions do not reach 1 in training: 6 of 6 dimensions (dimension 0: 0.95, "
+                "dimension 1: 0.95, dimension 2: 0.95, dimension 3: 0.95, dimension 4: 0.95, ...)"
             ],
         ),
         (wide, ["values in training do not reach -1: -0.5", "values in training do not reach 1: 0.5"]),
@@ -156,7 +200,36 @@ def test_sound_data_passes_every_check_and_the_page_needs_no_network(mode: str) 
                 "Pairs are in no split file: 1 (pair 20)",
             ],
         ),
-        (too_much_clipped, ["More than 1.00% (checks.max_clipped_share in params.yaml)"]),
+        (too_much_clipped, ["More than 1.00% (checks.max_clipped_share in params.yaml) of the embeddings' "]),
+        (
+            set_interactions((25, 2), np.nan),
+            [
+                "Interactions: values are not finite (how many, by dimension): 1 of 5 dimensions "
+                "(dimension 2: 1)"
+            ],
+        ),
+        (
+            set_interactions((25, 2), 1.5),
+            ["Interactions: values are above 1: 1 of 5 dimensions (dimension 2: 1.5)"],
+        ),
+        (
+            set_interactions((12, 4), -1.25),
+            ["Interactions: values are below -1: 1 of 5 dimensions (dimension 4: -1.25)"],
+        ),
+        (
+            set_interactions((slice(0, 10), 3), 0.5),
+            [
+                "Interactions: dimensions have one value only in training, so they tell nothing apart: "
+                "1 of 5 dimensions (dimension 3: 0)",
+                "Interactions: dimensions do not reach -1 in training: 1 of 5 dimensions (dimension 3: 0.5)",
+                "Interactions: dimensions do not reach 1 in training: 1 of 5 dimensions (dimension 3: 0.5)",
+            ],
+        ),
+        (drop_last_pair, ["scaled interactions do not have one row for each of the 30 pairs: 29"]),
+        (
+            too_many_interactions_clipped,
+            ["More than 1.00% (checks.max_clipped_share in params.yaml) of the interactions' "],
+        ),
     ],
 )
 def test_a_planted_fault_is_told_in_plain_words_and_nothing_else_is(
@@ -227,12 +300,13 @@ def test_a_scaler_fitted_on_everything_is_told_in_these_words(mode: str) -> None
     on_train.partial_fit(values[1:5])
     on_all.partial_fit(values)
     training = (on_train.minimum, on_train.maximum)
-    assert Data().checked(scaler_fact((on_train.minimum, on_train.maximum), training)).failures == []
-    assert Data().checked(scaler_fact((on_all.minimum, on_all.maximum), training)).failures == [
-        "The scaler was not fitted on the train sequences alone (scale again: dvc repro -f scale): "
-        "dimensions with another range: 2 (dimension 0: 0 to 10, in train 2 to 8, "
-        "dimension 1: 1 to 11, in train 3 to 9)."
-    ]
+    for of in ("embeddings", "interactions"):
+        assert Data().checked(scaler_fact(of, (on_train.minimum, on_train.maximum), training)).failures == []
+        assert Data().checked(scaler_fact(of, (on_all.minimum, on_all.maximum), training)).failures == [
+            f"The scaler of the {of} was not fitted on train alone (scale again: dvc repro -f scale): "
+            "dimensions with another range: 2 (dimension 0: 0 to 10, in train 2 to 8, "
+            "dimension 1: 1 to 11, in train 3 to 9)."
+        ]
 
 
 def test_too_many_unknown_kmers_and_cut_bases_are_told_with_their_split() -> None:
@@ -251,8 +325,9 @@ def test_findings_are_on_the_page_and_only_those_that_fail_are_failures() -> Non
         for level in ("pass", "info", "warn", "fail")
     ]
     data = Data()
-    summary = summarize(data.matrix, np.ones(ROWS, bool))
-    outcome = check(summary, RULES, [clipped_fact(0, 0.01)], findings)
+    matrices = [Values("embeddings", summarize(data.matrix, np.ones(ROWS, bool)), RULES)]
+    facts = [clipped_fact("embeddings", 0, 0.01)]
+    outcome = check(matrices, facts, findings)
     assert outcome.failures == ["fail <b>words</b>. Mend fail."]
     assert "1 of 9 checks failed" in outcome.page
     assert "<b>" not in outcome.page
@@ -260,4 +335,4 @@ def test_findings_are_on_the_page_and_only_those_that_fail_are_failures() -> Non
         assert f"{level} &lt;b&gt;words&lt;/b&gt;." in outcome.page
     assert "Mend warn." in outcome.page
     assert "Mend pass." not in outcome.page
-    assert "1 of 9" not in check(summary, RULES, [clipped_fact(0, 0.01)], findings[:3]).page
+    assert "1 of 9" not in check(matrices, facts, findings[:3]).page
