@@ -193,7 +193,7 @@ def test_clipped_interactions_of_pairs_unlike_those_of_training_are_said(referen
     assert report["clipped_share"] < 0.01
     assert report["faults"] == [
         "More than 1.00% of the interactions' values lie outside the range that training has, and are "
-        "clipped: 10.42%."
+        "clipped: 0.1042 (10.42%)."
     ]
     assert not report["in_range"]
     assert [fact.name for fact in watch.facts() if not fact.holds] == ["clipped values of the interactions"]
