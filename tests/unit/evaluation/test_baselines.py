@@ -7,11 +7,25 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from dnapair.data.sequences import reverse_complement
+from dnapair.embedding.scaling import Scaler
 from dnapair.evaluation import baselines
-from dnapair.evaluation.baselines import Baseline, count_kmers, fit_baselines, fit_kmers, fit_nearest
+from dnapair.evaluation.baselines import (
+    Baseline,
+    Met,
+    align,
+    count_kmers,
+    fit_baselines,
+    fit_kmers,
+    fit_nearest,
+)
 from dnapair.evaluation.compositions import measure_compositions
+from dnapair.interactions.kernels import MATCH
+from dnapair.interactions.layout import fit_layout
+from dnapair.interactions.rows import describe_pairs
+from dnapair.interactions.scaling import InteractionScaling
 from dnapair.training.loop import Pairs
 
 ROOT = Path(__file__).parents[3]
@@ -24,9 +38,20 @@ NAMES = [
     "GC and length",
     "4-mer logistic regression",
     "4-mer gradient boosting",
+    "4-mer gradient boosting, reverse complement",
+    "best local alignment",
+    "interaction gradient boosting",
     "embedding cosine",
     "nearest training pair",
 ]
+AT_OFFSETS = "bases equal at the same offset"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small fits: on cores that have other work too, threads would wait for each other."""
+    with threadpool_limits(1, "openmp"):
+        yield
 
 
 def random_sequences(n: int, length: int, letters: str = "ACGT") -> list[str]:
@@ -36,6 +61,25 @@ def random_sequences(n: int, length: int, letters: str = "ACGT") -> list[str]:
 def random_pairs(rows: int, n: int, classes: np.ndarray) -> Pairs:
     first, second = RNG.integers(0, rows, (2, n))
     return Pairs(first, second, (classes[first] == classes[second]).astype(np.float32))
+
+
+def meet(sequences: list[str], splits: dict[str, Pairs]) -> tuple[Met, dict[str, Pairs]]:
+    """Describe and scale the pairs as the pipeline does; give them the rows that they have there."""
+    ends = np.cumsum([pairs.labels.size for pairs in splits.values()])
+    numbered = {
+        name: pairs._replace(rows=np.arange(end - pairs.labels.size, end))
+        for (name, pairs), end in zip(splits.items(), ends, strict=True)
+    }
+    rows1, rows2 = (np.concatenate([pairs[side] for pairs in splits.values()]) for side in range(2))
+    lengths = np.array([len(sequence) for sequence in sequences])
+    train = numbered["train"]
+    layout = fit_layout(lengths[train.rows1], lengths[train.rows2], 16, symmetric=False)
+    rows = describe_pairs(sequences, rows1, rows2, layout)
+    fitted = Scaler(layout.width, "dimension")
+    fitted.partial_fit(rows[train.rows])
+    scaling = InteractionScaling.of(layout, fitted)
+    scaled = scaling.scaler.transform(rows[:, scaling.columns]).astype(np.float32)
+    return Met(scaled, scaling), numbered
 
 
 def roc_auc(found: Baseline, splits: dict[str, Pairs]) -> float:
@@ -101,8 +145,10 @@ def test_each_baseline_finds_what_it_can_see() -> None:
     splits = {
         name: random_pairs(120, n, classes) for name, n in (("train", 400), ("val", 100), ("test", 200))
     }
-    found = fit_baselines(matrix, sequences, splits, both_strands=True, seed=1)
-    assert list(found) == NAMES
+    met, splits = meet(sequences, splits)
+    found = fit_baselines(matrix, sequences, met, splits, both_strands=True, seed=1)
+    # all sequences are of one length
+    assert list(found) == [*NAMES, AT_OFFSETS]
     for baseline in found.values():
         assert [baseline.scores[split].shape for split in ("val", "test")] == [(100,), (200,)]
         assert {scores.dtype for scores in baseline.scores.values()} == {np.dtype(np.float64)}
@@ -115,9 +161,9 @@ def test_each_baseline_finds_what_it_can_see() -> None:
     assert majority.threshold == 0.5
     # embeddings that hold the class are found by their cosine, and nothing else changes
     matrix[:, 0] = 50 * (2 * classes - 1)
-    again = fit_baselines(matrix, sequences, splits, both_strands=True, seed=1)
+    again = fit_baselines(matrix, sequences, met, splits, both_strands=True, seed=1)
     assert roc_auc(again["embedding cosine"], splits) == 1
-    for name in set(NAMES) - {"embedding cosine"}:
+    for name in {*NAMES, AT_OFFSETS} - {"embedding cosine"}:
         np.testing.assert_array_equal(again[name].scores["test"], found[name].scores["test"], name)
 
 
@@ -129,7 +175,8 @@ def test_one_side_that_gives_the_label_away_is_found_by_that_side_alone() -> Non
         return Pairs(RNG.integers(0, 120, n), second, (second < 60).astype(np.float32))
 
     splits = {name: leaking(200) for name in ("train", "val", "test")}
-    found = fit_baselines(np.ones((120, 2)), sequences, splits, both_strands=True, seed=1)
+    met, splits = meet(sequences, splits)
+    found = fit_baselines(np.ones((120, 2)), sequences, met, splits, both_strands=True, seed=1)
     assert roc_auc(found["second sequence alone"], splits) > 0.99
     assert roc_auc(found["first sequence alone"], splits) < 0.7
 
@@ -139,8 +186,9 @@ def test_a_threshold_is_chosen_on_validation_and_never_on_test() -> None:
     classes = RNG.integers(0, 2, 80)
     splits = {name: random_pairs(80, 100, classes) for name in ("train", "val", "test")}
     matrix = RNG.normal(size=(80, 4)).astype(np.float32)
+    met, splits = meet(sequences, splits)
     flipped = splits | {"test": splits["test"]._replace(labels=1 - splits["test"].labels)}
-    found, other = (fit_baselines(matrix, sequences, which, True, 1) for which in (splits, flipped))
+    found, other = (fit_baselines(matrix, sequences, met, which, True, 1) for which in (splits, flipped))
     assert {name: one.threshold for name, one in found.items()} == {
         name: one.threshold for name, one in other.items()
     }
@@ -153,9 +201,99 @@ def test_short_sequences_are_described_by_their_shorter_k_mers_too() -> None:
         (30, False, "1- to 4-mers (forward strand)"),
         (300, True, "4-mers (both strands)"),
     ):
-        found = fit_baselines(np.ones((40, 2)), random_sequences(40, length), splits, both, 1)
+        sequences = random_sequences(40, length)
+        met, numbered = meet(sequences, splits)
+        found = fit_baselines(np.ones((40, 2)), sequences, met, numbered, both, 1)
         assert words in found["4-mer gradient boosting"].about
+        # a strand is turned, so both can't be one
+        turned = found["4-mer gradient boosting, reverse complement"].about
+        assert ("1- to 4-mers" if length == 30 else "on the 4-mers") in turned
         assert ("1- to" in found["4-mer logistic regression"].about) == (length == 30)
+
+
+def test_the_best_local_alignment_is_told_without_a_model_on_either_strand() -> None:
+    rng = np.random.default_rng(5)
+
+    def drawn(length: int) -> str:
+        return "".join(rng.choice(list("ACGT"), length))
+
+    # the same stretch of 16 in both, or its reverse complement; then strangers
+    texts, labels = [], np.tile([1, 1, 0, 0], 20)
+    for number, label in enumerate(labels):
+        stretch, mate = drawn(16), drawn(16)
+        mate = (stretch if number % 4 else reverse_complement(stretch)) if label else mate
+        texts += [drawn(5) + stretch + drawn(9), drawn(20) + mate + drawn(14)]
+    places = np.arange(labels.size) * 2
+    pairs = Pairs(places, places + 1, labels.astype(np.float32))
+    met, splits = meet(texts, {"train": pairs})
+    scores = align(met, splits["train"])
+    assert scores[labels == 1].min() >= np.log2(1 + 16 * MATCH) - 1e-5
+    assert scores[labels == 1].min() > scores[labels == 0].max()
+    # labels are not looked at, and a part of the pairs has the same scores
+    part = splits["train"]._replace(labels=1 - splits["train"].labels).take(slice(10, 20))
+    np.testing.assert_array_equal(align(met, part), scores[10:20])
+
+
+@pytest.mark.parametrize(("equal", "shown"), [(0.0, False), (0.3, False), (0.7, True), (1.0, True)])
+def test_agreement_at_the_same_offset_is_a_baseline_where_most_lengths_are_equal(
+    equal: float, shown: bool
+) -> None:
+    rng = np.random.default_rng(3)
+    splits, texts = {}, []
+    for name, n in (("train", 40), ("val", 20), ("test", 40)):
+        labels = (np.arange(n) % 2).astype(np.float32)
+        rows = len(texts) + 2 * np.arange(n)
+        for label, same in zip(labels, rng.permutation(np.arange(n) < equal * n), strict=True):
+            one, other = (rng.choice(list("ACGT"), 24) for _ in range(2))
+            copied = rng.random(24) < (0.8 if label else 0.2)
+            other = np.where(copied, one, other)[: 24 if same else 20]
+            texts += ["".join(one), "".join(other)]
+        splits[name] = Pairs(rows, rows + 1, labels)
+    met, splits = meet(texts, splits)
+    found = fit_baselines(np.ones((len(texts), 2)), texts, met, splits, both_strands=False, seed=1)
+    assert list(found) == [*NAMES, *([AT_OFFSETS] if shown else [])]
+    if equal == 1:
+        test = splits["test"]
+        expected = [
+            sum(a == b for a, b in zip(texts[row], texts[row + 1], strict=True)) / 24 for row in test.rows1
+        ]
+        # scaled to float16; what is beyond the range of train is clipped to it
+        low, high = (getattr(found[AT_OFFSETS].scores["test"], end)() for end in ("min", "max"))
+        np.testing.assert_allclose(
+            found[AT_OFFSETS].scores["test"], np.clip(expected, low, high), rtol=0, atol=1e-3
+        )
+        assert roc_auc(found[AT_OFFSETS], splits) > 0.95
+
+
+def test_a_duplex_is_found_by_interactions_and_turned_4_mers_and_not_by_4_mers_as_they_are() -> None:
+    rng = np.random.default_rng(0)
+
+    def drawn(length: int) -> str:
+        return "".join(rng.choice(list("ACGT"), length))
+
+    # guides of 22 bases, 14 of which pair with a place of their target, or with none
+    n, sizes = 1000, {"train": 500, "val": 100, "test": 400}
+    labels = (np.arange(n) % 2).astype(np.float32)
+    targets, guides = [drawn(50) for _ in range(n)], []
+    for target, label in zip(targets, labels, strict=True):
+        site, place, guide = (target if label else drawn(50)), rng.integers(0, 37), drawn(22)
+        begin = rng.integers(0, 9)
+        seed = reverse_complement(site[place : place + 14])
+        guides.append(guide[:begin] + seed + guide[begin + 14 :])
+    ends = np.cumsum(list(sizes.values()))
+    splits = {
+        name: Pairs(rows, rows + n, labels[rows])
+        for name, rows in zip(sizes, np.split(np.arange(n), ends[:-1]), strict=True)
+    }
+    texts = guides + targets
+    met, splits = meet(texts, splits)
+    found = fit_baselines(np.ones((2 * n, 2)), texts, met, splits, both_strands=False, seed=1)
+    areas = {name: roc_auc(baseline, splits) for name, baseline in found.items()}
+    assert areas["best local alignment"] > 0.99, areas
+    assert areas["interaction gradient boosting"] > 0.99, areas
+    assert areas["4-mer gradient boosting, reverse complement"] > 0.7, areas
+    for name in ("4-mer gradient boosting", "4-mer logistic regression", "GC and length"):
+        assert areas[name] < 0.65, areas
 
 
 @pytest.mark.parametrize("change", ["same", "sides swapped", "reverse complements", "a few letters"])
@@ -200,8 +338,14 @@ def test_baselines_are_fitted_on_a_seeded_sample_where_pairs_are_many(
     splits = {name: random_pairs(60, 150, RNG.integers(0, 2, 60)) for name in ("train", "val", "test")}
     matrix = RNG.normal(size=(60, 4)).astype(np.float32)
     monkeypatch.setattr(baselines, "FITTED_PAIRS", 50)
-    first, second, other = (fit_baselines(matrix, sequences, splits, True, seed) for seed in (1, 1, 2))
-    for name in ("4-mer logistic regression", "4-mer gradient boosting", "nearest training pair"):
+    met, splits = meet(sequences, splits)
+    first, second, other = (fit_baselines(matrix, sequences, met, splits, True, seed) for seed in (1, 1, 2))
+    for name in (
+        "4-mer logistic regression",
+        "4-mer gradient boosting",
+        "interaction gradient boosting",
+        "nearest training pair",
+    ):
         np.testing.assert_array_equal(first[name].scores["test"], second[name].scores["test"])
         assert not np.array_equal(first[name].scores["test"], other[name].scores["test"])
 
@@ -223,8 +367,9 @@ def measured(
         split: Pairs(*(part[side].map(rows).to_numpy() for side in ("id1", "id2")), part["label"].to_numpy())
         for split, part in ((name, table[table["split"] == name]) for name in ("train", "val", "test"))
     }
-    matrix = np.ones((len(sequences), 1))
-    for name, found in fit_baselines(matrix, list(sequences.values()), splits, both_strands, 1).items():
+    texts = list(sequences.values())
+    met, splits = meet(texts, splits)
+    for name, found in fit_baselines(np.ones((len(texts), 1)), texts, met, splits, both_strands, 1).items():
         labels, scores = splits["test"].labels, found.scores["test"]
         yield name, roc_auc_score(labels, scores), average_precision_score(labels, scores)
 
