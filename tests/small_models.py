@@ -37,7 +37,8 @@ def fit_interactions(layout: Layout = LAYOUT, sequences: Sequence[str] = SEQUENC
     fitted = Scaler(layout.width, "dimension")
     for apart in (1, 7):
         first = np.arange(len(sequences) - apart)
-        fitted.partial_fit(describe_pairs(sequences, first, first + apart, layout))
+        # rounded as they are stored
+        fitted.partial_fit(describe_pairs(sequences, first, first + apart, layout).astype(np.float16))
     return InteractionScaling.of(layout, fitted)
 
 
