@@ -21,11 +21,13 @@ READERS = [
     ("artifacts/dataset/sequences.parquet", "embed", "prepare"),
     ("artifacts/dataset/pairs.parquet", "scale", "prepare"),
     ("artifacts/embeddings/shard-00002.npy", "scale", "embed"),
+    ("artifacts/interactions/shard-00000.npy", "scale", "interact"),
     ("artifacts/normalized/embeddings.npy", "validate", "scale"),
+    ("artifacts/normalized/interactions.json", "validate", "scale"),
     ("artifacts/normalized/scaler.safetensors", "validate", "scale"),
     ("artifacts/normalized/val.parquet", "tune", "scale"),
     ("artifacts/normalized/train.parquet", "train torch", "scale"),
-    ("artifacts/normalized/embeddings.npy", "train tensorflow", "scale"),
+    ("artifacts/normalized/interactions.npy", "train tensorflow", "scale"),
     ("artifacts/models/torch/weights.safetensors", "score torch", "train@torch"),
     ("artifacts/models/tensorflow/training.json", "score tensorflow", "train@tensorflow"),
     ("artifacts/normalized/test.parquet", "baselines", "scale"),
@@ -92,7 +94,7 @@ def small_disk(copy: Project) -> Iterator[Path]:
         folder, aside = copy.root / name, copy.root / f"{name}.aside"
         folder.rename(aside)
         folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+        command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
         if subprocess.run(command, capture_output=True, check=False).returncode:
             pytest.skip("mounting a small file system needs root")
         mounted.append(folder)

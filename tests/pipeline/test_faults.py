@@ -56,8 +56,8 @@ def test_full_disk_while_embedding_keeps_what_was_finished(project: Project, sma
 
 
 def test_truncated_shard_stops_the_next_stage_and_is_made_again(project: Project):
-    project.run("dnapair", "prepare")
-    project.run("dnapair", "embed")
+    for stage in ("prepare", "embed", "interact"):
+        project.run("dnapair", stage)
     shard = project.root / "artifacts/embeddings/shard-00001.npy"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-7])
@@ -118,7 +118,7 @@ def test_contradictory_labels_are_an_error_or_dropped(project: Project):
     project.run("dnapair", "prepare")
 
 
-@pytest.mark.parametrize("stage", ["embed", "scale"])
+@pytest.mark.parametrize("stage", ["embed", "interact", "scale"])
 def test_stage_without_its_input_says_what_to_run(project: Project, stage: str):
     assert "dvc repro" in fails_plainly(project, "dnapair", stage)
 
@@ -134,7 +134,7 @@ def append_pair(project: Project, *fields: str) -> None:
 
 
 def run_stages(project: Project) -> None:
-    for stage in ("prepare", "embed", "scale"):
+    for stage in ("prepare", "embed", "interact", "scale"):
         project.run("dnapair", stage)
 
 
@@ -212,7 +212,7 @@ def test_a_scaler_fitted_on_everything_stops_the_pipeline(project: Project, mode
     np.save(normalized / "embeddings.npy", scaler.transform(values))
     write_sums(normalized)
     message = fails_plainly(project, "dnapair", "validate")
-    assert "The scaler was not fitted on the train sequences alone" in message
+    assert "The scaler of the embeddings was not fitted on train alone" in message
 
 
 def test_too_many_unknown_kmers_stop_the_pipeline(project: Project):

@@ -19,6 +19,7 @@ from tests.waiting import Gate, wait_for
 STAGES = {
     "prepare": "artifacts",
     "embed": "artifacts/embeddings",
+    "interact": "artifacts/interactions",
     "scale": "artifacts",
     "validate": "reports",
     "tune": "reports",

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 STAGES = {
     "prepare",
     "embed",
+    "interact",
     "scale",
     "validate",
     "tune",
@@ -77,7 +78,8 @@ def test_one_parent_a_child_for_each_stage_a_grandchild_for_each_trial(finished:
     assert set(children) == STAGES
     assert {run.info.status for run in children.values()} == {"FINISHED"}
     trials = record.children(children["tune"])
-    assert len(trials) == 2
+    # the given values with each of the inputs, and what the tuner chose
+    assert len(trials) == 4
     assert all("val_pr_auc" in trial.data.metrics for trial in trials.values())
 
 
@@ -86,7 +88,8 @@ def test_every_parameter_is_logged(finished: Project):
     logged: dict[str, str] = {}
     parent = record.parents()[0]
     for child in record.children(parent).values():
-        logged |= child.data.params
+        # what was set, before a later stage says what became of it
+        logged = child.data.params | logged
     wanted = settings(finished)
     assert {key: logged.get(key) for key in wanted} == wanted
     assert parent.data.params == wanted
