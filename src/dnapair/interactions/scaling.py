@@ -71,7 +71,7 @@ class InteractionScaling(NamedTuple):
                 and (np.diff(columns, prepend=-1) > 0).all()
                 and columns[-1] < layout.width
             )
-        except (KeyError, TypeError, ValueError, IndexError):
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError):
             fits = False
         if not fits:
             raise DnapairError(f"{folder / LAYOUT} is damaged. Make it again: dvc repro -f scale")

@@ -107,7 +107,18 @@ def test_where_nothing_varies_one_number_stays() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('"columns"', '"rows"'), ("    1,\n", ""), ("    1,\n", "    3,\n"), ("    1,\n", '    "1",\n')],
+    [
+        ('"columns"', '"rows"'),
+        ("    1,\n", ""),
+        ("    1,\n", "    3,\n"),
+        ("    1,\n", '    "1",\n'),
+        ("    1,\n", "    [1],\n"),
+        ("    1,\n", "    -1,\n"),
+        ("    1,\n", "    36893488147419103232,\n"),
+        ('"layout": {', '"layout": [], "more": {'),
+        ('"layout": {', '"layout": "x", "more": {'),
+        ('"layout": {', '"layout": null, "more": {'),
+    ],
 )
 def test_a_damaged_layout_is_refused(tmp_path: Path, old: str, new: str) -> None:
     scaling(Layout(3, 4, False, False)).save(tmp_path)
@@ -115,5 +126,5 @@ def test_a_damaged_layout_is_refused(tmp_path: Path, old: str, new: str) -> None
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(DnapairError, match="is damaged"):
+    with pytest.raises(DnapairError, match="is damaged|is no layout of interactions"):
         InteractionScaling.load(tmp_path)
