@@ -17,6 +17,7 @@ PATTERNS = {
     "remote code": r"trust_remote_code|AutoModel|AutoConfig|AutoTokenizer|torch\.hub",
     "shell": r"shell=True|os\.system|os\.popen",
     "archives": r"extractall|unpack_archive|tarfile",
+    "compiled code that is kept": r"\bcache=True\b",
 }
 LISTED = {
     # the error of PyTorch's reader of tensors, for what is not a tensor
@@ -25,6 +26,8 @@ LISTED = {
     ("embedding/checkpoint.py", 'stored = torch.load(file, map_location="cpu", weights_only=True)'),
     # ruamel's round trip, which keeps comments and builds nothing, of what was read safely before
     ("params/overrides.py", 'content = yaml.load(PARAMS.read_text(encoding="utf-8"))'),
+    # Numba's own, pickled where Python keeps its .pyc: code of whoever may write the source, and no data
+    ("interactions/kernels.py", "return njit(nogil=True, cache=True)(function)"),
     # the code of transformers' users, in the card of an encoder
     ("pretraining/card.py", '"from transformers import AutoModel, AutoTokenizer",'),
     ("pretraining/card.py", '"tokenizer = AutoTokenizer.from_pretrained(folder)",'),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dnapair.checks.dimensions import RULES, summarize
-from dnapair.checks.expectations import check
+from dnapair.checks.expectations import Values, check
 from dnapair.checks.facts import disjoint_fact
 from dnapair.checks.findings import Finding
 from dnapair.errors import printable
@@ -158,7 +158,8 @@ def hostile_checks() -> str:
         for level in ("warn", "fail")
     ]
     facts = [disjoint_fact("group", groups)]
-    return check(summarize(matrix, np.ones(50, bool)), RULES, facts, findings).page
+    summary = summarize(matrix, np.ones(50, bool))
+    return check([Values(of, summary, RULES) for of in ("embeddings", "interactions")], facts, findings).page
 
 
 def test_the_page_of_the_checks_runs_and_fetches_nothing() -> None:

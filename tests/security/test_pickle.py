@@ -23,6 +23,8 @@ from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.scaling import Scaler
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
+from dnapair.interactions.scaling import InteractionScaling
+from dnapair.interactions.store import InteractionStore
 from dnapair.networks.weights import load_weights
 from dnapair.params import load_params
 from dnapair.pretraining.checkpoint import read_standing
@@ -32,7 +34,7 @@ from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import read_numbers, read_table
 from dnapair.storage.sequence_file import SequenceFile
 from dnapair.tracking.raw_data import log_dataset
-from tests.small_models import SPEC, make_bundle
+from tests.small_models import LAYOUT, SPEC, make_bundle
 
 
 class Planted:
@@ -73,6 +75,8 @@ CONTENTS: dict[str, Callable[[Planted], bytes]] = {
 FILES: dict[str, Callable[[Path], object]] = {
     "embeddings.npy": MatrixFile,
     "scaler.safetensors": Scaler.load,
+    "interactions.json": lambda path: InteractionScaling.load(path.parent),
+    "interactions.safetensors": Scaler.load,
     "weights.safetensors": lambda path: load_weights(path, SPEC),
     "report.json": read_json,
     "manifest.json": lambda path: EmbeddingStore.open(path.parent),
@@ -91,6 +95,8 @@ BUNDLE = (
     "network.json",
     "weights.safetensors",
     "scaler.safetensors",
+    "interactions.json",
+    "interactions.safetensors",
     "encoder/config.json",
     "encoder/vocab.txt",
     "encoder/model.safetensors",
@@ -99,7 +105,7 @@ BUNDLE = (
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("model"))
+    return make_bundle(tmp_path_factory.mktemp("model"), layout=LAYOUT)
 
 
 def test_what_is_planted_does_run_where_it_is_unpickled(tmp_path: Path) -> None:
@@ -156,12 +162,13 @@ def test_a_shard_whose_manifest_was_changed_with_it_is_refused(tmp_path: Path) -
         content = CONTENTS[name](Planted(mark))
         (tmp_path / "shard-00000.npy").write_bytes(content)
         shard = {"file": "shard-00000.npy", "rows": 1, "sha256": hashlib.sha256(content).hexdigest()}
-        made_by = {"encoder": "any", "trained": True}
+        made_by = {"encoder": "any", "trained": True, "layout": LAYOUT._asdict()}
         write_json(
             tmp_path / "manifest.json", {"rows": 1, "dimensions": 1, "made_by": made_by, "shards": [shard]}
         )
-        with pytest.raises(DnapairError, match="is no shard"):
-            list(EmbeddingStore.open(tmp_path).shards())
+        for kind in (EmbeddingStore, InteractionStore):
+            with pytest.raises(DnapairError, match="is no shard"):
+                list(kind.open(tmp_path).shards())
     assert not mark.exists()
 
 
