@@ -189,7 +189,7 @@ def test_failed_stage_is_recorded_as_failed(finished: Project):
         assert parent.info.status == "FAILED"
         validate = record.children(parent)["validate"]
         assert validate.info.status == "FAILED"
-        assert validate.data.tags["mlflow.note.content"].startswith("Failed: 1 of ")
+        assert validate.data.tags["mlflow.note.content"].startswith("Failed: 2 of ")
 
 
 def test_mlflow_run_with_another_setting_does_what_it_must_and_finds_the_rest(finished: Project):
@@ -202,7 +202,15 @@ def test_mlflow_run_with_another_setting_does_what_it_must_and_finds_the_rest(fi
         first, parent = record.parents()[0], record.parents()[-1]
         children = record.children(parent)
         assert parent.info.status == "FINISHED"
-        assert set(children) == STAGES - {"prepare", "embed", "scale", "validate", "tune", "baselines"}
+        assert set(children) == STAGES - {
+            "prepare",
+            "embed",
+            "interact",
+            "scale",
+            "validate",
+            "tune",
+            "baselines",
+        }
         assert children["train@torch"].data.params["train.epochs"] == "2"
         embedded = record.children(first)["embed"].info.run_id
         links = json.loads(parent.data.tags["dnapair.stages"])
