@@ -126,5 +126,5 @@ def test_a_damaged_layout_is_refused(tmp_path: Path, old: str, new: str) -> None
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(DnapairError, match="is damaged|is no layout of interactions"):
+    with pytest.raises(DnapairError, match=r"is damaged|is no layout of interactions"):
         InteractionScaling.load(tmp_path)
