@@ -34,7 +34,8 @@ from dnapair.storage.numeric_columns import column_names, read_numbers
 from dnapair.storage.sequence_file import SequenceFile
 
 ROOT = Path(__file__).parents[1]
-WALL = "pipeline_seconds.json"
+ENDED = "pipeline_seconds.json"
+"""Written when a clone's pipeline has ended."""
 
 PUBLISHED: dict[str, list[tuple[str, float | None, float, str]]] = {
     "mirbench": [
@@ -66,7 +67,6 @@ class Result(NamedTuple):
     intervals: dict[str, list[float]]
     baselines: dict[str, dict[str, Any]]
     inputs: str
-    seconds: float
     published: Difference | None
 
 
@@ -102,7 +102,7 @@ def main() -> None:
 
 def run_pipeline(project: Path, source: Path, settings: list[str]) -> None:
     """Clone this project, use the data, and run all stages."""
-    if (project / WALL).is_file():
+    if (project / ENDED).is_file():
         return
     if not project.is_dir():
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project)], check=True)
@@ -113,7 +113,7 @@ def run_pipeline(project: Path, source: Path, settings: list[str]) -> None:
     subprocess.run([*program, "use", place, *settings], cwd=project, env=environment, check=True)
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=project, env=environment, check=True)
-    (project / WALL).write_text(json.dumps(round(time.perf_counter() - start)))
+    (project / ENDED).write_text(json.dumps(round(time.perf_counter() - start)))
 
 
 def read_result(table: str | None, column: str | None) -> Result:
@@ -129,7 +129,6 @@ def read_result(table: str | None, column: str | None) -> Result:
         read_json(folder / "intervals.json"),
         read_json(folder / "comparison.json"),
         best["network"]["inputs"] + (", symmetric" if best["network"]["symmetric"] else ", order kept"),
-        json.loads(Path(WALL).read_text()),
         compare(own, table, column) if table and column else None,
     )
 
@@ -165,9 +164,8 @@ def tell(results: dict[str, Result]) -> str:
         "What `dvc repro` gives with default settings, but for those that say what the columns and splits "
         "are; test pairs, 95 % interval. `benchmarks/pairs.py` makes this page.",
         "",
-        "| data | test pairs | ROC-AUC | PR-AUC | best baseline | its PR-AUC | the network's is greater by | "
-        "minutes |",
-        "|---|---|---|---|---|---|---|---|",
+        "| data | test pairs | ROC-AUC | PR-AUC | best baseline | its PR-AUC | the network's is greater by |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
         best = result.verdict["best_baseline"]
@@ -180,7 +178,6 @@ def tell(results: dict[str, Result]) -> str:
             best,
             f"{rival['metrics']['pr_auc']:.3f}",
             spell_gain(Difference(**rival["gains"]["pr_auc"])),
-            f"{result.seconds / 60:.1f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     for name, result in results.items():
