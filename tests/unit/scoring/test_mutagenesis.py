@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.special import logit
 from dnapair.embedding.encoder import Encoder
 from dnapair.errors import DnapairError
 from dnapair.interactions.alignment import best_match
+from dnapair.interactions.layout import Layout
 from dnapair.networks.spec import NetworkSpec
 from dnapair.scoring.bundle import Settings
 from dnapair.scoring.mutagenesis import (
@@ -21,7 +23,7 @@ from dnapair.scoring.mutagenesis import (
     write_table,
 )
 from dnapair.scoring.scorer import PairScorer
-from tests.small_models import make_bundle, small_encoder
+from tests.small_models import SEQUENCES, make_bundle, small_encoder
 
 RNG = np.random.default_rng(0)
 SPEC = NetworkSpec(16, (8,), 1, 0.0, "none", "tanh", symmetric=False)
@@ -51,7 +53,19 @@ def mutants(sequence: str, position: int) -> list[str]:
 
 
 def test_importance_is_that_of_brute_force(scorer: PairScorer):
-    pair = random_dna(33), random_dna(21)
+    assert_importance(scorer, random_dna(33), random_dna(21))
+
+
+@pytest.mark.parametrize("embeddings", [True, False])
+def test_importance_is_that_of_brute_force_where_the_network_takes_interactions(
+    tmp_path: Path, embeddings: bool
+):
+    layout = Layout(16, 16, aligned=True, symmetric=False)
+    spec = replace(SPEC, embeddings=embeddings)
+    assert_importance(PairScorer(make_bundle(tmp_path, spec=spec, layout=layout)), *SEQUENCES[:2])
+
+
+def assert_importance(scorer: PairScorer, *pair: str) -> None:
     found = explain(scorer, *pair)
     whole = scorer.score([pair[0]], [pair[1]]).probability[0]
     assert found.probability == pytest.approx(whole, abs=1e-6)
