@@ -55,6 +55,11 @@ def write_store(
     -------
     InteractionStore
         The finished store.
+
+    Raises
+    ------
+    DnapairError
+        If another process is at work on the same folder.
     """
     key = {**made_by, "layout": layout._asdict(), "code_sha256": code_sha256()}
     write_shards(folder, key, pairs, SHARD_PAIRS, produce, _round, "interact", "pair", {})
