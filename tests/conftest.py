@@ -1,6 +1,13 @@
 """What holds for every test."""
 
+import os
+
 from hypothesis import HealthCheck, settings
+
+from dnapair.cli import ENVIRONMENT
+
+# as the command line has it, and before PyTorch is loaded: tests run two at a time
+os.environ.setdefault("OMP_WAIT_POLICY", ENVIRONMENT["OMP_WAIT_POLICY"])
 
 # an example may take as long as it takes: other work on the same cores must not decide what passes
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -80,7 +80,7 @@ def summarize(matrix: Matrix, training: np.ndarray, block_values: int = 4_000_00
     Parameters
     ----------
     matrix : array or MatrixFile, shape=(rows, d)
-        Scaled embeddings.
+        Scaled embeddings, or interactions.
     training : np.ndarray, shape=(rows,)
         True for the rows that training pairs use.
     block_values

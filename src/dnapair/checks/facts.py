@@ -129,7 +129,10 @@ def clipped_fact(of: str, clipped_share: float, max_clipped_share: float) -> Fac
 
 
 def scaler_fact(
-    of: str, fitted: tuple[np.ndarray, np.ndarray], training: tuple[np.ndarray, np.ndarray]
+    of: str,
+    fitted: tuple[np.ndarray, np.ndarray],
+    training: tuple[np.ndarray, np.ndarray],
+    names: Sequence[str] | None = None,
 ) -> Fact:
     """Compare the range that a scaler has with the one that train has.
 
@@ -140,6 +143,8 @@ def scaler_fact(
     fitted, training : tuple of np.ndarray, shape=(dimensions,)
         The smallest and the greatest value of each dimension, before scaling: in the scaler, and in the
         rows of train alone.
+    names
+        What to call each dimension; None: by its number.
 
     Returns
     -------
@@ -149,7 +154,8 @@ def scaler_fact(
     low, high = (one != other for one, other in zip(fitted, training, strict=True))
     wrong = np.flatnonzero(low | high)
     named = [
-        f"dimension {place}: {fitted[0][place]:g} to {fitted[1][place]:g}, in train "
+        f"dimension {names[place] if names else place}: "
+        f"{fitted[0][place]:g} to {fitted[1][place]:g}, in train "
         f"{training[0][place]:g} to {training[1][place]:g}"
         for place in wrong[:SHOWN].tolist()
     ]

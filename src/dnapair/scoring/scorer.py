@@ -124,6 +124,7 @@ class PairScorer:
             What to call the first pair in a message.
         cache
             Embeddings of earlier calls, and of this one for later ones. One cache serves one scorer.
+            A network that takes interactions alone needs none.
 
         Returns
         -------
@@ -182,9 +183,13 @@ class PairScorer:
             As :meth:`score`.
         """
         sequences = list(names)
-        scaled = self._embed(sequences, list(names.values()), cache)
+        self._check(names)
         rows = _find_rows(sequences, first, second)
-        inputs = [scaled[own] for own in rows] if self._takes_embeddings else []
+        inputs = []
+        # a watch looks at embeddings that the network does not take, too
+        if self._takes_embeddings or self.watch is not None:
+            scaled = self._embed(sequences, list(names.values()), cache)
+            inputs = [scaled[own] for own in rows] if self._takes_embeddings else []
         if self._interactions is not None:
             inputs.append(self._interact(self._interactions, sequences, *rows))
         return self._logits(inputs)
@@ -199,6 +204,7 @@ class PairScorer:
             the other one.
         """
         sequences = list(names)
+        self._check(names)
         self._embed(sequences, list(names.values()), None)
         if self._interactions is not None:
             known = [pair for pair in zip(first, second, strict=True) if names.keys() >= set(pair)]
@@ -237,11 +243,14 @@ class PairScorer:
             self.watch.observe_pairs(scaling.scaler.scale(rounded))
         return scaling.scaler.transform(rounded).astype(np.float32)
 
-    def _encode(self, sequences: Sequence[str], names: Sequence[str]) -> NDArray[np.float16]:
+    def _check(self, names: Mapping[str, str]) -> None:
+        """Refuse sequences that the model does not take."""
         if self.settings.ambiguous != "keep":
-            for sequence, name in zip(sequences, names, strict=True):
+            for sequence, name in names.items():
                 _refuse_ambiguous(sequence, name)
-        check_embeddable(sequences, names, self._embedder.encoder.vocabulary.k)
+        check_embeddable(list(names), list(names.values()), self.k)
+
+    def _encode(self, sequences: Sequence[str], names: Sequence[str]) -> NDArray[np.float16]:
         # rounded as the pipeline stores them
         return round_to_half(self._embedder.embed(sequences), names.__getitem__)
 
@@ -250,7 +259,7 @@ class PairScorer:
         if self.settings.ambiguous != "keep" and find_ambiguous(sequence):
             return False
         try:
-            check_embeddable([sequence], [""], self._embedder.encoder.vocabulary.k)
+            check_embeddable([sequence], [""], self.k)
         except DnapairError:
             return False
         return True

@@ -58,6 +58,7 @@ def run() -> None:
         training = mark_used(files["train"], len(matrix))
         summary = summarize(matrix, training)
         interactions = MatrixFile(paths.SCALED_INTERACTIONS)
+        interacting = InteractionScaling.load(paths.NORMALIZED)
         trained = mark(files["train"].row, len(interactions))
         used = {split: mark_used(rows, len(sequences)) for split, rows in files.items()}
         health = token_health(sequences, used, *store.tokens())
@@ -73,7 +74,7 @@ def run() -> None:
         facts = [
             *filed,
             scaler_fact("embeddings", (scaler.minimum, scaler.maximum), training_range(store, training)),
-            interaction_scaler_fact(trained),
+            interaction_scaler_fact(interacting, trained),
             clipped_fact("embeddings", scaling["clipped_share"], params.checks.max_clipped_share),
             clipped_fact(
                 "interactions", scaling["interactions"]["clipped_share"], params.checks.max_clipped_share
@@ -92,7 +93,11 @@ def run() -> None:
         findings = audited(params, files, sequences) if all(fact.holds for fact in filed) else [not_audited()]
         matrices = [
             Values("embeddings", summary, [*RULES, *(REACHES_ENDS if by_dimension else ())]),
-            Values("interactions", summarize(interactions, trained), [*RULES, *REACHES_ENDS]),
+            Values(
+                "interactions",
+                summarize(interactions, trained).assign(dimension=interacting.names()),
+                [*RULES, *REACHES_ENDS],
+            ),
         ]
         outcome = check(matrices, facts, findings)
         write_reports(health, findings, outcome.page)
@@ -134,13 +139,12 @@ def disjoint_facts(settings: Split, files: dict[str, SplitRows]) -> list[Fact]:
     return [*facts, disjoint_fact("sequence", sequences)]
 
 
-def interaction_scaler_fact(training: NDArray[np.bool_]) -> Fact:
+def interaction_scaler_fact(scaling: InteractionScaling, training: NDArray[np.bool_]) -> Fact:
     """Compare the scaler of the interactions with the train pairs."""
-    found, scaling = InteractionStore.open(paths.INTERACTIONS), InteractionScaling.load(paths.NORMALIZED)
-    low, high = training_range(found, training)
-    scaler = scaling.scaler
+    low, high = training_range(InteractionStore.open(paths.INTERACTIONS), training)
+    columns, scaler = scaling.columns, scaling.scaler
     return scaler_fact(
-        "interactions", (scaler.minimum, scaler.maximum), (low[scaling.columns], high[scaling.columns])
+        "interactions", (scaler.minimum, scaler.maximum), (low[columns], high[columns]), scaling.names()
     )
 
 

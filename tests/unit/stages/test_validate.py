@@ -96,29 +96,33 @@ def test_sound_interactions_pass_and_are_in_the_report(scaled: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("alter", "sentence"),
+    ("alter", "column", "sentence"),
     [
-        (put(60, 5, 1.5), "Interactions: values are above 1: 1 of {} dimensions (dimension 5: 1.5)."),
-        (put(60, 5, -2), "Interactions: values are below -1: 1 of {} dimensions (dimension 5: -2)."),
+        (put(60, 5, 1.5), 5, "Interactions: values are above 1: 1 of {} dimensions (dimension {}: 1.5)."),
+        (put(60, 5, -2), 5, "Interactions: values are below -1: 1 of {} dimensions (dimension {}: -2)."),
         (
             put(85, 7, np.nan),
+            7,
             "Interactions: values are not finite (how many, by dimension): 1 of {} dimensions "
-            "(dimension 7: 1).",
+            "(dimension {}: 1).",
         ),
         (
             lambda matrix: matrix[:-1],
+            0,
             "The scaled interactions do not have one row for each of the 90 pairs: 89.",
         ),
     ],
     ids=["above 1", "below -1", "NaN", "a missing row"],
 )
 def test_a_fault_of_the_scaled_interactions_is_found_and_named(
-    scaled: Folder, alter: Callable[[np.ndarray], np.ndarray], sentence: str
+    scaled: Folder, alter: Callable[[np.ndarray], np.ndarray], column: int, sentence: str
 ) -> None:
+    name = InteractionScaling.load(paths.NORMALIZED).names()[column]
+    assert ", forward: alignment at" in name
     width = np.load(paths.SCALED_INTERACTIONS).shape[1]
     change(alter)
     first, *others = failures()
-    assert first == sentence.format(width)
+    assert first == sentence.format(width, name)
     # where rows are missing, the splits are not audited
     assert all(other.startswith("The splits were not audited") for other in others)
 
@@ -138,7 +142,7 @@ def test_a_scaler_of_the_interactions_fitted_on_more_than_train_is_found(scaled:
     assert len(said) == 1
     assert said[0].startswith(
         "The scaler of the interactions was not fitted on train alone (scale again: dvc repro -f scale): "
-        f"dimensions with another range: {wider.size} (dimension {wider[0]}: "
+        f"dimensions with another range: {wider.size} (dimension {scaling.names()[wider[0]]}: "
     )
 
 
