@@ -40,7 +40,8 @@ from dnapair.evaluation.baselines import cosines, count_kmers, fit_kmers
 from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, check_params
 from dnapair.storage.files import write_json
-from dnapair.training.learner import LearnerSettings, make_learner
+from dnapair.training.frameworks import make_learner
+from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import LoopSettings, Matrices, Pairs, fit, positive_weight
 
 ROOT = Path(__file__).parents[1]

@@ -40,7 +40,8 @@ from dnapair.networks.weights import initial_weights
 from dnapair.params import Params, load_params
 from dnapair.storage.files import write_json
 from dnapair.storage.matrix import Matrix, MatrixFile
-from dnapair.training.learner import ADAM_EPSILON, LearnerSettings, Precision, make_learner
+from dnapair.training.frameworks import make_learner
+from dnapair.training.learner import ADAM_EPSILON, LearnerSettings, Precision
 from dnapair.training.loop import BLOCK_BATCHES, LoopSettings, Matrices, Pairs, fit
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,8 @@ from dnapair.networks.weights import load_weights
 from dnapair.stages import paths
 from dnapair.stages.inputs import open_matrices
 from dnapair.storage.files import atomic_folder, read_json, write_sums
-from dnapair.training.learner import LearnerSettings, make_learner
+from dnapair.training.frameworks import make_learner
+from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import predict, read_pairs
 
 SPLITS = ("val", "test")

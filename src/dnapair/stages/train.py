@@ -19,7 +19,8 @@ from dnapair.stages.inputs import identify_interactions, open_matrices, specify
 from dnapair.storage.files import atomic_file, atomic_folder, read_json, write_json, write_sums
 from dnapair.tracking.native_models import save_network
 from dnapair.training.calibration import Calibrated, calibrate
-from dnapair.training.learner import LearnerSettings, make_learner
+from dnapair.training.frameworks import make_learner
+from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import (
     Epoch,
     LoopSettings,

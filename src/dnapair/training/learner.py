@@ -1,12 +1,10 @@
-"""What the training loop asks of a framework, and the learner of each."""
+"""What the training loop asks of a framework."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from dnapair.errors import DnapairError
-from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights
 
 ADAM_BETAS = (0.9, 0.999)
@@ -82,36 +80,3 @@ class Learner(Protocol):
 
     def set_learning_rate(self, value: float) -> None:
         """Use another learning rate from the next step on."""
-
-
-def make_learner(framework: str, spec: NetworkSpec, settings: LearnerSettings) -> Learner:
-    """Make a learner; only its own framework is imported.
-
-    Parameters
-    ----------
-    framework
-        ``torch`` or ``tensorflow``.
-    spec
-        The network.
-    settings
-        How its weights change.
-
-    Returns
-    -------
-    Learner
-        With the initial weights of ``settings.seed``, the same in both frameworks.
-
-    Raises
-    ------
-    DnapairError
-        If there is no such framework.
-    """
-    if framework == "torch":
-        from dnapair.training.torch_learner import TorchLearner
-
-        return TorchLearner(spec, settings)
-    if framework == "tensorflow":
-        from dnapair.training.tensorflow_learner import TensorflowLearner
-
-        return TensorflowLearner(spec, settings)
-    raise DnapairError(f"There is no framework {framework!r}. Choose torch or tensorflow.")

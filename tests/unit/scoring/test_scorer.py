@@ -21,7 +21,8 @@ from dnapair.scoring.bundle import Settings, read_part, write_bundle
 from dnapair.scoring.scorer import PairScorer
 from dnapair.storage.files import write_json
 from dnapair.storage.matrix import MatrixFile
-from dnapair.training.learner import LearnerSettings, make_learner
+from dnapair.training.frameworks import make_learner
+from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Matrices, Pairs, predict
 from tests.small_models import LAYOUT, SEQUENCES, SPEC, make_bundle, small_encoder
 

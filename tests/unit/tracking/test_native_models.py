@@ -9,7 +9,8 @@ from scipy.special import expit
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights
 from dnapair.tracking.native_models import save_network
-from dnapair.training.learner import LearnerSettings, make_learner
+from dnapair.training.frameworks import make_learner
+from dnapair.training.learner import LearnerSettings
 
 SPEC = NetworkSpec(6, (8, 5), 1, 0.3, "layer", "relu", symmetric=False)
 RNG = np.random.default_rng(0)

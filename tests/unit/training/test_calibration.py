@@ -7,7 +7,8 @@ from scipy.special import expit
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights
 from dnapair.training.calibration import HIGHEST, LOWEST, calibrate, fit_temperature
-from dnapair.training.learner import LearnerSettings, make_learner
+from dnapair.training.frameworks import make_learner
+from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import Epoch, FitResult, cross_entropy
 
 EPOCH = Epoch(1, 0.5, 0.5, 0.5, 1e-3)

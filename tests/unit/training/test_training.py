@@ -16,7 +16,8 @@ from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.torch_net import TorchNet
 from dnapair.storage.matrix import MatrixFile
-from dnapair.training.learner import Inputs, LearnerSettings, make_learner
+from dnapair.training.frameworks import make_learner
+from dnapair.training.learner import Inputs, LearnerSettings
 from dnapair.training.loop import (
     Epoch,
     FitResult,
