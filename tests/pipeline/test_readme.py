@@ -16,8 +16,7 @@ from tests.pipeline.conftest import ROOT, copy_project, write_small_data
 from tests.pipeline.test_pretrain import SHORT
 from tests.waiting import reserved_port
 
-# half an hour: five pipelines, each process as a user starts it
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 SKIPPED = {
     "make test": "it is what runs this",
