@@ -35,7 +35,7 @@ def genome_finder(pattern: str, setting: str) -> Callable[[str], str | None]:
 
     def find(header: str) -> str | None:
         match = search.search(header)
-        return next((group for group in match.groups() if group and group.strip()), None) if match else None
+        return next((group for group in match.groups() if group), None) if match else None
 
     return find
 

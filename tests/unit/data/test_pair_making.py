@@ -8,7 +8,6 @@ from dnapair.data.pair_making.fragments import (
     choose_fragments,
     count_gc,
     first_copies,
-    read_fragments,
     split_genomes,
     turn_strands,
 )
@@ -201,13 +200,3 @@ def test_half_of_the_fragments_are_turned_and_the_others_left():
 
 def test_gc_counts_c_and_g():
     assert count_gc(letters("AACG", "CCGG", "ATTA")).tolist() == [2, 4, 0]
-
-
-def test_a_genome_of_white_space_is_none(tmp_path):
-    bases = "".join(np.random.default_rng(3).choice(list("ACGT"), LENGTH))
-    turned = bases[::-1]
-    file = tmp_path / "genes.fasta"
-    file.write_text(f">   \n{bases}\n>r1 g1\n{turned}\n")
-    found = read_fragments([file], wanted(10)._replace(genome=r"(?:r1 (\S+)|(\s+))"))
-    assert (found.names, found.records) == (["g1"], ["r1"])
-    assert sum(found.left_out.values()) == 1
