@@ -83,29 +83,31 @@ class Reader:
         def sequence(bases: np.ndarray) -> str:
             return "".join(rng.choice(list("ACGT"), 100, p=bases))
 
-        kinds = rng.dirichlet([2, 2, 2, 2], size=2)
-        places = rng.integers(0, 2, size=(800, 2))
+        genomes = rng.dirichlet([2, 2, 2, 2], size=80)
+        labels = rng.integers(0, 2, size=800)
+        first, others = rng.integers(0, len(genomes), size=(2, 800))
+        # of the same genomes as the pairs that are made of genomes: like what either model is trained on
         own = pd.DataFrame(
             {
-                "seq1": [sequence(kinds[place]) for place in places[:, 0]],
-                "seq2": [sequence(kinds[place]) for place in places[:, 1]],
-                "label": (places[:, 0] == places[:, 1]).astype(int),
+                "seq1": [sequence(genomes[place]) for place in first],
+                "seq2": [sequence(genomes[place]) for place in np.where(labels, first, others)],
+                "label": labels,
             }
         )
         (folder / "own").mkdir()
         own.to_csv(folder / "own" / "pairs.csv", index=False)
         own.drop(columns="label").head(40).to_csv(root / "new_pairs.csv", index=False)
-        genomes = folder / "genomes"
-        genomes.mkdir()
         records = [
             f">r{genome}_{number} genome=g{genome}\n{sequence(bases)}\n"
-            for genome, bases in enumerate(rng.dirichlet([2, 2, 2, 2], size=80))
+            for genome, bases in enumerate(genomes)
             for number in range(8)
         ]
-        (genomes / "all.fasta").write_text("".join(records))
+        (folder / "genomes").mkdir()
+        (folder / "genomes" / "all.fasta").write_text("".join(records))
         (root / "own_settings.py").write_text(
             "from dnapair.params.overrides import write_settings\n"
-            f"write_settings({{'pretrain.fasta': {str(genomes)!r}, 'pretrain.genome': r'genome=(\\S+)'}})\n"
+            f"write_settings({{'pretrain.fasta': {str(folder / 'genomes')!r}, "
+            "'pretrain.genome': r'genome=(\\S+)'})\n"
         )
 
     def script(self, block: Block) -> str:
