@@ -66,7 +66,6 @@ class Result(NamedTuple):
     metrics: dict[str, float]
     intervals: dict[str, list[float]]
     baselines: dict[str, dict[str, Any]]
-    findings: list[dict[str, Any]]
     inputs: str
     published: Difference | None
 
@@ -129,7 +128,6 @@ def read_result(table: str | None, column: str | None) -> Result:
         read_json(folder / "metrics.json"),
         read_json(folder / "intervals.json"),
         read_json(folder / "comparison.json"),
-        read_json(paths.AUDIT_REPORT)["findings"],
         best["network"]["inputs"] + (", symmetric" if best["network"]["symmetric"] else ", order kept"),
         compare(own, table, column) if table and column else None,
     )
@@ -184,10 +182,8 @@ def tell(results: dict[str, Result]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     for name, result in results.items():
         lines += ["", f"## {name}", "", result.verdict["headline"], ""]
-        # the last one names the pairs that the audit found
-        lines += [f"- {words}" for words in result.verdict["details"][:-1]]
+        lines += [f"- {words}" for words in result.verdict["details"]]
         lines += [
-            f"- {tell_audit(result.findings)}",
             f"- Validation chose: {result.inputs}.",
             "",
             "| on the same test pairs | ROC-AUC | PR-AUC |",
@@ -208,16 +204,6 @@ def tell(results: dict[str, Result]) -> str:
                 f"PR-AUC against the published scores, pair by pair: {spell_gain(result.published)}.",
             ]
     return "\n".join(lines) + "\n"
-
-
-def tell_audit(findings: list[dict[str, Any]]) -> str:
-    """Say which checks of the leakage audit found something, and in what share of the pairs."""
-    found = [
-        f"{one['check'].replace('_', ' ')} ({one['split'] or 'data'}: {one['share']:.1%})"
-        for one in findings
-        if one["level"] in ("warn", "fail")
-    ]
-    return f"The leakage audit warns of {len(found)} in {len(findings)} checks: {', '.join(found) or 'none'}."
 
 
 def interval(result: Result, metric: str) -> str:

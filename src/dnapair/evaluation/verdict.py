@@ -51,7 +51,7 @@ def judge(outcome: Outcome, pairs: int, related: int, findings: list[Mapping[str
     pairs, related
         Test pairs, and how many of them are related.
     findings
-        Of the audit, each with ``level`` and ``words``.
+        Of the audit, each with ``level``, ``words`` and ``examples``.
 
     Returns
     -------
@@ -113,9 +113,16 @@ def _audit(findings: list[Mapping[str, Any]]) -> str:
     if counted["fail"]:
         return "The leakage audit FAILS: " + " ".join(str(one["words"]) for one in counted["fail"])
     if counted["warn"]:
-        words = " ".join(str(one["words"]) for one in counted["warn"])
-        return f"The leakage audit warns: {words}"
+        return "The leakage audit warns: " + " ".join(map(_without_examples, counted["warn"]))
     return f"The leakage audit found nothing in {len(findings)} checks."
+
+
+def _without_examples(finding: Mapping[str, Any]) -> str:
+    """Return a finding's sentence up to its first example, which the audit's own table has."""
+    words = str(finding["words"])
+    first = next(iter(finding["examples"]), None)
+    said, found, _ = words.partition(f": {first}")
+    return f"{said}." if found else words
 
 
 def spell(ends: tuple[float, float]) -> str:

@@ -78,8 +78,16 @@ def test_what_the_audit_found_is_said() -> None:
     outcome = outcome_of(GOOD, {"noise": NOISE})
     failed = judge(outcome, N, 1, [*PASSED, {"level": "fail", "words": "9 test pairs are in train."}])
     assert "FAILS: 9 test pairs are in train." in failed.details[-1]
-    warned = judge(outcome, N, 1, [{"level": "warn", "words": "A sequence is in train."}])
-    assert "warns: A sequence is in train." in warned.details[-1]
+    findings = [
+        {"level": "warn", "words": "A sequence is in train.", "examples": []},
+        {
+            "level": "warn",
+            "words": "2 pairs have copies: in pair 3 a, in pair 4 b.",
+            "examples": ["in pair 3 a"],
+        },
+    ]
+    warned = judge(outcome, N, 1, findings)
+    assert warned.details[-1] == ("The leakage audit warns: A sequence is in train. 2 pairs have copies.")
     assert "found nothing in 1 checks" in judge(outcome, N, 1, PASSED).details[-1]
 
 
@@ -155,7 +163,7 @@ def subject(tmp_path: Path) -> Subject:
         "600 pairs",
         200,
         {"splits": {"train": counted}},
-        [{"level": "warn", "words": "<img src=x onerror=alert(1)> is a column's value."}],
+        [{"level": "warn", "words": "<img src=x onerror=alert(1)> is a column's value.", "examples": []}],
         {"train": token},
         {
             "folds": 1,
