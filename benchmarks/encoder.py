@@ -211,7 +211,11 @@ def measure(
     scaler.partial_fit(embeddings[np.unique([data.train.rows1, data.train.rows2])])
     matrix = scaler.transform(embeddings)
     spec = NetworkSpec.from_json(
-        {"dimensions": matrix.shape[1], **params.network.model_dump(), "symmetric": symmetric}
+        {
+            **params.network.model_dump(exclude={"inputs"}),
+            "dimensions": matrix.shape[1],
+            "symmetric": symmetric,
+        }
     )
     fields = params.train.model_dump()
     fields["positive_weight"] = positive_weight(params.train.positive_weight, data.train.labels)

@@ -5,12 +5,12 @@
     python benchmarks/serving.py --minutes 30                # then half an hour of mixed load, memory watched
     python benchmarks/serving.py --json serving.json         # the figures, under flat keys
 
-The model is the shipped encoder, a scaler fitted on some of datasets/same_genome, and a network of the
-default widths whose weights are drawn: speed does not depend on them. Pairs are drawn from that data set's
-fragments of 500 bases, none twice in a request. Both servers run as commands, with one process that scores,
-and take turns under the same clients; a client keeps its connection and asks again when it has its answer.
-The clients need some of the same cores. `dnapair predict` is timed on a file, its start taken off by timing
-a short one.
+The model is the shipped encoder, scalers fitted on some of datasets/same_genome, and a network of the
+default widths on embeddings and interactions, whose weights are drawn: speed does not depend on them. Pairs
+are drawn from that data set's fragments of 500 bases, none twice in a request. Both servers run as commands,
+with one process that scores, and take turns under the same clients; a client keeps its connection and asks
+again when it has its answer. The clients need some of the same cores. `dnapair predict` is timed on a file,
+its start taken off by timing a short one.
 """
 
 import argparse
@@ -44,6 +44,9 @@ from dnapair.commands import predict
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.scaling import Scaler
+from dnapair.interactions.layout import fit_layout
+from dnapair.interactions.rows import describe_pairs
+from dnapair.interactions.scaling import InteractionScaling
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights, save_weights
 from dnapair.params import load_params
@@ -135,10 +138,25 @@ def register(folder: Path, sequences: Sequence[str]) -> None:
     settings = params.encoder
     encoder = load_encoder(str(ROOT / settings.source))
     embedder = Embedder(encoder, settings.pooling, settings.strand, settings.normalize)
+    fitted = sequences[:FITTED]
     scaler = Scaler(encoder.dimensions, params.scale.mode)
-    scaler.partial_fit(embedder.embed(sequences[:FITTED]))
+    scaler.partial_fit(embedder.embed(fitted))
     scaler.save(folder / "scaler.safetensors")
-    spec = NetworkSpec.from_json({"dimensions": encoder.dimensions, **params.network.model_dump()})
+    lengths = np.array([len(sequence) for sequence in fitted[1:]])
+    layout = fit_layout(lengths, lengths, params.interactions.bins, symmetric=True)
+    rows = Scaler(layout.width, "dimension")
+    first = np.arange(len(fitted) - 1)
+    rows.partial_fit(describe_pairs(fitted, first, first + 1, layout).astype(np.float16))
+    interactions = InteractionScaling.of(layout, rows)
+    interactions.save(folder)
+    spec = NetworkSpec.from_json(
+        {
+            **params.network.model_dump(exclude={"inputs"}),
+            "dimensions": encoder.dimensions,
+            "symmetric": True,
+            "interactions": interactions.columns.size,
+        }
+    )
     write_json(folder / "network.json", spec.to_json())
     save_weights(folder / "weights.safetensors", initial_weights(spec, 1))
     bundle = folder / "bundle"

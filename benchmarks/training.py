@@ -133,7 +133,7 @@ def measure(
     rng = np.random.default_rng(1)
     matrix = rng.uniform(-1, 1, (SEQUENCES, dimensions)).astype(np.float32)
     train = draw_pairs(rng, SEQUENCES, pairs)
-    spec = NetworkSpec.from_json({"dimensions": dimensions, **params.network.model_dump()})
+    spec = specify(dimensions, params)
     make_plain = plain_torch if framework == "torch" else plain_keras
     precisions: dict[str, Precision] = {"dnapair, float32": "float32", "dnapair, auto": "auto"}
     variants = {"plain": make_plain(spec, params, matrix, train)} | {
@@ -147,6 +147,12 @@ def measure(
             if number:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
+
+
+def specify(dimensions: int, params: Params) -> NetworkSpec:
+    """Return the default network on embeddings alone."""
+    network = params.network.model_dump(exclude={"inputs"}) | {"symmetric": True}
+    return NetworkSpec.from_json({"dimensions": dimensions, **network})
 
 
 def own(
@@ -213,7 +219,7 @@ def plain_keras(spec: NetworkSpec, params: Params, matrix: np.ndarray, train: Pa
 def long_pass(dimensions: int, dtype: type, params: Params) -> tuple[float, float]:
     """Return the seconds of one shuffled pass of training, and of gathering its rows alone."""
     rng = np.random.default_rng(1)
-    spec = NetworkSpec.from_json({"dimensions": dimensions, **params.network.model_dump()})
+    spec = specify(dimensions, params)
     train = draw_pairs(rng, MANY_SEQUENCES, MANY_PAIRS)
     some = train.take(slice(int(TRAINED_SHARE * MANY_PAIRS)))
     with tempfile.TemporaryDirectory() as folder:
