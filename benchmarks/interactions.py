@@ -3,7 +3,7 @@
     python benchmarks/interactions.py PROJECT [PROJECT ...] --output benchmarks/interactions.md
 
 A project is a clone with data of its own in which `dvc repro scale` has run. A gradient boosting, the
-baseline of the reports, is fitted on at most 20,000 pairs of train with one group of the interactions at a
+baseline of the reports, is fitted on at most 10,000 pairs of train with one group of the interactions at a
 time, and measured on validation; test is not looked at. Speed is of one thread, on drawn pairs of each
 length, compiled beforehand.
 """
@@ -42,7 +42,7 @@ GROUPS: dict[str, Callable[[str], bool]] = {
 }
 LENGTHS = ((22, 50), (23, 23), (150, 150), (500, 500), (2_000, 2_000), (20_000, 20_000))
 SECONDS = 2.0
-PAIRS = 20_000
+PAIRS = 10_000
 """Of train that are fitted on at most."""
 
 
