@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from machine import describe_machine
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -60,7 +61,9 @@ def main() -> None:
         os.chdir(project)
         worth[project.resolve().name] = measure_groups()
         os.chdir(home)
-    text = "\n".join([*tell_worth(worth), "", *tell_speed()]) + "\n"
+    title = "# What the interactions of a pair are worth, and how fast they are made"
+    parts = [[title], tell_worth(worth) if worth else [], tell_speed()]
+    text = "\n\n".join("\n".join(part) for part in parts if part) + "\n"
     print(text)
     if given.output:
         with atomic_file(given.output) as temporary:
@@ -117,7 +120,7 @@ def tell_speed() -> list[str]:
     """Measure pairs by length, and write the table."""
     rng = np.random.default_rng(1)
     lines = [
-        "One thread, drawn pairs:",
+        f"One thread, drawn pairs, on {describe_machine()}:",
         "",
         "| bases | pairs/s | ns for each base beside each other |",
         "|---|---|---|",
