@@ -166,6 +166,12 @@ def test_every_command_of_the_readme_works_in_its_order(reader: Reader):
 
     assert "roc_auc" in printed["make demo"]
     assert "pr_auc" in printed['dnapair compare "evaluate torch" "evaluate tensorflow"']
+    # a refusal ends with 1 too: it must be the answer
+    assert re.search(
+        r"^new_pairs\.csv: 40 pairs (left|are in) the range that \S+ was trained on",
+        printed["dnapair predict FILE --output scored.parquet"],
+        re.MULTILINE,
+    )
     assert len(pd.read_csv(root / "scored.csv")) == len(pd.read_parquet(root / "scored.parquet")) == 40
     assert (root / "artifacts/encoders/own/model.safetensors").is_file() or (
         root / "encoders/own/model.safetensors"

@@ -51,7 +51,7 @@ class Recorder:
 
 
 @pytest.mark.parametrize("method", ["random", "bayesian", "hyperband"])
-@pytest.mark.parametrize("trials", [1, 2, 5])
+@pytest.mark.parametrize("trials", [1, 2, 8])
 def test_given_values_come_first_and_all_trials_are_told(method, trials: int, tmp_path: Path, capsys):
     objective = Recorder()
     found = search(objective, GIVEN, SPACE, SearchSettings(method, trials, 9, seed=1), tmp_path / "study")
