@@ -1,9 +1,10 @@
 """Which columns of a pair table are what."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
+from dnapair.data.detection import id_columns, is_dna, sequence_columns, valued_columns
 from dnapair.data.tables import Table
 from dnapair.errors import DnapairError
 
@@ -24,7 +25,6 @@ _USUAL = {
 }
 _ALL_USUAL = frozenset(name for names in _USUAL.values() for name in names)
 _BY_POSITION = {"id1": 0, "id2": 1, "seq1": 0, "seq2": 1, "label": 2}
-_DNA = re.compile("[ACGTUN ]{6,}", re.IGNORECASE)
 
 
 class ColumnNames(NamedTuple):
@@ -72,9 +72,9 @@ def is_header(fields: Sequence[str], columns: ColumnNames) -> bool:
     Returns
     -------
     bool
-        False where the first two fields are DNA, or the third is a usual label and none is a usual name.
+        False where two fields are DNA, or the third is a usual label and none is a usual name.
     """
-    if len(fields) >= 3 and all(_DNA.fullmatch(field.strip()) for field in fields[:2]):
+    if not has_names(fields):
         return False
     if {_plain_name(field) for field in fields} & _ALL_USUAL or {field.strip() for field in fields} & set(
         columns
@@ -83,64 +83,128 @@ def is_header(fields: Sequence[str], columns: ColumnNames) -> bool:
     return not (len(fields) >= 3 and plain_label(fields[2]) in POSITIVE_LABELS | NEGATIVE_LABELS)
 
 
-def find_roles(table: Table, columns: ColumnNames, *, has_fasta: bool) -> Roles:
-    """Find the columns that make a pair.
+def find_roles(
+    table: Table,
+    columns: ColumnNames,
+    known_ids: Callable[[list[str]], Collection[bool]] | None = None,
+) -> Roles:
+    """Find the columns that make a pair: as the settings say, by their usual names, by what they hold.
 
     Parameters
     ----------
     table
-        Without a header, its columns are first, second and label in this order.
+        Where it has no header and what it holds leaves it open, its columns are first, second and label in
+        this order.
     columns
-        Names that the settings give; the others are found by their usual names.
-    has_fasta
-        Whether there are records that ids can name. If so, ids go before sequences.
+        Names that the settings give.
+    known_ids
+        Tells of each of some values whether it is the id of a FASTA record; None: there are no records. If
+        there are, ids go before sequences.
 
     Returns
     -------
     Roles
-        All different.
+        All different. Columns that were found by what they hold are first and second in the table's order.
 
     Raises
     ------
     DnapairError
-        If a column is missing, or there are ids but no FASTA file; the message lists the columns there are.
+        If a column is missing or several could be it, or there are ids but no FASTA file; the message lists
+        the columns there are.
     """
-    found = {role: _find(table, role, name) for role, name in columns._asdict().items()}
     ids_named = columns.id1 or columns.id2
     sequences_named = columns.seq1 or columns.seq2
     if ids_named and sequences_named:
         raise DnapairError(
             "data.columns names id columns and sequence columns: set just one of the two kinds."
         )
-    has_ids = bool(found["id1"] and found["id2"])
-    has_sequences = bool(found["seq1"] and found["seq2"])
-    by_id = bool(ids_named) or (not sequences_named and has_ids and (has_fasta or not has_sequences))
-    pair = (
-        ("id1", "id2")
-        if by_id or (has_fasta and not has_sequences and not sequences_named)
-        else ("seq1", "seq2")
-    )
-    missing = [role for role in (*pair, "label") if not found[role]]
-    if missing:
-        raise _missing(table, missing)
-    if by_id and not has_fasta:
+    has_fasta = known_ids is not None
+    kinds = ["id", "seq"] if has_fasta else ["seq", "id"]
+    if ids_named or sequences_named:
+        kinds = ["id"] if ids_named else ["seq"]
+    found = {role: _find(table, role, name) for role, name in columns._asdict().items()}
+    dna = sequence_columns(table)
+    if not columns.label and found["label"] in dna:
+        found["label"] = None
+    kind = next((kind for kind in kinds if found[f"{kind}1"] and found[f"{kind}2"]), None)
+    if kind is None:
+        kind = _find_by_content(table, found, kinds, dna, known_ids)
+    if kind == "id" and not has_fasta:
         raise DnapairError(
             f"{table.path} has ids ({found['id1']}, {found['id2']}), but there is no FASTA file with "
             "their sequences. Put one beside it (.fa, .fasta, .fna, .ffn; plain or .gz), or name it in "
             "data.sequences."
         )
-    first, second, label = (str(found[role]) for role in (*pair, "label"))
+    first, second = str(found[f"{kind}1"]), str(found[f"{kind}2"])
+    label = found["label"] or _find_label(table, (first, second))
     if len({first, second, label}) < 3:
         raise DnapairError(
-            f"{table.path}: {', '.join(pair)} and label must be three columns, not {first}, {second} and "
+            f"{table.path}: {kind}1, {kind}2 and label must be three columns, not {first}, {second} and "
             f"{label}. See data.columns."
         )
-    return Roles(first, second, label, by_id)
+    return Roles(first, second, label, kind == "id")
+
+
+def _find_by_content(
+    table: Table,
+    found: dict[str, str | None],
+    kinds: list[str],
+    dna: list[str],
+    known_ids: Callable[[list[str]], Collection[bool]] | None,
+) -> str:
+    """Complete what was found by what the other columns hold; return the kind of pair that it makes."""
+    for kind in kinds:
+        ids = id_columns(table, known_ids) if known_ids and kind == "id" else []
+        holders = dna if kind == "seq" else ids
+        roles = [role for role in (f"{kind}1", f"{kind}2") if not found[role]]
+        rest = [name for name in holders if name not in found.values()]
+        if not table.header and rest[:2] == table.names[:2]:
+            rest = rest[:2]
+        if len(rest) > len(roles):
+            what = "DNA" if kind == "seq" else "ids of the FASTA records"
+            raise DnapairError(
+                f"{table.path}: {len(rest)} columns hold {what}, and {len(roles)} can be of the pair: "
+                f"{', '.join(rest)}. Name the right ones in {_settings(roles)}."
+            )
+        if len(rest) == len(roles):
+            found |= dict(zip(roles, rest, strict=True))
+            return kind
+    kind = kinds[0]
+    roles = [role for role in (f"{kind}1", f"{kind}2") if not found[role]]
+    if table.header or len(table.names) < 3:
+        raise _missing(table, roles)
+    found |= {role: _by_position(table, role) for role in roles}
+    return kind
+
+
+def _find_label(table: Table, pair: tuple[str, str]) -> str:
+    if not table.header and len(table.names) > 2 and table.names[2] not in pair:
+        return table.names[2]
+    holders = [name for name in valued_columns(table, _is_positive) if name not in pair]
+    if not holders:
+        raise _missing(table, ["label"])
+    if len(holders) > 1:
+        raise DnapairError(
+            f"{table.path}: {len(holders)} columns hold two labels, and one can be the label: "
+            f"{', '.join(holders)}. Name the right one in data.columns.label."
+        )
+    return holders[0]
+
+
+def _is_positive(value: str) -> bool | None:
+    plain = plain_label(value)
+    return True if plain in POSITIVE_LABELS else False if plain in NEGATIVE_LABELS else None
+
+
+def usual_name(table: Table, role: str) -> str | None:
+    """Return the column that has one of a role's usual names, or None."""
+    plain = {_plain_name(given): given for given in reversed(table.names)} if table.header else {}
+    return next((plain[usual] for usual in _USUAL[role] if usual in plain), None)
 
 
 def has_names(fields: Sequence[str]) -> bool:
-    """Tell whether the first line of a table to be scored holds names: its first two fields are not DNA."""
-    return not (len(fields) >= 2 and all(_DNA.fullmatch(field.strip()) for field in fields[:2]))
+    """Tell whether the first line of a table to be scored holds names: no two of its fields are DNA."""
+    return sum(map(is_dna, fields)) < 2
 
 
 def find_sequences(table: Table) -> tuple[str, str]:
@@ -161,33 +225,41 @@ def find_sequences(table: Table) -> tuple[str, str]:
     DnapairError
         If one is missing; the message lists the columns there are.
     """
-    first, second = _find(table, "seq1", None), _find(table, "seq2", None)
+    first, second = (
+        _find(table, role, None) or (None if table.header else _by_position(table, role))
+        for role in ("seq1", "seq2")
+    )
     if first is None or second is None:
         raise _missing(table, [role for role, found in (("seq1", first), ("seq2", second)) if found is None])
     return first, second
 
 
 def _find(table: Table, role: str, name: str | None) -> str | None:
-    if name is not None:
-        if name not in table.names:
-            raise DnapairError(
-                f"{table.path} has no column {name!r} (data.columns.{role}). {_those_there(table)}"
-            )
-        return name
-    if not table.header:
-        place = _BY_POSITION[role]
-        return table.names[place] if place < len(table.names) else None
-    plain = {_plain_name(given): given for given in reversed(table.names)}
-    return next((plain[usual] for usual in _USUAL[role] if usual in plain), None)
+    if name is None:
+        return usual_name(table, role)
+    if name not in table.names:
+        raise DnapairError(
+            f"{table.path} has no column {name!r} (data.columns.{role}). {_those_there(table)}"
+        )
+    return name
+
+
+def _by_position(table: Table, role: str) -> str | None:
+    place = _BY_POSITION[role]
+    return table.names[place] if place < len(table.names) else None
 
 
 def _missing(table: Table, roles: list[str]) -> DnapairError:
     looked = "; ".join(f"{role} (also known as {', '.join(_USUAL[role][1:4])}, ...)" for role in roles)
-    settings = ", ".join(f"data.columns.{role}" for role in roles)
     return DnapairError(
-        f"{table.path} has no column for {looked}. {_those_there(table)} Name the right ones in {settings}. "
-        "If this is no pair table, name the one that is in data.pairs."
+        f"{table.path} has no column for {looked}, and what the columns hold does not tell. "
+        f"{_those_there(table)} Name the right ones in {_settings(roles)}. If this is no pair table, name "
+        "the one that is in data.pairs."
     )
+
+
+def _settings(roles: list[str]) -> str:
+    return ", ".join(f"data.columns.{role}" for role in roles)
 
 
 def _those_there(table: Table) -> str:

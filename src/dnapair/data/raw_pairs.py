@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -33,13 +34,21 @@ class Sources(NamedTuple):
         In the order read.
     sizes : list of int
         Pairs in each.
-    others : list of list of str
-        The columns of each besides pair and label.
+    roles : list of Roles
+        The columns of each that make a pair.
     """
 
     tables: list[Table]
     sizes: list[int]
-    others: list[list[str]]
+    roles: list[Roles]
+
+    @property
+    def others(self) -> list[list[str]]:
+        """The columns of each table besides pair and label."""
+        return [
+            [name for name in table.names if name not in roles[:3]]
+            for table, roles in zip(self.tables, self.roles, strict=True)
+        ]
 
     def places(self, numbers: Iterable[int]) -> list[str]:
         """Name file and line of pairs, in the order given."""
@@ -239,9 +248,16 @@ def read_raw_pairs(
     def names_come_first(fields: list[str]) -> bool:
         return is_header(fields, columns) if header == "auto" else header
 
+    @cache
+    def records() -> Fasta:
+        return read_fasta(files.fastas, scratch)
+
+    def are_ids(values: list[str]) -> Any:
+        return records().ids.find(values) >= 0
+
     tables = [open_table(path, names_come_first) for path in files.tables]
-    roles = [find_roles(table, columns, has_fasta=bool(files.fastas)) for table in tables]
-    fasta = read_fasta(files.fastas, scratch) if any(role.by_id for role in roles) else None
+    roles = [find_roles(table, columns, are_ids if files.fastas else None) for table in tables]
+    fasta = records() if any(role.by_id for role in roles) else None
     pool = Pool(fasta, scratch)
     unknown, broken = _Faults(), _Faults()
     rows = (array("i"), array("i"))
@@ -256,11 +272,7 @@ def read_raw_pairs(
                 labels.add(batch[role.label])
                 sizes[index] += batch.num_rows
                 bar.update(batch.num_rows)
-    others = [
-        [name for name in table.names if name not in role[:3]]
-        for table, role in zip(tables, roles, strict=True)
-    ]
-    sources = Sources(tables, sizes, others)
+    sources = Sources(tables, sizes, roles)
     unknown.check(
         sources,
         "id(s) of the pair table are in no FASTA record",

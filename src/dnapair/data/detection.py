@@ -1,0 +1,87 @@
+"""What the columns of a pair table hold, told by their values."""
+
+import re
+from collections.abc import Callable, Collection
+from typing import Any
+
+import pyarrow.compute as pc
+
+from dnapair.data.tables import Table
+
+_SAMPLE = 1000
+_MOSTLY = 0.95
+"""Share of a column's values that make it one of DNA: a faulty row is told of with its line later."""
+_DNA = re.compile("[ACGTURYSWKMBDHVN ]{6,}", re.IGNORECASE)
+_CERTAIN_DNA = 0.8
+"""Share of the four bases: the other letters that may stand in DNA are those of proteins too."""
+
+
+def is_dna(value: str) -> bool:
+    """Tell whether a field holds a sequence of at least six bases, plain or as k-mers."""
+    plain = value.strip().upper()
+    if not _DNA.fullmatch(plain):
+        return False
+    letters = plain.replace(" ", "")
+    return sum(letters.count(base) for base in "ACGTU") >= max(6, _CERTAIN_DNA * len(letters))
+
+
+def sequence_columns(table: Table) -> list[str]:
+    """Find the columns that hold DNA, by a table's first rows; in the table's order."""
+    return _columns(table, lambda values: _share(values, is_dna) >= _MOSTLY)
+
+
+def id_columns(table: Table, known: Callable[[list[str]], Collection[bool]]) -> list[str]:
+    """Find the columns that hold ids, by a table's first rows; in the table's order.
+
+    Parameters
+    ----------
+    table
+        The table.
+    known
+        Tells of each of some values whether it is an id.
+    """
+
+    def holds_ids(values: list[str]) -> bool:
+        filled = [value.strip() for value in values if value.strip()]
+        return bool(filled) and sum(known(filled)) >= _MOSTLY * len(filled)
+
+    return _columns(table, holds_ids)
+
+
+def valued_columns(table: Table, meaning: Callable[[str], object]) -> list[str]:
+    """Find the columns whose every value has a meaning, and that have more than one of these.
+
+    Parameters
+    ----------
+    table
+        It is read until each column is settled: at worst to its end, where a column is constant.
+    meaning
+        Of a value; None: it has none.
+
+    Returns
+    -------
+    list of str
+        Their names, in the table's order.
+    """
+    meanings: dict[str, set[object]] = {name: set() for name in table.names}
+    for batch in table.batches():
+        for name in list(meanings):
+            meanings[name] |= {meaning(value) for value in pc.unique(batch[name]).to_pylist()}
+            if None in meanings[name]:
+                del meanings[name]
+        if all(len(found) > 1 for found in meanings.values()):
+            # the rest may still hold a value of no meaning: whoever reads it names the line
+            break
+    return [name for name, found in meanings.items() if len(found) > 1]
+
+
+def _columns(table: Table, holds: Callable[[list[str]], bool]) -> list[str]:
+    batches: Any = table.batches()
+    sample = next(batches).slice(0, _SAMPLE)
+    batches.close()
+    return [name for name in table.names if holds(sample[name].to_pylist())]
+
+
+def _share(values: list[str], is_one: Callable[[str], bool]) -> float:
+    filled = [value for value in values if value.strip()]
+    return sum(map(is_one, filled)) / len(filled) if filled else 0.0
