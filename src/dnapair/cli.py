@@ -170,11 +170,12 @@ def run(
 def use(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="A folder or a file; s3:// and https:// work too.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look and tell, and change nothing.")] = False,
 ) -> None:
-    """Bring data of your own in place of the present data. Settings for it: --split.method random."""
+    """Look at data of your own and put them in place of the present data; settings: --split.method random."""
     from dnapair.commands import use as tool
 
-    tool.run([source, *context.args])
+    tool.run([source, *context.args], dry=dry_run)
 
 
 @app.command(rich_help_panel=TOOLS)

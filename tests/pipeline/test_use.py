@@ -22,7 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     write_small_data(project.root / BUNDLED)
     project.commit("Small data")
     # a setting too: params.yaml is as dnapair writes it
-    project.run("dnapair", "use", BUNDLED, "--split.method", "predefined")
+    project.run("dnapair", "use", BUNDLED)
     project.commit("They are used")
     return project
 
@@ -54,10 +54,31 @@ def test_a_folder_a_file_and_back_leave_nothing_changed(project: Project, table:
     project.run("dnapair", "use", str(table))
     assert data.read_text() == table.read_text()
     project.run("dnapair", "prepare")
-    project.run("dnapair", "use", BUNDLED, "--split.method", "predefined")
+    assert "split.groups: [genome1, genome2]" in project.run("dnapair", "use", BUNDLED)
     # comments and order of params.yaml too; what prepare wrote is new
     assert project.run("git", "diff", "--name-only") == ""
     assert (data / "pairs.csv").read_bytes() == (project.root / BUNDLED / "pairs.csv").read_bytes()
+
+
+def test_a_dry_run_tells_all_and_changes_nothing(project: Project, table: Path):
+    told = project.run("dnapair", "use", str(table), "--dry-run")
+    assert project.run("git", "status", "--porcelain") == ""
+    assert (project.root / "data" / "pairs.csv").is_file()
+    done = project.run("dnapair", "use", str(table))
+    assert told.partition("\n\nThis is what")[0] == done.partition("\n\nIt is a copy")[0]
+    assert "split.method: grouped (was predefined)" in told
+
+
+def test_settings_for_the_same_data_stay_and_those_for_others_go(project: Project, table: Path):
+    table.write_text(table.read_text().replace("seq1,seq2,label", "one,two,bound"))
+    project.run("dnapair", "use", str(table), "--data.columns.seq1", "two", "--data.columns.seq2", "one")
+    assert "label: bound" in (project.root / "params.yaml").read_text()
+    again = project.run("dnapair", "use", str(table))
+    assert "params.yaml" not in again
+    assert "seq1: two" in (project.root / "params.yaml").read_text()
+    project.run("dnapair", "prepare")
+    project.run("dnapair", "use", BUNDLED)
+    assert project.run("git", "diff", "--name-only") == ""
 
 
 def test_data_in_git_are_followed_and_others_are_copied(project: Project, table: Path):
@@ -93,6 +114,8 @@ def test_data_in_git_are_followed_and_others_are_copied(project: Project, table:
         (["TABLE", "--split.method", "magic"], "split.method"),
         (["TABLE", "--split.madness", "1"], "params.yaml has no such setting"),
         (["TABLE", "--split.method"], "--split.method needs a value"),
+        (["TABLE", "--data.columns.label", "seq1"], "must be three columns"),
+        (["TABLE", "--split.method", "predefined", "--split.column", "fold"], "there is no column 'fold'"),
     ],
 )
 def test_what_cannot_be_used_leaves_all_as_it_was(

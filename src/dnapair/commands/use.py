@@ -4,13 +4,18 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from dnapair.commands.look import Look, look
 from dnapair.errors import DnapairError
+from dnapair.params import check_params, flatten
 from dnapair.params.overrides import changed_settings, parse_words, write_settings
 
 DATA = Path("data")
@@ -18,33 +23,70 @@ POINTER = Path("data.dvc")
 BUNDLED = Path("datasets/same_genome")
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Bring data with DVC, and change the settings that go with it.
+def run(arguments: Sequence[str], *, dry: bool = False) -> None:
+    """Look at data, bring them with DVC, and change the settings that go with them.
 
     The data of before stay in DVC's cache, and the models that were made of them in the registry. A source
-    that can't be had leaves the data of before.
+    that can't be had or used leaves the data of before.
 
     Parameters
     ----------
     arguments
-        A folder, a file or an address that DVC knows, and settings as ``--section.key value``.
+        A folder, a file or an address that DVC knows, and settings as ``--section.key value``. What is not
+        given is found; but data from where the present ones are from keep their settings.
+    dry
+        Whether to look and tell only.
 
     Raises
     ------
     DnapairError
-        If there is no such source, a setting is unknown or impossible, or what lies in data now would be
-        lost.
+        If there is no such source, a setting is unknown or impossible, the data can't be used, or what lies
+        in data now would be lost.
     """
     sources, overrides = parse_words(arguments)
     if len(sources) != 1:
         raise DnapairError("Name one folder, file or address: dnapair use PATH --split.method random")
     (source,) = sources
-    changed_settings(overrides)
+    settings = changed_settings(overrides)
+    before = _origin()
     local = "://" not in source
+    follows = local and _in_git(source)
     if local:
         _check_place(Path(source))
-    before = _origin()
-    _check_kept()
+        found = _look(Path(source), overrides, known=source == before)
+    if not dry:
+        _check_kept()
+        with _brought(source, follows=follows):
+            found = found if local else _look(DATA, overrides, known=source == before)
+    elif not local:
+        with tempfile.TemporaryDirectory() as folder:
+            _dvc("get-url", source, str(Path(folder, "data")))
+            found = _look(Path(folder, "data"), overrides, known=source == before)
+    changes = {key: value for key, value in found.settings.items() if value != _setting(settings, key)}
+    words = _words(source, found, _changes(settings, changes, overrides))
+    if dry:
+        print(f"{words}\n\nThis is what `dnapair use {source}` would do: nothing was changed.")
+        return
+    write_settings(overrides | {key: json.dumps(value) for key, value in changes.items()})
+    kept = (
+        "dvc repro takes in what changes there."
+        if follows
+        else "It is a copy: when something changes there, the same command brings it anew."
+    )
+    back = f"The way back: dnapair use {before}" if before and before != source else ""
+    next_step = "Next: dvc repro, or dnapair run, which puts it under one run in MLflow."
+    print("\n".join([words, "", *filter(None, [kept, back, next_step])]))
+
+
+def _look(place: Path, overrides: Mapping[str, str], *, known: bool) -> Look:
+    params = check_params(changed_settings(overrides), "params.yaml")
+    kept = [*flatten(params.data, "data"), *flatten(params.split, "split")] if known else []
+    return look(place, params, {*overrides, *kept})
+
+
+@contextmanager
+def _brought(source: str, *, follows: bool) -> Iterator[None]:
+    """Put the source's data in place of the present ones, which come back if anything goes wrong."""
     # else DVC would put the new data into the folder of the old
     _remove(DATA)
     pointer = POINTER.read_bytes() if POINTER.is_file() else None
@@ -52,16 +94,15 @@ def run(arguments: Sequence[str]) -> None:
     _remove(POINTER)
     try:
         _dvc("import-url", "--force", source, str(DATA))
+        if follows:
+            _dvc("unfreeze", str(POINTER))
+        yield
     except BaseException:
         if pointer is not None:
+            _remove(DATA)
             POINTER.write_bytes(pointer)
             _dvc("checkout", "--force", str(POINTER))
         raise
-    follows = local and _in_git(source)
-    if follows:
-        _dvc("unfreeze", str(POINTER))
-    write_settings(overrides)
-    print(_words(source, before, follows, overrides))
 
 
 def _check_place(source: Path) -> None:
@@ -143,16 +184,26 @@ def _dvc(*arguments: str, quiet: bool = False) -> str:
     return done.stdout
 
 
-def _words(source: str, before: str | None, follows: bool, overrides: dict[str, str]) -> str:
-    out = _pointer()["outs"][0]
-    files = f"{out['nfiles']:,} files" if out.get("nfiles", 1) > 1 else "1 file"
-    lines = [f"data: {files}, {out['size'] / 1e6:.1f} MB, from {source}."]
-    lines += [f"params.yaml: {key}: {value}" for key, value in overrides.items()]
-    lines.append(
-        "dvc repro takes in what changes there."
-        if follows
-        else "It is a copy: when something changes there, the same command brings it anew."
-    )
-    if before and before != source:
-        lines.append(f"The way back: dnapair use {before}")
-    return "\n".join([*lines, "", "Next: dvc repro, or dnapair run, which puts it under one run in MLflow."])
+def _words(source: str, found: Look, changes: Sequence[str]) -> str:
+    lines = [f"data, from {source}:", *(f"  {part:<8}{text}" for part, text in found.lines.items())]
+    lines += ["params.yaml:", *(f"  {change}" for change in changes)] if changes else []
+    lines += ["Not sure of", *(f"  {doubt}" for doubt in found.unsure)] if found.unsure else []
+    return "\n".join(lines)
+
+
+def _changes(
+    settings: Mapping[str, Any], changes: Mapping[str, Any], overrides: Mapping[str, str]
+) -> list[str]:
+    given = [f"{key}: {value}" for key, value in overrides.items()]
+    return given + [
+        f"{key}: {_shown(value)} (was {_shown(_setting(settings, key))})" for key, value in changes.items()
+    ]
+
+
+def _setting(settings: Mapping[str, Any], key: str) -> Any:
+    value: Any = reduce(lambda section, name: section[name], key.split("."), settings)
+    return value
+
+
+def _shown(value: Any) -> str:
+    return f"[{', '.join(value)}]" if isinstance(value, list) else str(json.dumps(value)).strip('"')

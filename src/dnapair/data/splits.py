@@ -110,10 +110,15 @@ def predefined_split(
     return Predefined(name_splits(split, labels), len(drawn))
 
 
+def split_code(name: object) -> int | None:
+    """Return the place in :data:`SPLITS` that a name means, in any case; None for an unknown one."""
+    return _NAMES.get(str(name).strip().lower())
+
+
 def split_codes(names: pd.Series) -> NDArray[np.int64]:
     """Return the place in :data:`SPLITS` that each name means, -1 for unknown ones; shape=(n,)."""
     codes, values = pd.factorize(names)
-    known = np.array([_NAMES.get(str(value).strip().lower(), -1) for value in values], np.int64)
+    known = np.array([-1 if code is None else code for code in map(split_code, values)], np.int64)
     split: NDArray[np.int64] = known[codes]
     return split
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.nodes import ScalarNode
 
 from dnapair.errors import DnapairError
@@ -80,4 +81,15 @@ def _change(content: dict[str, Any], overrides: Mapping[str, str]) -> None:
             section = section.get(name) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
             raise DnapairError(f"--{key}: params.yaml has no such setting.")
-        section[last] = parse_yaml(value, f"--{key}")
+        section[last] = _styled(section[last], parse_yaml(value, f"--{key}"))
+
+
+def _styled(old: Any, new: Any) -> Any:
+    """Write a list as the one before was written, with the comment that stands behind it."""
+    # of [] it is not known
+    if not isinstance(old, CommentedSeq) or not isinstance(new, list) or old.fa.flow_style() is False:
+        return new
+    styled = CommentedSeq(new)
+    styled.fa.set_flow_style()
+    styled.ca.comment = old.ca.comment
+    return styled

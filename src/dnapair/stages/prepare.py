@@ -63,6 +63,7 @@ def run() -> None:
         check_data(Path(params.data.path))
         division = divide(read(params.data, paths.DATASET.parent), params.split)
         dataset = division.dataset
+        print(left_out_line(division), end="\n" if division.dropped else "")
         write(dataset, division.split, params.split.column if params.split.method == "predefined" else None)
         report = {
             **dataset.counts,
@@ -136,7 +137,7 @@ def listed(data: Path, digest: str) -> list[tuple[Path, str]]:
         return []
 
 
-def read(data: Data, scratch: Path) -> Dataset:
+def read(data: Data, scratch: Path | None) -> Dataset:
     """Read the raw data as the settings say; its text goes into temporary files in ``scratch``."""
     files = find_files(Path(data.path), as_list(data.pairs), as_list(data.sequences))
     columns = ColumnNames(**data.columns.model_dump())
@@ -188,12 +189,20 @@ def leave_out(dataset: Dataset, separated: Separated) -> Division:
         reason: {"related": int(counts[1]), "unrelated": int(counts[0])}
         for reason, counts in (("groups", separated.groups), ("sequences", separated.sequences))
     }
+    return Division(left, separated.split[kept], dropped=dropped)
+
+
+def left_out_line(division: Division) -> str:
+    """Say how many pairs are in no split, and why; empty where there is none."""
+    if division.dropped is None:
+        return ""
+    total = division.dataset.counts["pairs"]["dropped_across_splits"]
     reasons = [
         f"{counts['related']} related and {counts['unrelated']} unrelated by their {reason}"
-        for reason, counts in dropped.items()
+        for reason, counts in division.dropped.items()
     ]
-    print(f"{total} of {len(kept)} pairs lie across the splits and are left out: {'; '.join(reasons)}.")
-    return Division(left, separated.split[kept], dropped=dropped)
+    pairs = total + len(division.dataset.pairs)
+    return f"{total} of {pairs} pairs lie across the splits and are left out: {'; '.join(reasons)}."
 
 
 def repeated_across_splits(dataset: Dataset, split: Split) -> dict[str, Any]:

@@ -44,6 +44,16 @@ def test_one_line_changes_and_back_again_none(project: Path):
     assert {line.split()[0] for line in lines} <= {"widths:", "-"}
 
 
+def test_a_list_in_a_line_stays_one_with_its_comment(project: Path):
+    before = project.read_text()
+    for value in ("[]", "[family]", "[genome1, genome2]"):
+        write_settings({"split.groups": value})
+        (line,) = [line for line in project.read_text().splitlines() if line.startswith("  groups: [")]
+        assert line.split("#")[0].strip() == f"groups: {value}"
+    lines = set(before.splitlines()) - set(project.read_text().splitlines())
+    assert not [line for line in lines if "groups" in line]
+
+
 def test_no_settings_leave_the_file_untouched(project: Path):
     before = project.stat().st_mtime_ns
     write_settings({})
