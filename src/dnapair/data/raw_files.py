@@ -21,9 +21,9 @@ EXAMPLES = 5
 """How many of the rows at fault a message shows."""
 
 FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".ffn"})
-TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".bedpe", ".parquet"})
 _NOT_DATA = re.compile("readme|licen[cs]e|copying|notice|citation|changelog|requirements", re.IGNORECASE)
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 _DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 """How the path of a file in a DVC cache ends: `cache.type symlink` makes links to it."""
 
@@ -188,7 +188,7 @@ def is_gzip(path: Path) -> bool:
     if path.suffix.lower() == ".gz":
         return True
     with path.open("rb") as file:
-        return file.read(2) == _GZIP_MAGIC
+        return file.read(2) == GZIP_MAGIC
 
 
 @contextmanager
