@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from dnapair.data.columns import usual_name
 from dnapair.data.dataset import Dataset
 from dnapair.data.detection import valued_columns
+from dnapair.data.places import CUT_OUT
 from dnapair.data.raw_files import stem
 from dnapair.data.splits import SPLITS, sharing, split_code
 from dnapair.errors import DnapairError
@@ -30,6 +31,8 @@ _GROUP_NAME = re.compile(
 _SPLIT_NAME = re.compile("split|set|fold|part", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 _LEAST_GROUPS, _MOST_GROUPS = 5, 100_000
+_FOUND = ("pairs", "sequences", "header", "positive_label", "genome", "width")
+"""Settings of `data` that are about one folder or file."""
 _TWINS = {"1": "2", "a": "b", "A": "B"}
 
 
@@ -98,7 +101,7 @@ def look(source: Path, params: Params, given: Collection[str]) -> Look:
 
 def _lenient(source: Path, data: Data, given: Collection[str]) -> Data:
     """Return settings that read all that can be read, and forget what was set for other data."""
-    plain = {"pairs": None, "sequences": None, "header": "auto", "positive_label": None}
+    plain = dict.fromkeys(_FOUND) | {"header": "auto"}
     # only what stops there: dropping pairs stays
     plain |= {"ambiguous": "keep"} if data.ambiguous == "error" else {}
     plain |= {"contradictory": "drop"}
@@ -108,15 +111,14 @@ def _lenient(source: Path, data: Data, given: Collection[str]) -> Data:
 
 
 def _data_settings(dataset: Dataset, reading: Data) -> dict[str, Any]:
-    names = ("pairs", "sequences", "header", "positive_label")
-    settings = {f"data.{name}": getattr(reading, name) for name in names}
+    settings = {f"data.{name}": getattr(reading, name) for name in _FOUND}
     settings |= {f"data.columns.{role}": None for role in Columns.model_fields}
     tables, roles = dataset.sources.tables, dataset.sources.roles
     for place, role in enumerate(_roles(dataset)):
         found = {one[place] for one in roles}
         usual = all(usual_name(table, role) == one[place] for table, one in zip(tables, roles, strict=True))
         # where tables differ, `prepare` finds the columns of each again
-        if not usual and len(found) == 1:
+        if not usual and len(found) == 1 and not found & {*CUT_OUT}:
             settings[f"data.columns.{role}"] = found.pop()
     if dataset.counts["sequences"]["ambiguous"]:
         settings["data.ambiguous"] = reading.ambiguous

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
+from dnapair.data.bedpe import is_place_row
 from dnapair.data.detection import id_columns, is_dna, sequence_columns, valued_columns
 from dnapair.data.tables import Table
 from dnapair.errors import DnapairError
@@ -177,7 +178,27 @@ def _find_by_content(
     return kind
 
 
-def _find_label(table: Table, pair: tuple[str, str]) -> str:
+def find_label(table: Table, named: str | None, others: Collection[str]) -> str:
+    """Find the column of labels: as the settings name it, by its usual names, by what it holds.
+
+    Parameters
+    ----------
+    table
+        The table.
+    named
+        The name that the settings give; None: none.
+    others
+        Columns that are something else.
+
+    Raises
+    ------
+    DnapairError
+        If it is missing, or several columns could be it; the message lists the columns there are.
+    """
+    return _find(table, "label", named) or _find_label(table, others)
+
+
+def _find_label(table: Table, pair: Collection[str]) -> str:
     if not table.header and len(table.names) > 2 and table.names[2] not in pair:
         return table.names[2]
     holders = [name for name in valued_columns(table, _is_positive) if name not in pair]
@@ -203,8 +224,8 @@ def usual_name(table: Table, role: str) -> str | None:
 
 
 def has_names(fields: Sequence[str]) -> bool:
-    """Tell whether the first line of a table to be scored holds names: no two of its fields are DNA."""
-    return sum(map(is_dna, fields)) < 2
+    """Tell whether the first line of a table holds names: no two of its fields are DNA or places."""
+    return sum(map(is_dna, fields)) < 2 and not is_place_row(fields)
 
 
 def find_sequences(table: Table) -> tuple[str, str]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from dnapair.data.cleaning import drop_ambiguous, drop_repeated, read_labels
 from dnapair.data.columns import ColumnNames
+from dnapair.data.genome_files import open_genome
+from dnapair.data.places import Scissors
 from dnapair.data.raw_files import RawFiles
 from dnapair.data.raw_pairs import Categories, RawPairs, Sources, read_raw_pairs
 from dnapair.errors import DnapairError
@@ -34,6 +36,10 @@ class Reading(NamedTuple):
         What becomes of pairs with letters outside ACGT.
     contradictory : "error" or "drop"
         What becomes of a pair that has both labels.
+    genome : Path or None
+        The genome that the pair tables give places of, FASTA or 2bit; None: they give sequences or ids.
+    width : int or None
+        Bases of each window round the centre of a place; None: the places as they are.
     """
 
     header: Literal["auto"] | bool = "auto"
@@ -41,6 +47,8 @@ class Reading(NamedTuple):
     positive_label: str | int | bool | None = None
     ambiguous: Literal["error", "drop", "keep"] = "error"
     contradictory: Literal["error", "drop"] = "error"
+    genome: Path | None = None
+    width: int | None = None
 
 
 class Dataset(NamedTuple):
@@ -216,7 +224,8 @@ def read_dataset(files: RawFiles, reading: Reading, scratch: Path | None = None)
     DnapairError
         If a file, or a row of it, can't be read as pairs of labelled DNA; the message names file and line.
     """
-    raw = read_raw_pairs(files, reading.header, reading.columns, scratch)
+    scissors = Scissors(open_genome(reading.genome, scratch), reading.width) if reading.genome else None
+    raw = read_raw_pairs(files, reading.header, reading.columns, scratch, scissors)
     pool, read = raw.pool, raw.row1.size
     labels, label_counts, positive = read_labels(raw, reading.positive_label)
     unambiguous, ambiguous = drop_ambiguous(raw, reading.ambiguous)
@@ -248,6 +257,8 @@ def read_dataset(files: RawFiles, reading: Reading, scratch: Path | None = None)
             "ambiguous": ambiguous,
         },
     }
+    if scissors:
+        counts["genome"] = {"file": scissors.genome.path.name, "renamed": scissors.renamed}
     pairs = pd.DataFrame({"row1": row1, "row2": row2, "label": labels[kept]}, index=kept)
     extras = list(dict.fromkeys(name for others in raw.sources.others for name in others))
     ids, sequences = _Ids(pool.ids, used), Selection(pool.texts, used)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from dnapair.data.bedpe import is_region
 from dnapair.data.tables import Table
 
 _SAMPLE = 1000
@@ -28,6 +29,11 @@ def is_dna(value: str) -> bool:
 def sequence_columns(table: Table) -> list[str]:
     """Find the columns that hold DNA, by a table's first rows; in the table's order."""
     return _columns(table, lambda values: _share(values, is_dna) >= _MOSTLY)
+
+
+def region_columns(table: Table) -> list[str]:
+    """Find the columns that hold places such as ``chr1:100-200(+)``, by a table's first rows; in order."""
+    return _columns(table, lambda values: _share(values, is_region) >= _MOSTLY)
 
 
 def id_columns(table: Table, known: Callable[[list[str]], Collection[bool]]) -> list[str]:

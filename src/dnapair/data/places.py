@@ -19,8 +19,8 @@ from dnapair.data.tables import Table, as_text
 from dnapair.errors import DnapairError
 from dnapair.storage.numeric_columns import number_values
 
-CUT_OUT = ("(sequence of place 1)", "(sequence of place 2)")
-"""Columns that :class:`PlaceTable` adds."""
+CUT_OUT = ("sequence of place 1", "sequence of place 2")
+"""Columns of a :class:`PlaceTable` that it gives where they are asked for by name, and not with all."""
 LONGEST = LONGEST_LINE // 2
 """Bases of a place: as many as a table with sequences may have."""
 _BATCH_BASES = 2**25
@@ -173,7 +173,7 @@ class PlaceTable:
         added = CHROMOSOMES if group else ()
         self.place_columns = [*sides[0], *sides[1]]
         self._own = [name for name in table.names if name.lstrip("#") not in added]
-        self.names = [*self._own, *added, *CUT_OUT]
+        self.names = [*self._own, *added]
 
     def batches(self, columns: Sequence[str] | None = None, *, typed: bool = False) -> Iterator[Any]:
         """Yield pyarrow record batches, as :class:`dnapair.data.tables.Table` says."""

@@ -13,8 +13,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dnapair.data.columns import ColumnNames, Roles, find_roles, is_header
-from dnapair.data.raw_files import EXAMPLES, RawFiles, listing, stem
+from dnapair.data.bedpe import LABEL, named_by_position
+from dnapair.data.columns import ColumnNames, Roles, find_label, find_roles, is_header
+from dnapair.data.detection import id_columns
+from dnapair.data.faults import Faults
+from dnapair.data.places import CUT_OUT, Scissors, needs_genome, no_genome, with_sequences
+from dnapair.data.raw_files import RawFiles, stem
 from dnapair.data.sequences import Fasta, normalize, read_fasta
 from dnapair.data.tables import Table, open_table
 from dnapair.errors import DnapairError
@@ -201,27 +205,12 @@ class RawPairs(NamedTuple):
         return f"{self.sources.places([number])[0]}, {word} sequence"
 
 
-class _Faults:
-    """Fields at fault: the first few, and how many there are in all."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._examples: list[tuple[int, str]] = []
-
-    def add(self, numbers: NDArray[np.int64], describe: Callable[[int], str]) -> None:
-        self.total += len(numbers)
-        room = EXAMPLES - len(self._examples)
-        self._examples += [(number, describe(number)) for number in numbers[:room].tolist()]
-
-    def check(self, sources: Sources, headline: str, remedy: str) -> None:
-        if self.total:
-            places = sources.places(number for number, _ in self._examples)
-            shown = [f"{place}, {text}" for place, (_, text) in zip(places, self._examples, strict=True)]
-            raise DnapairError(f"{self.total} {headline}:\n{listing(shown, self.total)}\n{remedy}")
-
-
 def read_raw_pairs(
-    files: RawFiles, header: Literal["auto"] | bool, columns: ColumnNames, scratch: Path | None
+    files: RawFiles,
+    header: Literal["auto"] | bool,
+    columns: ColumnNames,
+    scratch: Path | None,
+    scissors: Scissors | None = None,
 ) -> RawPairs:
     """Read every pair table, and the FASTA files where a table has ids.
 
@@ -233,6 +222,8 @@ def read_raw_pairs(
         As in :class:`dnapair.data.dataset.Reading`.
     scratch
         Folder of the temporary files that hold the sequences; None: where the system keeps such files.
+    scissors
+        Of the genome that the tables give places of; None: they give sequences or ids.
 
     Returns
     -------
@@ -242,7 +233,7 @@ def read_raw_pairs(
     Raises
     ------
     DnapairError
-        If a file can't be read, an id is in no FASTA record, or a sequence is none.
+        If a file can't be read, an id is in no FASTA record, a sequence is none, or a place is not there.
     """
 
     def names_come_first(fields: list[str]) -> bool:
@@ -255,17 +246,18 @@ def read_raw_pairs(
     def are_ids(values: list[str]) -> Any:
         return records().ids.find(values) >= 0
 
-    tables = [open_table(path, names_come_first) for path in files.tables]
-    roles = [find_roles(table, columns, are_ids if files.fastas else None) for table in tables]
+    known_ids = are_ids if files.fastas and not scissors else None
+    opened = [_open(path, names_come_first, columns, known_ids, scissors) for path in files.tables]
+    tables, roles = [table for table, _ in opened], [role for _, role in opened]
     fasta = records() if any(role.by_id for role in roles) else None
     pool = Pool(fasta, scratch)
-    unknown, broken = _Faults(), _Faults()
+    unknown, broken = Faults(), Faults()
     rows = (array("i"), array("i"))
     labels = Categories()
     sizes = [0] * len(tables)
     with tqdm(desc="read pairs", unit="pair", dynamic_ncols=True, disable=None) as bar:
         for index, (table, role) in enumerate(zip(tables, roles, strict=True)):
-            for batch in table.batches():
+            for batch in table.batches(list(dict.fromkeys([*table.names, *role[:3]]))):
                 read = _read_pairs(batch, role, pool, unknown if role.by_id else broken, sum(sizes))
                 for column, part in zip(rows, read, strict=True):
                     column.frombytes(part.tobytes())
@@ -284,8 +276,45 @@ def read_raw_pairs(
     return RawPairs(pool, row1, row2, labels, sources, fasta)
 
 
+def _open(
+    path: Path,
+    names_come_first: Callable[[list[str]], bool],
+    columns: ColumnNames,
+    known_ids: Callable[[list[str]], Any] | None,
+    scissors: Scissors | None,
+) -> tuple[Table, Roles]:
+    """Open a table, with the sequences of its places if it has these; find the columns of its pairs."""
+    table = open_table(path, names_come_first)
+    if scissors:
+        first, second = columns.seq1 or columns.id1, columns.seq2 or columns.id2
+        placed = with_sequences(table, scissors, (first, second) if first and second else None)
+        return placed, Roles(*CUT_OUT, _label_of_places(table, placed.place_columns, columns.label), False)
+    try:
+        roles = find_roles(table, columns, known_ids)
+    except DnapairError:
+        if needs_genome(table, []):
+            raise no_genome(path) from None
+        raise
+    are_known = known_ids and roles.by_id and {*roles[:2]} <= {*id_columns(table, known_ids)}
+    if not are_known and needs_genome(table, roles[:2]):
+        raise no_genome(path)
+    return table, roles
+
+
+def _label_of_places(table: Table, places: list[str], named: str | None) -> str:
+    if table.header or not named_by_position(table.names):
+        return find_label(table, named, places)
+    if not named and LABEL not in table.names:
+        raise DnapairError(
+            f"{table.path} has {len(table.names)} columns and no header line. Ten are BEDPE's own, and the "
+            "eleventh is the label (of seven, the seventh). Name another in data.columns.label, of: "
+            f"{', '.join(table.names)}."
+        )
+    return find_label(table, named or LABEL, places)
+
+
 def _read_pairs(
-    batch: Any, role: Roles, pool: Pool, faults: _Faults, first: int
+    batch: Any, role: Roles, pool: Pool, faults: Faults, first: int
 ) -> tuple[NDArray[np.int32], ...]:
     columns = []
     for theirs in (role.first, role.second):

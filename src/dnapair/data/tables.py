@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from dnapair.data.bedpe import names_by_position
 from dnapair.data.raw_files import EXAMPLES, LONGEST_LINE, is_gzip, listing, not_utf8, open_raw
 from dnapair.errors import DnapairError
 
@@ -35,7 +36,8 @@ class Table(Protocol):
     path : Path
         Its file.
     header : bool
-        Whether the columns have names of their own; if not, they are called column1, column2, ...
+        Whether the columns have names of their own; if not, they are called column1, column2, ..., or as
+        BEDPE has it.
     names : list of str
         The columns; no two are the same.
     schema : pyarrow.Schema
@@ -100,7 +102,7 @@ class _TextTable:
         if not first:
             raise DnapairError(f"{path} is empty: a pair table needs a row for each pair.")
         self.header = is_header(first)
-        given = first if self.header else [""] * len(first)
+        given = first if self.header else names_by_position(first)
         self.names = [name.strip() or f"column{number}" for number, name in enumerate(given, start=1)]
         _check_names(path, self.names)
         self.schema = pa.schema([(name, pa.string()) for name in self.names])

@@ -49,6 +49,14 @@ class Data(Section):
     positive_label: str | int | bool | None
     ambiguous: Literal["error", "drop", "keep"]
     contradictory: Literal["error", "drop"]
+    genome: Annotated[str, Field(min_length=1)] | None
+    width: Positive | None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Data":
+        if self.width and not self.genome:
+            raise ValueError("width is that of places, and genome names none to cut them out of")
+        return self
 
 
 class Split(Section):

@@ -141,8 +141,21 @@ def read(data: Data, scratch: Path | None) -> Dataset:
     """Read the raw data as the settings say; its text goes into temporary files in ``scratch``."""
     files = find_files(Path(data.path), as_list(data.pairs), as_list(data.sequences))
     columns = ColumnNames(**data.columns.model_dump())
-    reading = Reading(data.header, columns, data.positive_label, data.ambiguous, data.contradictory)
-    return read_dataset(files, reading, scratch)
+    reading = Reading(
+        data.header,
+        columns,
+        data.positive_label,
+        data.ambiguous,
+        data.contradictory,
+        Path(data.genome) if data.genome else None,
+        data.width,
+    )
+    dataset = read_dataset(files, reading, scratch)
+    renamed = dataset.counts.get("genome", {}).get("renamed")
+    if renamed:
+        names = ", ".join(f"{theirs} for {name}" for name, theirs in renamed.items())
+        print(f"The genome names chromosomes otherwise than the pair table: taken are {names}.")
+    return dataset
 
 
 def divide(dataset: Dataset, split: Split) -> Division:

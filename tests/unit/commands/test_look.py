@@ -11,6 +11,7 @@ from dnapair.errors import DnapairError
 from dnapair.params import load_params
 from dnapair.params.overrides import changed_settings
 from dnapair.params.reading import check_params
+from tests.unit.data.genome_writing import write_fasta
 
 ROOT = Path(__file__).parents[3]
 
@@ -161,3 +162,20 @@ def test_what_prepare_would_refuse_is_refused(tmp_path, header, given, message):
     with pytest.raises(DnapairError) as caught:
         seen(path, **given)
     assert message in str(caught.value)
+
+
+def test_places_of_a_genome_that_is_named_are_groups_by_chromosome_and_it_is_forgotten_after(tmp_path):
+    genome = write_fasta(tmp_path / "genome.fa", {f"chr{n}": dna(n, 2000) for n in range(8)})
+    lines = [
+        [f"chr{n % 8}:{3 * n}-{3 * n + 90}", f"chr{n % 8}:{1000 + n}-{1090 + n}", str(n % 3 % 2)]
+        for n in range(240)
+    ]
+    table = write(tmp_path / "pairs.csv", "enhancer,promoter,label", lines)
+    found = seen(table, data__genome=str(genome))
+    assert "data.genome" not in found.settings
+    assert {found.settings[f"data.columns.{role}"] for role in ("id1", "id2", "seq1", "seq2")} == {None}
+    assert found.settings["split.method"] == "grouped"
+    assert found.settings["split.groups"] == ["chrom1", "chrom2"]
+    assert found.lines["first"] == "sequence of place 1: DNA, 240 of 90 bases"
+    without = write(tmp_path / "other.csv", "seq1,seq2,label", rows(60))
+    assert seen(without).settings["data.genome"] is None
