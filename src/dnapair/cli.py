@@ -156,11 +156,14 @@ def run(
     stages: Annotated[
         list[str] | None, typer.Argument(help="Stages to bring up to date; all by default.")
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show all that DVC and the stages print.")
+    ] = False,
 ) -> None:
     """Run the pipeline as one MLflow run. Settings for this run: --train.epochs 3."""
     from dnapair.commands import run as tool
 
-    tool.run([*(stages or []), *context.args])
+    tool.run([*(stages or []), *context.args], verbose=verbose)
 
 
 @app.command(

@@ -1,7 +1,9 @@
 """A copy of the project with small data in it, and the commands that users type."""
 
 import atexit
+import contextlib
 import functools
+import json
 import multiprocessing
 import os
 import shutil
@@ -17,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import yaml
 from filelock import FileLock
 
+from dnapair.params.overrides import write_settings
 from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -141,16 +143,9 @@ class Project:
         return self.run("dnapair", "register")
 
     def set(self, settings: dict) -> None:
-        """Change settings in params.yaml."""
-        path = self.root / "params.yaml"
-        content = yaml.safe_load(path.read_text())
-        for key, value in settings.items():
-            section = content
-            *parents, last = key.split(".")
-            for name in parents:
-                section = section[name]
-            section[last] = value
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        """Change settings in params.yaml, as somebody does who leaves the rest of it alone."""
+        with contextlib.chdir(self.root):
+            write_settings({key: json.dumps(value) for key, value in settings.items()})
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")

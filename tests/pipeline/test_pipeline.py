@@ -34,10 +34,6 @@ def changed(project: Project, settings: dict):
         project.run("dvc", "checkout", "--force")
 
 
-def stages_run(output: str) -> list[str]:
-    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
-
-
 def stale_stages(project: Project) -> set[str]:
     return set(json.loads(project.run("dvc", "status", "--json").splitlines()[-1]))
 

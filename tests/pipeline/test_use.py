@@ -21,7 +21,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("use") / "project")
     write_small_data(project.root / BUNDLED)
     project.commit("Small data")
-    # a setting too: params.yaml is as dnapair writes it
     project.run("dnapair", "use", BUNDLED)
     project.commit("They are used")
     return project

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dnapair import tracking
 from dnapair.commands import summary
+from dnapair.commands.progress import pipeline_stages, watch
 from dnapair.errors import DnapairError
 from dnapair.params import load_params
 from dnapair.params.overrides import changed_settings, parse_words, write_settings
@@ -20,13 +22,15 @@ PRETRAIN = "pretrain"
 _PRETRAIN_TARGET = "encoders/dvc.yaml:pretrain"
 
 
-def run(arguments: Sequence[str]) -> None:
+def run(arguments: Sequence[str], *, verbose: bool = False) -> None:
     """Bring stages up to date with DVC, under one parent run, and print what came out.
 
     Parameters
     ----------
     arguments
         Names of stages (none: all), and settings as ``--section.key value`` or ``--section.key=value``.
+    verbose
+        Whether to show all that DVC and the stages print, not a line for each stage.
 
     Raises
     ------
@@ -41,17 +45,18 @@ def run(arguments: Sequence[str]) -> None:
             raise DnapairError(f"{PRETRAIN} runs alone: it is not a part of the pipeline.")
         # not `dvc exp run`: it takes away new files that DVC does not track, and so the encoder
         write_settings(overrides)
-        _pretrain([*targets, *changes], settings)
+        _pretrain([*targets, *changes], settings, verbose=verbose)
         return
     with tracking.pipeline_run([*targets, *changes], settings) as parent:
         # `dvc exp run` rather than a rewrite of our own: it records the changed settings as an experiment
         given = [word for change in changes for word in ("--set-param", change)]
-        _dvc(["exp", "run", *given, *targets] if overrides else ["repro", *targets], parent)
+        dvc = partial(_dvc, parent=parent, verbose=verbose)
+        dvc(["exp", "run", *given, *targets] if overrides else ["repro", *targets], all_stages=not targets)
         if not targets and not versions.is_registered(
             load_params().registration.name, sha256(paths.REGISTRATION)
         ):
             # another tracking store than the one this model was registered in
-            _dvc(["repro", "--force", "--single-item", "register"], parent)
+            dvc(["repro", "--force", "--single-item", "register"])
         tracking.link_stages(parent, paths.IDENTITIES)
         # reports that a part of the pipeline did not bring up to date are none of its own
         if not targets:
@@ -61,25 +66,28 @@ def run(arguments: Sequence[str]) -> None:
     print(f"\nThe record of this run: {tracking.run_page(parent)}")
 
 
-def _pretrain(words: Sequence[str], settings: Mapping[str, Any]) -> None:
+def _pretrain(words: Sequence[str], settings: Mapping[str, Any], *, verbose: bool) -> None:
     with tracking.pipeline_run(words, settings) as parent:
-        _dvc(["repro", "prepare"], parent)
+        dvc = partial(_dvc, parent=parent, verbose=verbose)
+        dvc(["repro", "prepare"])
         fetched = subprocess.run(["encoders/fetch_genes.sh", load_params().pretrain.fasta], check=False)
         if fetched.returncode:
             raise DnapairError("The genes could not be fetched: the reason stands above.")
         # it is frozen, so that nothing but a wish for it runs it
-        _dvc(["unfreeze", _PRETRAIN_TARGET], parent)
+        dvc(["unfreeze", _PRETRAIN_TARGET])
         try:
-            _dvc(["repro", "--force", "--single-item", _PRETRAIN_TARGET], parent)
+            dvc(["repro", "--force", "--single-item", _PRETRAIN_TARGET])
         finally:
-            _dvc(["freeze", _PRETRAIN_TARGET], parent)
+            dvc(["freeze", _PRETRAIN_TARGET])
 
 
-def _dvc(arguments: Sequence[str], parent: str) -> None:
+def _dvc(arguments: Sequence[str], *, parent: str, verbose: bool, all_stages: bool = False) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
     environment[tracking.PARENT_VARIABLE] = parent
     # the stages say `python`: it must be the one that runs now
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], env=environment, check=False)
-    if done.returncode:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    if not verbose:
+        watch(command, environment, pipeline_stages() if all_stages else ())
+    elif subprocess.run(command, env=environment, check=False).returncode:
         raise DnapairError(f"`dvc {' '.join(arguments)}` failed: the reason stands above.")
