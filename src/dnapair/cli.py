@@ -52,6 +52,14 @@ TABLE = typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .
 
 
 @app.command(rich_help_panel=STAGES)
+def locate(source: Literal["data", "encoder"]) -> None:
+    """Find what a setting points at, for DVC to see when it changes: data.path or encoder.source."""
+    from dnapair.stages import locate as stage
+
+    stage.run(source)
+
+
+@app.command(rich_help_panel=STAGES)
 def prepare() -> None:
     """Read the raw data, check it, drop duplicates, split it."""
     from dnapair.stages import prepare as stage

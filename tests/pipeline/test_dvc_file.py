@@ -70,7 +70,8 @@ def test_what_a_change_of_each_room_runs_again():
         "checks": {"validate", "register"},
         "commands": set(),
         "data": {"prepare", "embed", "validate", "baselines", "crossvalidate", "evaluate", "register"},
-        "embedding": {"embed", "scale", "validate", "tune", "baselines", "crossvalidate", "register"},
+        "embedding": {"locate", "embed", "scale", "validate", "tune"}
+        | {"baselines", "crossvalidate", "register"},
         "evaluation": {"train", "baselines", "crossvalidate", "evaluate", "register"},
         "interactions": {
             "interact",
@@ -121,12 +122,13 @@ def test_pretraining_depends_on_exactly_the_rooms_it_computes_with(imports: grim
 
 
 def test_every_stage_has_a_file_of_its_name_and_every_file_there_is_a_stage():
-    shared = {"__init__", "encoders", "inputs", "paths"}
+    shared = {"__init__", "encoders", "imported", "inputs", "paths"}
     assert {path.stem for path in (ROOT / "src/dnapair/stages").glob("*.py")} - shared == set(STAGES)
 
 
 def test_stages_have_the_promised_names():
     assert list(STAGES) == [
+        "locate",
         "prepare",
         "embed",
         "interact",

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 
 import psutil
 from packaging.requirements import Requirement
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dnapair.errors import DnapairError
+from dnapair.stages.imported import DATA, POINTER, check_present
 
 GIGABYTE = 1e9
 _LEAST_DISK = 2 * GIGABYTE
@@ -95,9 +95,10 @@ def _settings() -> Iterator[str]:
 
 
 def _data() -> Iterator[str]:
-    if not Path("data.dvc").is_file():
+    if not POINTER.is_file():
         raise DnapairError("data.dvc is missing: bring data with `dnapair use PATH`.")
-    yield "data.dvc" + ("" if Path("data").exists() else " (data itself is brought by the first `dvc repro`)")
+    check_present(DATA)
+    yield "data.dvc" + ("" if DATA.exists() else " (data itself is brought by the first `dvc repro`)")
 
 
 def _encoder() -> Iterator[str]:

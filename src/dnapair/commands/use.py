@@ -11,15 +11,12 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dnapair.commands.look import Look, look
 from dnapair.errors import DnapairError
 from dnapair.params import check_params, flatten
 from dnapair.params.overrides import changed_settings, parse_words, write_settings
+from dnapair.stages.imported import DATA, POINTER, origin, read_pointer
 
-DATA = Path("data")
-POINTER = Path("data.dvc")
 BUNDLED = Path("datasets/same_genome")
 
 
@@ -48,7 +45,7 @@ def run(arguments: Sequence[str], *, dry: bool = False) -> None:
         raise DnapairError("Name one folder, file or address: dnapair use PATH --split.method random")
     (source,) = sources
     settings = changed_settings(overrides)
-    before = _origin()
+    before = origin()
     local = "://" not in source
     follows = local and _in_git(source)
     if local:
@@ -87,6 +84,7 @@ def _look(place: Path, overrides: Mapping[str, str], *, known: bool) -> Look:
 @contextmanager
 def _brought(source: str, *, follows: bool) -> Iterator[None]:
     """Put the source's data in place of the present ones, which come back if anything goes wrong."""
+    there = DATA.exists()
     # else DVC would put the new data into the folder of the old
     _remove(DATA)
     pointer = POINTER.read_bytes() if POINTER.is_file() else None
@@ -101,6 +99,7 @@ def _brought(source: str, *, follows: bool) -> Iterator[None]:
         if pointer is not None:
             _remove(DATA)
             POINTER.write_bytes(pointer)
+        if pointer is not None and there:
             _dvc("checkout", "--force", str(POINTER))
         raise
 
@@ -112,7 +111,7 @@ def _check_place(source: Path) -> None:
     if inside == DATA.resolve() or DATA.resolve() in inside.parents:
         raise DnapairError(
             f"{source} is where DVC keeps its copy of the data. Name the place that the data come from: "
-            f"{_origin() or BUNDLED}"
+            f"{origin() or BUNDLED}"
         )
     if inside == Path.cwd() or inside in Path.cwd().parents:
         raise DnapairError(f"{source} holds this project itself. Put the data into a folder of their own.")
@@ -127,6 +126,11 @@ def _check_kept() -> None:
             f"{DATA} is here, but {POINTER} is not: DVC does not know these data, and they would be lost. "
             f"Move them elsewhere (mv {DATA} mydata), then use them from there (dnapair use mydata)."
         )
+    if read_pointer() is None:
+        raise DnapairError(
+            f"{POINTER} is not what DVC writes, so it is not known whether {DATA} would be lost. Put it back "
+            f"(git checkout {POINTER}), or move the data elsewhere: mv {DATA} mydata"
+        )
     found = _dvc("status", "--json", str(POINTER), quiet=True)
     outs = [part.get("changed outs", {}) for part in json.loads(found).get(str(POINTER), [])]
     states = {state for part in outs for state in part.values()}
@@ -138,7 +142,7 @@ def _check_kept() -> None:
     if "modified" in states:
         raise DnapairError(
             f"{DATA} was changed since DVC brought it, and the changes would be lost. Copy what you want to "
-            f"keep (cp -r {DATA} mydata), then put {DATA} back as it was: dvc checkout --force {POINTER}"
+            f"keep (cp -r {DATA} mydata), then take it away: rm -r {DATA}"
         )
 
 
@@ -147,18 +151,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _origin() -> str | None:
-    """Return where the present data came from."""
-    try:
-        return str(_pointer()["deps"][0]["path"])
-    except (OSError, LookupError, TypeError, yaml.YAMLError):
-        return None
-
-
-def _pointer() -> Any:
-    return yaml.safe_load(POINTER.read_text(encoding="utf-8"))
 
 
 def _in_git(source: str) -> bool:

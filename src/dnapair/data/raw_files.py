@@ -82,7 +82,7 @@ def find_files(
     """
     if not path.exists():
         raise DnapairError(
-            f"{path} (data.path) is not there. Bring data with `dnapair use WHERE`, or run `dvc repro`."
+            f"{path} (data.path) is not there. Name a folder or a file, or bring one: `dnapair use WHERE`."
         )
     folder = path if path.is_dir() else path.parent
     kinds = (

@@ -1,8 +1,6 @@
 """An encoder read from a checkpoint in Hugging Face's layout: whole, or refused."""
 
 import json
-import os
-import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +15,12 @@ from safetensors.torch import load_file
 
 from dnapair.embedding.bert import ACTIVATIONS, CONFIG, weight_shapes
 from dnapair.embedding.encoder import UNTRAINED_KEY, Encoder, make_encoder
+from dnapair.embedding.hub import find_checkpoint
 from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.errors import DnapairError, first_line
 from dnapair.storage.files import SUMS, check_sums
 
 _LARGEST_CONFIG = 2**20
-_HUB_FILES = ["config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin"]
 _OLD_NAMES = {"gamma": "weight", "beta": "bias"}
 """Of layer normalisation in the first BERTs for PyTorch; some checkpoints still have them."""
 
@@ -50,9 +48,7 @@ def load_encoder(source: str, revision: str | None = None, allow_pytorch_bin: bo
         If the checkpoint is missing, is not what its SHA256SUMS says, is not a BERT, has another vocabulary
         than k-mers, or lacks a weight.
     """
-    folder = Path(source)
-    if not folder.is_dir():
-        folder = _download(source, revision)
+    folder = find_checkpoint(source, revision)
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise DnapairError(
@@ -76,32 +72,6 @@ def load_encoder(source: str, revision: str | None = None, allow_pytorch_bin: bo
     _check_size(weights, config)
     name = source if Path(source).is_dir() else f"{source}@{revision}"
     return make_encoder(_load_weights(weights, config), config, vocabulary, name)
-
-
-def _download(source: str, revision: str | None) -> Path:
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-        raise DnapairError(
-            f"encoder.source: there is no folder {source!r}, nor is it a Hugging Face id (name/model)."
-        )
-    if revision is None:
-        raise DnapairError(
-            f"encoder.source: {source!r} is not a folder here. If it is a Hugging Face id, pin its commit in "
-            f"encoder.revision, so that the run can be repeated (the page of the model lists its commits)."
-        )
-    # read when the hub's package is imported
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=_HUB_FILES))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise DnapairError(
-            f"The encoder {source} at revision {revision} can't be had from the Hugging Face hub: "
-            f"{first_line(error)} "
-            "Check encoder.source and encoder.revision and the network, or download the files once and set "
-            "encoder.source to their folder."
-        ) from None
 
 
 def _read_config(path: Path, vocabulary: KmerVocabulary) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from dnapair.embedding.bert import CONFIG, BertShape, Weights, weight_shapes
+from dnapair.embedding.hub import UNTRAINED
 from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.storage.files import atomic_file, write_json
 
-UNTRAINED = "untrained"
 UNTRAINED_KEY = "dnapair_untrained"
 """Where a config.json says that the weights were drawn, and how."""
 _DEVIATION = 0.02

@@ -1,7 +1,8 @@
 """The encoder that the settings name, for the stages that need it."""
 
 from dnapair.embedding.checkpoint import load_encoder
-from dnapair.embedding.encoder import UNTRAINED, Encoder, build_untrained
+from dnapair.embedding.encoder import Encoder, build_untrained
+from dnapair.embedding.hub import UNTRAINED
 from dnapair.params import Encoder as EncoderParams
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dnapair.storage.files import check_sums
 
+LOCATED = Path("artifacts/located")
 DATASET = Path("artifacts/dataset")
 SEQUENCES = DATASET / "sequences.parquet"
 PAIRS = DATASET / "pairs.parquet"

@@ -1,7 +1,5 @@
 """Stage `prepare`: the raw data, read, checked, cleaned and split."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
-from dvc.config import Config
 from numpy.typing import NDArray
 
 from dnapair import tracking
@@ -21,10 +17,10 @@ from dnapair.data.grouped_splits import Separated, grouped_split, separated_spli
 from dnapair.data.groups import SEQUENCE_ROWS
 from dnapair.data.raw_files import EXAMPLES, find_files
 from dnapair.data.splits import SPLITS, predefined_split, random_split, sharing, split_codes
-from dnapair.errors import DnapairError
 from dnapair.machine.memory import return_freed_arrays
 from dnapair.params import Data, Split, flatten, load_params
 from dnapair.stages import paths
+from dnapair.stages.imported import check_data
 from dnapair.storage.files import atomic_folder, sha256, write_json, write_sums
 from dnapair.storage.sequence_file import write_sequences
 
@@ -85,56 +81,6 @@ def run() -> None:
             f"{len(dataset.pairs):,} pairs of {len(dataset.sequences):,} sequences; split "
             f"{params.split.method}: {splits}."
         )
-
-
-def check_data(data: Path) -> None:
-    """Hash every file of the raw data that DVC knows.
-
-    DVC itself trusts a file whose time and size are as they were: bits that flipped on the disk pass it.
-
-    Parameters
-    ----------
-    data
-        A folder or a file. What DVC does not track, or has no list of files of, is not checked.
-
-    Raises
-    ------
-    DnapairError
-        If a file is missing or changed.
-    """
-    pointer = data.with_name(data.name + ".dvc")
-    if not pointer.is_file():
-        return
-    (out,) = yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"]
-    # an earlier DVC's hash of text leaves out the ends of lines
-    if out.get("hash") != "md5" or "md5" not in out:
-        return
-    for path, expected in listed(data, out["md5"]):
-        if not path.is_file():
-            wrong = "missing"
-        else:
-            with path.open("rb") as file:
-                wrong = "" if hashlib.file_digest(file, "md5").hexdigest() == expected else "changed"
-        if wrong:
-            raise DnapairError(
-                f"{path} is {wrong}: it is not what {pointer} says. If you changed it, tell DVC: dvc commit "
-                f"--force {pointer}. If not, delete {data}, and `dvc repro` brings it anew."
-            )
-
-
-def listed(data: Path, digest: str) -> list[tuple[Path, str]]:
-    """Return the raw data's files and their MD5, as DVC's cache lists them; none where it has no list."""
-    if not digest.endswith(".dir"):
-        return [(data, digest)]
-    # not DVC's Repo, which would wait for the locks of the `dvc repro` that runs this
-    cache = Config(".dvc")["cache"].get("dir", ".dvc/cache")
-    content = Path(cache, "files", "md5", digest[:2], digest[2:])
-    try:
-        files = json.loads(content.read_text(encoding="utf-8"))
-        return [(data / one["relpath"], one["md5"]) for one in files]
-    # DVC itself tells of a damaged cache
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return []
 
 
 def read(data: Data, scratch: Path | None) -> Dataset:

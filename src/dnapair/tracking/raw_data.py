@@ -28,7 +28,7 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
         digest = str(out["md5"])[:8]
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise DnapairError(
-            f"{pointer} is not what DVC writes. Bring the data anew: dnapair use WHERE"
+            f"{pointer} is not what DVC writes. Put back what git has: git checkout {pointer}"
         ) from None
     with warnings.catch_warnings():
         # MLflow warns that two of its own classes fit a local path

@@ -1,0 +1,62 @@
+"""Stage `locate`: a link to what a setting points at.
+
+DVC knows dependencies by fixed names, and a setting may name any folder, or none. It looks through the link
+each time, so files that were exchanged there make stale what was computed from them.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from dnapair.embedding.hub import UNTRAINED, find_checkpoint
+from dnapair.errors import DnapairError
+from dnapair.params import Params, load_params
+from dnapair.stages import paths
+from dnapair.stages.imported import DATA, check_present
+from dnapair.storage.files import atomic_file
+
+
+def run(source: Literal["data", "encoder"]) -> None:
+    """Link artifacts/located/data or artifacts/located/encoder to what params.yaml names.
+
+    Where that is no file of its own, such as an encoder that is built, a file with a word takes its place.
+
+    Raises
+    ------
+    DnapairError
+        If it is not there.
+    """
+    params = load_params()
+    target = _data(params) if source == "data" else _encoder(params)
+    link = paths.LOCATED / source
+    if isinstance(target, str):
+        with atomic_file(link) as temporary:
+            temporary.write_text(f"{target}\n", encoding="utf-8")
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    # from the project's folder it moves along with it
+    place = target if target.is_absolute() else os.path.relpath(target.absolute(), link.parent.resolve())
+    temporary = link.with_name(f".{link.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(place)
+    temporary.replace(link)
+
+
+def _data(params: Params) -> Path | str:
+    path = Path(params.data.path)
+    if path == DATA or DATA in path.parents:
+        # DVC is about to look at these itself
+        check_present(DATA)
+        return "imported"
+    if not path.exists():
+        raise DnapairError(
+            f"{path} (data.path) is not there. Name a folder or a file, or have DVC bring one "
+            f"(dnapair use WHERE --data.path {DATA})."
+        )
+    return path
+
+
+def _encoder(params: Params) -> Path | str:
+    if params.encoder.source == UNTRAINED:
+        return UNTRAINED
+    return find_checkpoint(params.encoder.source, params.encoder.revision)
