@@ -1,5 +1,6 @@
 """params.yaml read and checked: unknown keys and impossible values are errors that name the key."""
 
+import re
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,35 @@ from dnapair.params.sections import Params
 
 PARAMS = Path("params.yaml")
 _LARGEST_FILE = 2**20
+_HINTS = {
+    r"found character '\\t'": "Indent with spaces: YAML takes no tabs there.",
+    "unknown escape character": r"In double quotes, \ begins an escape: use single quotes, or none.",
+    "(expected|found) alphabetic|found character '[@`%]'": "Put the value into quotes.",
+    "mapping values are not allowed": (
+        "Put a value with a colon in it into quotes; indent all settings of a section alike."
+    ),
+}
+"""What helps where YAML's words name no cause."""
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML 1.2's plain values, as DVC reads them: on, yes, 012, 1_000, 12:30 and 2001-01-01 are words.
+
+    A setting that wants true or false takes on and off, one that wants a number takes 012, all the same.
+    """
+
+
+_PlainLoader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in found if tag.rpartition(":")[2] in ("null", "float", "merge")]
+    for letter, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern, _firsts in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+", "-+0123456789"),
+):
+    _PlainLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_firsts)
+    )
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -70,7 +100,7 @@ def parse_yaml(text: str, origin: str) -> Any:
     Returns
     -------
     object
-        Mappings, lists, strings, numbers, true, false, dates and null.
+        Mappings, lists, strings, numbers, true, false and null.
 
     Raises
     ------
@@ -78,12 +108,16 @@ def parse_yaml(text: str, origin: str) -> Any:
         If it is not valid, or nested too deeply.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _PlainLoader)  # noqa: S506 - it is a safe one
     except RecursionError:
         raise DnapairError(f"{origin} is not valid YAML: it is nested too deeply.") from None
     # PyYAML lets through what Python says of values such as 0b, 2001-99-99 and an !!int that is empty
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise DnapairError(f"{origin} is not valid YAML: {' '.join(str(error).split())[:500]}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}," if mark else ""
+        words = " ".join(str(getattr(error, "problem", None) or error).split())[:500].rstrip(".")
+        hint = next((hint for pattern, hint in _HINTS.items() if re.search(pattern, words)), "")
+        raise DnapairError(f"{origin}{where} is not valid YAML: {words}. {hint}".rstrip()) from None
 
 
 def check_params(content: dict[str, Any], origin: str) -> Params:
@@ -120,6 +154,10 @@ def _describe(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{key}: missing. Add it; the project's own params.yaml shows its usual value."
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):
+        message += ": put it into quotes"
+    if problem["type"] == "string_type" and isinstance(problem["input"], list):
+        message += ": one, without brackets"
     given = "" if isinstance(problem["input"], dict) else f" (given: {_shortly(problem['input'])})"
     return f"{key}: {message}{given}"
 

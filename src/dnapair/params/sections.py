@@ -5,16 +5,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=1, lt=2**31)]
-BatchSize = Annotated[int, Field(ge=2)]
-Width = Annotated[int, Field(ge=1, le=65536)]
-AboveZero = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0, le=1)]
+from dnapair.params.kinds import (
+    AboveZero,
+    BatchSize,
+    BelowOne,
+    Count,
+    NotNegative,
+    Place,
+    Positive,
+    Rate,
+    Seed,
+    Share,
+    Width,
+)
+
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 Strand = Literal["forward", "both"]
@@ -41,9 +45,9 @@ class Columns(Section):
 class Data(Section):
     """Where the raw data is and how it is read."""
 
-    path: str
-    pairs: str | list[str] | None
-    sequences: str | list[str] | None
+    path: Place
+    pairs: Place | list[Place] | None
+    sequences: Place | list[Place] | None
     header: Literal["auto"] | bool
     columns: Columns
     positive_label: str | int | bool | None
@@ -101,7 +105,7 @@ class Untrained(Section):
 class Encoder(Section):
     """The encoder, and what of its output is an embedding."""
 
-    source: str
+    source: Place
     revision: str | None
     allow_pytorch_bin: bool
     pooling: Literal["mean", "cls", "max"]
@@ -334,8 +338,8 @@ class MaskedKmers(Section):
 class Pretrain(Section):
     """How an encoder of one's own is made."""
 
-    fasta: str
-    output: Annotated[str, Field(min_length=1)]
+    fasta: Place
+    output: Place
     description: str
     license: str | None
     genome: str

@@ -66,6 +66,13 @@ def test_the_projects_own_settings_are_read_whole():
         ("watch.max_distance", 2, r"watch\.max_distance: .*less than or equal to 1 \(given: 2\)"),
         ("register.challenger", "champion", r"register: alias and challenger are both 'champion'"),
         ("data.ambiguous", "ignore", r"data\.ambiguous: .*'error'"),
+        ("data.columns.label", ["label"], r"data\.columns\.label: .*string: one, without brackets \(given"),
+        ("data.columns.seq1", 1, r"data\.columns\.seq1: .*string: put it into quotes \(given: 1\)"),
+        ("split.column", True, r"split\.column: .*string: put it into quotes \(given: True\)"),
+        # what "C:\new\table" means in YAML
+        ("data.path", "C:\new\table", r"data\.path: holds a line break.*single ones: 'C:\\new'"),
+        ("encoder.source", "my\tencoder", r"encoder\.source: holds a line break, a tab"),
+        ("data.path", "", r"data\.path: .*at least 1 character"),
     ],
 )
 def test_unknown_or_impossible_setting_is_named(tmp_path: Path, key: str, value: object, words: str):
@@ -94,6 +101,11 @@ def test_missing_setting_is_named(tmp_path: Path):
         (b"- a\n", "no settings"),
         (b"a: [", "not valid YAML"),
         (b"a: \xe9", "not valid YAML"),
+        (b"a:\n\tb: 1", r"params\.yaml, line 2, column 1, is not valid YAML: .*Indent with spaces"),
+        (b'a: "C:\\data"', r"line 1, column 8, .*use single quotes, or none"),
+        (b"a: @home", r"line 1, column 4, .*Put the value into quotes"),
+        (b"a: *.csv", r"line 1, column 5, .*Put the value into quotes"),
+        (b"a: b: c", r"line 1, column 5, .*into quotes; indent all settings of a section alike"),
     ],
 )
 def test_file_that_holds_no_settings_is_said(tmp_path: Path, content: bytes, words: str):
@@ -120,3 +132,40 @@ def test_groups_that_are_drawn_must_be_named(tmp_path: Path):
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(DnapairError, match=r"split: cross_pairs: drop draws groups.*seq1 or seq2"):
         load_params(path)
+
+
+@pytest.mark.parametrize(
+    "word", ["on", "off", "yes", "no", "Y", "1e3", "012", "1_000", "12:30", "2001-01-01", "0o7", "C:\\data"]
+)
+def test_a_word_that_older_yaml_takes_for_something_else_is_that_word(tmp_path: Path, word: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS.read_text().replace("positive_label: null", f"positive_label: {word}"))
+    assert load_params(path).data.positive_label == word
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("true", True), ("1", 1), ("-1", -1), ("'1'", "1"), ("0x1F", 31)]
+)
+def test_plain_values_are_what_they_look_like(tmp_path: Path, written: str, value: object):
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS.read_text().replace("positive_label: null", f"positive_label: {written}"))
+    read = load_params(path).data.positive_label
+    assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("line", "written", "key", "value"),
+    [
+        ("normalize: true", "normalize: off", "encoder.normalize", False),
+        ("header: auto", "header: yes", "data.header", True),
+        ("  epochs: 20", "  epochs: 012", "train.epochs", 12),
+        ("learning_rate: 0.0003", "learning_rate: 3e-4", "train.learning_rate", 0.0003),
+    ],
+)
+def test_settings_that_want_no_word_take_these_too(
+    tmp_path: Path, line: str, written: str, key: str, value: object
+):
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS.read_text().replace(line, written, 1))
+    section, name = key.split(".")
+    assert getattr(getattr(load_params(path), section), name) == value
