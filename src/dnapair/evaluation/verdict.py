@@ -120,8 +120,9 @@ def _audit(findings: list[Mapping[str, Any]]) -> str:
 def _without_examples(finding: Mapping[str, Any]) -> str:
     """Return a finding's sentence up to its first example, which the audit's own table has."""
     words = str(finding["words"])
-    first = next(iter(finding["examples"]), None)
-    said, found, _ = words.partition(f": {first}")
+    if not finding["examples"]:
+        return words
+    said, found, _ = words.partition(f": {finding['examples'][0]}")
     return f"{said}." if found else words
 
 

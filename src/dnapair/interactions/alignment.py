@@ -136,7 +136,7 @@ def spell(match: Match, width: int = 80) -> list[str]:
     Returns
     -------
     list of str
-        A heading, then three lines for each part.
+        A heading, then three lines for each part, and an empty one between parts.
     """
     turned = match.kind != KINDS[0]
     identical = match.between.count("|")
@@ -148,6 +148,7 @@ def spell(match: Match, width: int = 80) -> list[str]:
         part = slice(start, start + width)
         ends = ("3'", "5'") if turned else ("5'", "3'")
         lines += [
+            *([""] if start else []),
             f"seq1 {ends[0]} {match.first[part]} {ends[1]}",
             f"        {match.between[part]}",
             f"seq2 5' {match.second[part]} 3'",

@@ -51,8 +51,9 @@ def test_a_long_match_is_written_in_lines() -> None:
     assert match is not None
     heading, *lines = spell(match, 80)
     assert heading.startswith("200 of 200 positions match, forward")
-    assert len(lines) == 9
-    assert "".join(line[8:].removesuffix(" 3'") for line in lines[::3]) == sequence
+    assert len(lines) == 11
+    assert lines[3] == lines[7] == ""
+    assert "".join(line[8:].removesuffix(" 3'") for line in lines[::4]) == sequence
 
 
 def test_a_match_beyond_a_page_is_cut_and_memory_stays_small() -> None:
