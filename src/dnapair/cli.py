@@ -48,7 +48,7 @@ TOOLS = "Tools"
 
 Framework = Literal["torch", "tensorflow"]
 Model = Annotated[str, typer.Option(help="Any MLflow model address.")]
-TABLE = typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; .gz too.")
+TABLE = typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; packed too; `-` or a pipe.")
 
 
 @app.command(rich_help_panel=STAGES)
@@ -285,7 +285,7 @@ def explain(
 @app.command(rich_help_panel=TOOLS)
 def make_pairs(
     fasta: Annotated[
-        list[Path], typer.Argument(help="FASTA of many genomes: files, .gz too, or folders of them.")
+        list[Path], typer.Argument(help="FASTA of many genomes: files, packed too, or folders of them.")
     ],
     output: Annotated[Path, typer.Option(help="A new folder for the data set.")],
     pairs: Annotated[int, typer.Option(min=1, help="Pairs to make.")],

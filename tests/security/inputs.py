@@ -1,6 +1,5 @@
 """Inputs that nobody means well with, and what must hold for each: an answer or a plain refusal."""
 
-import gzip
 import io
 import json
 import tempfile
@@ -18,6 +17,7 @@ from dnapair.data.sequences import find_ambiguous, normalize, read_fasta, revers
 from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.errors import DnapairError
 from dnapair.params import load_params
+from tests.packing import PACKERS
 from tests.pipeline.conftest import ROOT
 
 VOCABULARY = KmerVocabulary.standard(3)
@@ -44,16 +44,18 @@ def joined(tokens: list[bytes], most: int = 25) -> st.SearchStrategy[bytes]:
 
 
 def packed(content: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """Plain, as gz, and as gz that is cut off or has a byte changed."""
+    """Plain, packed in each way, and packed with the end cut off or a byte changed."""
 
-    def damage(given: tuple[bytes, int, int]) -> bytes:
-        content, place, byte = given
-        archive = bytearray(gzip.compress(content, 1))
+    def damage(given: tuple[bytes, str, int, int]) -> bytes:
+        content, way, place, byte = given
+        archive = bytearray(PACKERS[way](content))
         archive[place % len(archive)] = byte
         return bytes(archive[: len(archive) - place % 7])
 
-    damaged = st.tuples(content, st.integers(0, 500), st.integers(0, 255)).map(damage)
-    return st.one_of(content, content, content, content.map(lambda plain: gzip.compress(plain, 1)), damaged)
+    ways = st.sampled_from(list(PACKERS))
+    whole = st.tuples(content, ways).map(lambda given: PACKERS[given[1]](given[0]))
+    damaged = st.tuples(content, ways, st.integers(0, 500), st.integers(0, 255)).map(damage)
+    return st.one_of(content, content, content, whole, damaged)
 
 
 FASTA = packed(
@@ -69,6 +71,7 @@ FASTA = packed(
             b"ACGT",
             b"acgun",
             b"ACG CGT GTA",
+            b" 1 ACGT ACGT",
             b"-*",
             *BREAKS,
             *ODD,

@@ -27,7 +27,7 @@ def run(inputs: Sequence[Path], output: Path, settings: Settings) -> None:
     Parameters
     ----------
     inputs
-        FASTA files, plain or gz, or folders of them.
+        FASTA files, plain or packed, or folders of them.
     output
         A new folder.
     settings

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Protocol
 
-from dnapair.data.raw_files import GZIP_MAGIC, LONGEST_RECORD, open_raw
+from dnapair.data.opening import GZIP_MAGIC, LONGEST_RECORD, is_packed, open_raw, unpack_command
 from dnapair.data.two_bit import SIGNATURE, TwoBit
 from dnapair.errors import DnapairError
 
@@ -67,7 +67,8 @@ def open_genome(path: Path, scratch: Path | None = None) -> Genome:
     if packed:
         _check_bgzip(path, start, end)
     elif start[:1] != b">":
-        raise DnapairError(f"{path} is no genome that dnapair reads: neither FASTA nor 2bit.")
+        unpack = f" Unpack it: {unpack_command(path)} > genome.fa" if is_packed(path) else ""
+        raise DnapairError(f"{path} is no genome that dnapair reads: neither FASTA nor 2bit.{unpack}")
     return _Fasta(path, packed, scratch)
 
 

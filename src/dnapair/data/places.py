@@ -13,7 +13,8 @@ from dnapair.data.bedpe import CHROMOSOMES, REGION, bedpe_sides
 from dnapair.data.detection import region_columns, sequence_columns
 from dnapair.data.faults import Faults
 from dnapair.data.genome_files import Genome
-from dnapair.data.raw_files import EXAMPLES, LONGEST_LINE
+from dnapair.data.opening import LONGEST_LINE
+from dnapair.data.raw_files import EXAMPLES
 from dnapair.data.sequences import reverse_complement
 from dnapair.data.tables import Table, as_text
 from dnapair.errors import DnapairError

@@ -1,18 +1,32 @@
 """DNA sequences: FASTA files, one way to write a sequence, letters outside ACGT, reverse complement."""
 
+import io
 import re
+import shlex
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import dnaio
 import numpy as np
 from tqdm import tqdm
 
-from dnapair.data.raw_files import EXAMPLES, LONGEST_RECORD, listing, not_utf8, open_raw
+from dnapair.data.opening import LONGEST_RECORD, is_utf8, open_raw
+from dnapair.data.raw_files import EXAMPLES, listing, stem
 from dnapair.errors import DnapairError
 from dnapair.storage.string_index import Texts
 
+_BLOCK = 10
+_ASCII_SPACE = " \t\n\r\v\f"
+_OTHER_TEXT = {
+    "@": (
+        "It looks like FASTQ, of which awk makes FASTA: "
+        "awk 'NR % 4 == 1 {print \">\" substr($0, 2)} NR % 4 == 2' {file} > {new}.fasta"
+    ),
+    "LOCUS": "It looks like GenBank. Save it as FASTA where it comes from.",
+    "ID ": "It looks like EMBL. Save it as FASTA where it comes from.",
+}
+_NO_BASE = re.compile("[^A-Za-z*.~? -]")
 _OUTSIDE_ACGT = re.compile("[^ACGT]")
 _COMPLEMENT = str.maketrans("ACGTRYKMBVDHacgtrykmbvdh", "TGCAYRMKVBHDtgcayrmkvbhd")
 
@@ -59,26 +73,30 @@ class Fasta(NamedTuple):
         return f"{list(self.sizes)[file]}, record {record_id}"
 
 
-def normalize(text: str) -> str:
+def normalize(text: str, *, spaced: bool = False) -> str:
     """Bring a sequence into the one form that dnapair works on.
 
     Parameters
     ----------
     text
-        DNA or RNA in either case; or the same as overlapping k-mers of any k with spaces between.
+        DNA or RNA in either case; or the same as overlapping k-mers of any k with spaces between; or in
+        blocks of ten, as databases print it.
+    spaced
+        Whether spaces may stand anywhere, as in FASTA.
 
     Returns
     -------
     str
-        Upper-case, T for U, k-mers joined back; empty where there was nothing but white space.
+        Upper-case, T for U, k-mers and blocks joined; empty where there was nothing but white space.
 
     Raises
     ------
     DnapairError
-        If there are spaces, but what is between them are not the overlapping k-mers of a sequence.
+        If there are spaces, but what is between them are neither the overlapping k-mers of a sequence nor
+        blocks.
     """
     plain = text.upper().replace("U", "T").strip()
-    return _overlap(plain) or _join(plain.split())
+    return _overlap(plain) or _join(plain.split(), spaced)
 
 
 def _overlap(text: str) -> str:
@@ -95,9 +113,9 @@ def _overlap(text: str) -> str:
     return ""
 
 
-def _join(words: list[str]) -> str:
-    if len(words) < 2:
-        return words[0] if words else ""
+def _join(words: list[str], spaced: bool) -> str:
+    if len(words) < 2 or _are_blocks(words, spaced):
+        return "".join(words)
     k = len(words[0])
     odd = next((number for number, word in enumerate(words, start=1) if len(word) != k), None)
     if odd:
@@ -115,6 +133,15 @@ def _join(words: list[str]) -> str:
             f"consecutive {k}-mers of a sequence share {k - 1} letters"
         )
     return joined[:k] + joined[2 * k - 1 :: k]
+
+
+def _are_blocks(words: list[str], spaced: bool) -> bool:
+    """Tell whether words follow each other; of k-mers with a fault, nearly all overlap still."""
+    tens = {len(word) for word in words[:-1]} == {_BLOCK} and len(words[-1]) <= _BLOCK
+    # one letter repeated tells nothing
+    steps = [(word, after) for word, after in pairwise(words) if word != after]
+    going_on = sum(len(word) > 1 and word[1:] == after[: len(word) - 1] for word, after in steps)
+    return (tens or spaced) and 2 * going_on < max(len(steps), 1)
 
 
 def reverse_complement(sequence: str) -> str:
@@ -149,7 +176,7 @@ def find_ambiguous(sequence: str) -> Ambiguous | None:
 
 
 def read_fasta(paths: Sequence[Path], scratch: Path | None = None) -> Fasta:
-    """Read FASTA files, plain or gz, wrapped or not.
+    """Read FASTA files, plain or packed, wrapped or not.
 
     Parameters
     ----------
@@ -181,42 +208,132 @@ def read_fasta(paths: Sequence[Path], scratch: Path | None = None) -> Fasta:
 
 
 def fasta_records(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Go through a FASTA file, plain or gz, with a progress bar.
+    """Go through a FASTA file, plain or packed, with a progress bar.
 
     Parameters
     ----------
     path
-        The file.
+        The file. Lines that begin with ``;`` or ``#`` are comments. Sequences may stand in blocks, with the
+        positions of bases before or after them as GenBank and EMBL have these, and end with ``*``.
 
     Yields
     ------
     tuple
-        The record's number, from 1, its whole header, and its text as it stands there.
+        The record's number, from 1, its whole header, and its letters, with spaces where words stand apart.
 
     Raises
     ------
     DnapairError
-        If the file is damaged, is not FASTA or has no records.
+        If the file is damaged, is not FASTA or has no records, an id is not UTF-8, or a line of a
+        sequence has what can't be a base.
     """
     number = 0
-    try:
-        with open_raw(path, b"\n>", LONGEST_RECORD) as file, dnaio.open(file, fileformat="fasta") as reader:
-            shown = tqdm(reader, desc=f"read {path.name}", unit="record", dynamic_ncols=True, disable=None)
-            for number, record in enumerate(shown, start=1):
-                yield number, record.name, record.sequence
-    except UnicodeDecodeError:
-        raise not_utf8(path) from None
-    except dnaio.FileFormatError as error:
-        line = "" if error.line is None else f", line {error.line + 1}"
-        raise DnapairError(f"{path}{line}: not FASTA: {error.message}") from None
+    shown = tqdm(_records(path), desc=f"read {path.name}", unit="record", dynamic_ncols=True, disable=None)
+    for number, (header, text) in enumerate(shown, start=1):
+        yield number, header, text
     if number == 0:
         raise DnapairError(f"{path} is empty: a FASTA file needs at least one record.")
+
+
+def _records(path: Path) -> Iterator[tuple[str, str]]:
+    header: str | None = None
+    letters = io.StringIO()
+    bases, spaced = 0, False
+    for line, text in _lines(path):
+        if text.startswith(">"):
+            if header is not None:
+                yield header, letters.getvalue().removesuffix("*")
+            header = _read_header(path, line, text[1:])
+            letters, bases, spaced = io.StringIO(), 0, False
+            continue
+        if header is None:
+            raise _not_fasta(path, line, text)
+        # nearly every line
+        if text.isascii() and text.isalpha() and not spaced:
+            letters.write(text)
+            bases += len(text)
+        else:
+            words = _read_words(path, line, text, bases)
+            spaced = spaced or len(words) > 1
+            letters.write(f" {' '.join(words)}" if spaced else words[0])
+            bases += sum(map(len, words))
+        if bases > LONGEST_RECORD:
+            raise DnapairError(
+                f"{path}, line {line}: the record is longer than {LONGEST_RECORD:,} bases, the most that "
+                "dnapair reads of one. Is this the right file? If so, cut the sequence."
+            )
+    if header is not None:
+        yield header, letters.getvalue().removesuffix("*")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield each line that is neither blank nor a comment, a letter for each byte, with its number."""
+    with open_raw(path, LONGEST_RECORD) as file:
+        # any line end; only ids need be UTF-8
+        for line, text in enumerate(io.TextIOWrapper(file, encoding="latin-1"), start=1):
+            stripped = text.strip(_ASCII_SPACE)
+            if stripped and stripped[0] not in ";#":
+                yield line, stripped
+
+
+def _read_header(path: Path, line: int, text: str) -> str:
+    """Decode a header: in UTF-8, or its description as Latin-1 where that is none."""
+    content = text.encode("latin-1")
+    if is_utf8(content):
+        return content.decode("utf-8")
+    record_id, description = content.split(maxsplit=1) if b" " in content else (content, b"")
+    if not is_utf8(record_id):
+        raise DnapairError(
+            f"{path}, line {line}: the record's id, {text.split(maxsplit=1)[0]!r}, is not UTF-8 text. Save "
+            "the file as UTF-8, or give the record another id."
+        )
+    return f"{record_id.decode('utf-8')} {description.decode('latin-1')}"
+
+
+def _read_words(path: Path, line: int, text: str, before: int) -> list[str]:
+    """Take a line of a sequence apart, and the position of its first or last base out of it."""
+    words = text.split()
+    numbered = "begins" if words[0].isdigit() else "ends"
+    position = words[0] if numbered == "begins" else words[-1]
+    if len(words) > 1 and position.isdigit():
+        words.remove(position)
+        bases = before + (1 if numbered == "begins" else sum(map(len, words)))
+        if int(position) != bases:
+            raise DnapairError(
+                f"{path}, line {line} {numbered} with {position}, but that base is number {bases} of the "
+                "record. Are letters missing? If not, take the numbers out."
+            )
+    if ">" in text:
+        raise DnapairError(
+            f"{path}, line {line}: a `>` in the middle of a sequence, at {_around(text, '>')!r}. A header "
+            "begins a line of its own: put a line end before it."
+        )
+    odd = _NO_BASE.search(" ".join(words))
+    if odd:
+        raise DnapairError(
+            f"{path}, line {line}: {odd[0]!r} in a sequence, at {_around(text, odd[0])!r}. Mend the line, or "
+            "take it out."
+        )
+    return words
+
+
+def _around(text: str, found: str) -> str:
+    place = text.index(found)
+    return text[max(place - 10, 0) : place + 10]
+
+
+def _not_fasta(path: Path, line: int, text: str) -> DnapairError:
+    other = next((f" {said}" for start, said in _OTHER_TEXT.items() if text.startswith(start)), "")
+    other = other.replace("{file}", shlex.quote(str(path))).replace("{new}", shlex.quote(stem(path)))
+    return DnapairError(
+        f"{path}, line {line}: not FASTA: a record begins with `>` and its id, not with {text[:20]!r}.{other}"
+    )
 
 
 def record_sequence(path: Path, record: int | str, text: str) -> str:
     """Bring a record's text into the form of :func:`normalize`; an error names its file, and number or id."""
     try:
-        return normalize(text)
+        return normalize(text, spaced=True)
     except DnapairError as error:
         raise DnapairError(f"{path}, record {record}: {error}.") from None
 
@@ -256,8 +373,9 @@ def _check_ids(fasta: Fasta) -> None:
 def _header_places(fasta: Fasta, record_id: str) -> list[str]:
     places = []
     for path in fasta.sizes:
-        with open_raw(path, longest=LONGEST_RECORD) as file:
-            for line, text in enumerate(file, start=1):
-                if text.startswith(b">") and text[1:].split(maxsplit=1)[:1] == [record_id.encode()]:
-                    places.append(f"{path}, line {line}")
+        for line, text in _lines(path):
+            if text.startswith(">") and _read_header(path, line, text[1:]).split(maxsplit=1)[:1] == [
+                record_id
+            ]:
+                places.append(f"{path}, line {line}")
     return places

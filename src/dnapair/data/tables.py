@@ -1,7 +1,8 @@
-"""Tables as users have them: CSV, TSV or Parquet, plain or gz; all values as text, batch by batch."""
+"""Tables as users have them: CSV, TSV or Parquet, plain or packed; all values as text, batch by batch."""
 
 import csv
 import io
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +14,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from dnapair.data.bedpe import names_by_position
-from dnapair.data.raw_files import EXAMPLES, LONGEST_LINE, is_gzip, listing, not_utf8, open_raw
+from dnapair.data.opening import LONGEST_LINE, is_packed, not_utf8, open_raw, unpack_command, unpacked_name
+from dnapair.data.raw_files import EXAMPLES, listing
 from dnapair.errors import DnapairError
 
 # pyarrow reads 32 blocks ahead
@@ -25,7 +27,7 @@ _PARQUET_MAGIC = b"PAR1"
 _DAMAGE = (pa.ArrowException, OSError, MemoryError, ValueError, LookupError, OverflowError)
 MOST_COLUMNS = 10_000
 MOST_PARQUET = 2**30
-"""Bytes of a Parquet file that is packed as gz once more: it is unpacked in memory."""
+"""Bytes of a Parquet file that is packed once more: it is unpacked in memory."""
 
 
 class Table(Protocol):
@@ -85,8 +87,6 @@ def open_table(path: Path, is_header: Callable[[list[str]], bool]) -> Table:
     DnapairError
         If the file is missing, empty or damaged, or a column's name is there twice.
     """
-    if not path.is_file():
-        raise DnapairError(f"{path} is not there.")
     with open_raw(path) as file:
         start = file.read(len(_PARQUET_MAGIC))
     return _ParquetTable(path) if start == _PARQUET_MAGIC else _TextTable(path, is_header)
@@ -101,6 +101,11 @@ class _TextTable:
         _, first = next(self._records(), (0, []))
         if not first:
             raise DnapairError(f"{path} is empty: a pair table needs a row for each pair.")
+        if first[0].startswith(">"):
+            raise DnapairError(
+                f"{path} is FASTA, and here goes a table of pairs. Among the data, name it in "
+                "data.sequences, and the table in data.pairs."
+            )
         self.header = is_header(first)
         given = first if self.header else names_by_position(first)
         self.names = [name.strip() or f"column{number}" for number, name in enumerate(given, start=1)]
@@ -187,12 +192,15 @@ class _ParquetTable:
     def __init__(self, path: Path) -> None:
         self.path = path
         source: Any = path
-        if is_gzip(path):
+        if is_packed(path):
             # binary: it may have no line end anywhere
             with open_raw(path, longest=MOST_PARQUET) as file:
                 content = file.read(MOST_PARQUET + 1)
             if len(content) > MOST_PARQUET:
-                raise DnapairError(f"{path} unpacks to more than {MOST_PARQUET:,} bytes. Unpack it: gunzip")
+                raise DnapairError(
+                    f"{path} unpacks to more than {MOST_PARQUET:,} bytes. Unpack it: {unpack_command(path)} "
+                    f"> {shlex.quote(unpacked_name(path.name))}"
+                )
             source = pa.BufferReader(content)
         try:
             schema = pq.read_schema(source)

@@ -62,7 +62,7 @@ def read_corpus(
     Parameters
     ----------
     files
-        FASTA files, plain or gz.
+        FASTA files, plain or packed.
     pattern
         Regular expression searched in each header; its first group that matched is the genome's name.
     allowed

@@ -177,7 +177,8 @@ def packed_table():
 
 
 @pytest.mark.parametrize(
-    "data", [b"no gz at all", packed_table()[:-300], packed_table()[:300] + bytes(40) + packed_table()[340:]]
+    "data",
+    [b"no gz \x00 at all", packed_table()[:-300], packed_table()[:300] + bytes(40) + packed_table()[340:]],
 )
 def test_damaged_gz(tmp_path, data):
     assert "pairs.csv.gz is damaged gz data" in message_of(tmp_path, pairs__csv__gz=data)

@@ -63,7 +63,7 @@ def read_fragments(files: Sequence[Path], settings: Settings) -> Fragments:
     Parameters
     ----------
     files
-        FASTA files, plain or gz.
+        FASTA files, plain or packed.
     settings
         Their ``genome``, ``only``, ``length`` and ``seed`` are used.
 
