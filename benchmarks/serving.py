@@ -32,7 +32,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import dnaio
 import mlflow
 import numpy as np
 import pandas as pd
@@ -41,6 +40,7 @@ from machine import describe_machine
 
 from dnapair.cli import ENVIRONMENT
 from dnapair.commands import predict
+from dnapair.data.sequences import fasta_records
 from dnapair.embedding.checkpoint import load_encoder
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.scaling import Scaler
@@ -128,8 +128,7 @@ def main() -> None:
 
 def read_sequences() -> list[str]:
     """Read the fragments of the bundled data set."""
-    with dnaio.open(ROOT / "datasets" / "same_genome" / "sequences.fasta.gz") as file:
-        return [record.sequence for record in file]
+    return [text for _, _, text in fasta_records(ROOT / "datasets" / "same_genome" / "sequences.fasta.gz")]
 
 
 def register(folder: Path, sequences: Sequence[str]) -> None:

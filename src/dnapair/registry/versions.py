@@ -36,7 +36,6 @@ _SIGNATURE = ModelSignature(
     outputs=Schema([ColSpec("float", "probability"), ColSpec("long", "label")]),
 )
 _SERVED_PACKAGES = (
-    "dnaio",
     "huggingface-hub",
     "mlflow",
     "numba",
