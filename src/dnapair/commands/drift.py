@@ -7,6 +7,7 @@ from tqdm import tqdm
 from dnapair.checks.facts import Fact
 from dnapair.data.columns import find_sequences, has_names
 from dnapair.data.sequences import normalize
+from dnapair.data.spooling import spooled
 from dnapair.data.tables import open_table
 from dnapair.errors import DnapairError
 from dnapair.storage.files import atomic_file, write_json
@@ -38,7 +39,13 @@ def run(file: Path, model: str, output: Path | None) -> bool:
     """
     if output is not None and output.suffix != ".html":
         raise DnapairError(f"--output {output}: the name must end in .html.")
-    table = open_table(file, has_names)
+    with spooled(file, output) as readable:
+        return _watch(file, readable, model, output)
+
+
+def _watch(file: Path, readable: Path, model: str, output: Path | None) -> bool:
+    """Do it with a file in place of a pipe, which keeps its name in what is said."""
+    table = open_table(readable, has_names)
     columns = list(find_sequences(table))
     # after the first look at the table: a wrong one is said without waiting for PyTorch and MLflow
     from dnapair.checks.drift import Watch

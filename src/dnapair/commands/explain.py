@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dnapair.data.columns import find_sequences, has_names
 from dnapair.data.sequences import normalize
+from dnapair.data.spooling import spooled
 from dnapair.data.tables import open_table
 from dnapair.errors import DnapairError
 
@@ -30,7 +31,8 @@ def explain_row(file: Path, pair: int, output: Path, model: str, window: int) ->
             f"--output {output}: the numbers would be written to {output.with_suffix('.csv')}, "
             "which is the table itself. Choose another name."
         )
-    seq1, seq2 = read_pair(file, pair)
+    with spooled(file, output) as readable:
+        seq1, seq2 = read_pair(readable, pair)
     explain_pair(seq1, seq2, (f"seq1 of pair {pair}", f"seq2 of pair {pair}"), output, model, window)
 
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 import dnapair
 from dnapair.data.columns import find_sequences, has_names
+from dnapair.data.spooling import spooled
 from dnapair.data.tables import Table, as_text, open_table
 from dnapair.errors import DnapairError
 from dnapair.storage.files import atomic_file, lock
@@ -46,7 +47,8 @@ def predict_file(file: Path, output: Path, model: str, chunk: int, cache_mb: int
     Parameters
     ----------
     file
-        CSV, TSV or Parquet, plain or gz, with two columns of raw DNA (see :mod:`dnapair.data.columns`).
+        CSV, TSV or Parquet, plain or packed, with two columns of raw DNA (see :mod:`dnapair.data.columns`);
+        or a pipe of that.
     output
         Where the table goes: its own columns, then ``probability`` (float32) and ``label`` (0 or 1). Columns
         of the file that are called so already get ``input_`` before their names. Its name ends in one of
@@ -68,6 +70,11 @@ def predict_file(file: Path, output: Path, model: str, chunk: int, cache_mb: int
         raise DnapairError(f"--output {output}: the name must end in {', '.join(SUFFIXES)}.")
     if output.resolve() == file.resolve():
         raise DnapairError(f"--output {output} is the table itself. Choose another name.")
+    with spooled(file, output) as readable:
+        _predict(readable, output, model, chunk, cache_mb)
+
+
+def _predict(file: Path, output: Path, model: str, chunk: int, cache_mb: int) -> None:
     table = open_table(file, has_names)
     columns = find_sequences(table)
     names = _free_names(table.names)

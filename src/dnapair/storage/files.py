@@ -39,19 +39,43 @@ def atomic_file(path: Path) -> Iterator[Path]:
         If another process is writing the same file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+    with scratch_file(path.with_name(f".{path.stem}.tmp{path.suffix}"), path) as temporary:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def scratch_file(path: Path, output: Path) -> Iterator[Path]:
+    """Give a file that is removed when the block ends; what a killed process left is written over.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is there.
+    output
+        What it helps to write: named if another process is at it.
+
+    Yields
+    ------
+    Path
+        The file.
+
+    Raises
+    ------
+    DnapairError
+        If another process has the same file.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        _lock_for(descriptor, path)
+        _lock_for(descriptor, output)
         try:
-            yield temporary
-            _sync(temporary)
-            temporary.replace(path)
+            yield path
         finally:
-            temporary.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
-    _sync_folder(path.parent)
 
 
 @contextmanager
