@@ -66,6 +66,36 @@ def load_params(path: Path = PARAMS) -> Params:
     return check_params(read_settings(path), str(path))
 
 
+def find_params(path: Path = PARAMS) -> Params | None:
+    """Read and check the settings of this folder, if it has any.
+
+    Returns
+    -------
+    Params or None
+        None where there is no params.yaml, or that of another tool: it has no section `register`.
+
+    Raises
+    ------
+    DnapairError
+        As :func:`load_params`.
+    """
+    content = read_settings(path) if path.is_file() else {}
+    return check_params(content, str(path)) if "register" in content else None
+
+
+def champion_address() -> str:
+    """Return MLflow's address of the champion, by the settings of this folder or the default ones.
+
+    Raises
+    ------
+    DnapairError
+        As :func:`load_params`.
+    """
+    params = find_params()
+    name, alias = (params.registration.name, params.registration.alias) if params else ("dnapair", "champion")
+    return f"models:/{name}@{alias}"
+
+
 def read_settings(path: Path = PARAMS) -> dict[str, Any]:
     """Read the settings as they are, for those who change them.
 

@@ -18,11 +18,11 @@ from dnapair.params.kinds import (
     Share,
     Width,
 )
+from dnapair.params.names import Alias, ModelName
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 Strand = Literal["forward", "both"]
-Alias = Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,99}$")]
 BERT_KMERS = 510
 
 
@@ -70,7 +70,6 @@ class Split(Section):
     column: str | None
     groups: list[str]
     cross_pairs: Literal["together", "drop"]
-    strands: Strand
     validation: BelowOne
     test: BelowOne
     seed: Seed
@@ -287,7 +286,7 @@ class Watch(Section):
 class Register(Section):
     """Where the better model goes."""
 
-    name: Annotated[str, Field(pattern=r"^\w[\w .-]{0,99}$")]
+    name: ModelName
     alias: Alias
     challenger: Alias
     margin: Share
@@ -295,7 +294,8 @@ class Register(Section):
 
     @model_validator(mode="after")
     def _two_aliases(self) -> "Register":
-        if self.alias == self.challenger:
+        # some of MLflow's databases do not tell the case of letters
+        if self.alias.lower() == self.challenger.lower():
             raise ValueError(f"alias and challenger are both {self.alias!r}: two versions need two names")
         return self
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from dnapair.errors import DnapairError
-from dnapair.params import flatten, load_params
+from dnapair.params import champion_address, find_params, flatten, load_params
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 
@@ -65,6 +65,22 @@ def test_the_projects_own_settings_are_read_whole():
         ("embed.ray.num_gpus", 1.5, r"embed\.ray: num_gpus \(1\.5\): above 1, Ray gives whole GPUs only"),
         ("watch.max_distance", 2, r"watch\.max_distance: .*less than or equal to 1 \(given: 2\)"),
         ("register.challenger", "champion", r"register: alias and challenger are both 'champion'"),
+        ("register.challenger", "Champion", r"register: alias and challenger are both 'champion'"),
+        ("register.alias", "latest", r"register\.alias: MLflow keeps latest, .*Choose another .*'latest'"),
+        ("register.challenger", "LaTest", r"register\.challenger: MLflow keeps latest"),
+        ("register.alias", "v2", r"register\.alias: MLflow keeps latest, v1, v2 and so on"),
+        ("register.alias", "V007", r"register\.alias: MLflow keeps latest, v1, v2 and so on"),
+        ("register.alias", "archived", r"register\.alias: dnapair keeps a tag of this name"),
+        ("register.alias", "2nd", r"register\.alias: .*begins with a letter"),
+        ("register.alias", "the best", r"register\.alias: .*letters, digits, - and _"),
+        ("register.alias", "best\n", r"register\.alias: .*letters, digits, - and _"),
+        ("register.alias", 2, r"register\.alias: .*string"),
+        ("register.name", "a/b", r"register\.name: .*MLflow takes no / and no :.*'a/b'"),
+        ("register.name", "a:b", r"register\.name: .*MLflow takes no / and no :"),
+        ("register.name", "", r"register\.name: .*begins with a letter, digit or _"),
+        ("register.name", "..", r"register\.name: .*begins with a letter, digit or _"),
+        ("register.name", "it's", r"register\.name: a registered model's name is"),
+        ("register.name", "dnapair ", r"register\.name: .*ends with no space"),
         ("data.ambiguous", "ignore", r"data\.ambiguous: .*'error'"),
         ("data.columns.label", ["label"], r"data\.columns\.label: .*string: one, without brackets \(given"),
         ("data.columns.seq1", 1, r"data\.columns\.seq1: .*string: put it into quotes \(given: 1\)"),
@@ -169,3 +185,19 @@ def test_settings_that_want_no_word_take_these_too(
     path.write_text(PARAMS.read_text().replace(line, written, 1))
     section, name = key.split(".")
     assert getattr(getattr(load_params(path), section), name) == value
+
+
+def test_the_champion_is_called_as_the_folders_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert champion_address() == "models:/dnapair@champion"
+    # of another tool that DVC runs
+    (tmp_path / "params.yaml").write_text("train: {epochs: 3}\n")
+    assert champion_address() == "models:/dnapair@champion"
+    assert find_params() is None
+    write(tmp_path, "register.name", "small RNAs")
+    assert champion_address() == "models:/small RNAs@champion"
+    write(tmp_path, "register.alias", "v20-best")
+    assert champion_address() == "models:/dnapair@v20-best"
+    write(tmp_path, "register.alias", "latest")
+    with pytest.raises(DnapairError, match=r"register\.alias: MLflow keeps latest"):
+        champion_address()
