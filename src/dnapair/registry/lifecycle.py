@@ -19,6 +19,7 @@ ROLLED_BACK_TAG = "dnapair.rolled_back"
 GATE = "the gate"
 """Who promotes and refuses at registration."""
 
+_SHOWN = 5
 # what MLflow's database takes
 _TAG_LETTERS = 5000
 _REASON_LETTERS = 1000
@@ -220,11 +221,15 @@ class Lifecycle:
         except MlflowException as error:
             said = (
                 f"has no model {self.name!r}: `dnapair run` makes one. Its name is set in params.yaml "
-                "(register.name)."
+                f"(register.name).{self._others()}"
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST"
                 else f"does not answer: {tracking.reason(error)}"
             )
             raise DnapairError(f"The registry {tracking.store_address()} {said}") from None
+
+    def _others(self) -> str:
+        names = [model.name for model in self._client.search_registered_models(max_results=_SHOWN)]
+        return f" There are: {', '.join(names)}." if names else ""
 
     def _find(self, version: str) -> ModelVersion:
         found = {str(one.version): one for one in self.versions()}
