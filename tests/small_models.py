@@ -10,6 +10,7 @@ import numpy as np
 
 import dnapair
 from dnapair.checks.reference import Limits, describe
+from dnapair.data.pair_columns import PairColumns
 from dnapair.embedding.embedder import Embedder
 from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.embedding.scaling import Scaler
@@ -83,15 +84,20 @@ def make_bundle(
     return bundle
 
 
+def as_format_3(folder: Path, number: int = 3) -> None:
+    """Take away what dnapair did not write before models remembered columns."""
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings.pop("columns") == []
+    write_json(folder / "settings.json", settings | {"format": number})
+    renew_manifest(folder)
+
+
 def as_format_2(folder: Path) -> None:
     """Take away what dnapair did not write before networks took interactions."""
-    settings, network = (
-        json.loads((folder / name).read_text()) for name in ("settings.json", "network.json")
-    )
+    network = json.loads((folder / "network.json").read_text())
     assert (network.pop("embeddings"), network.pop("interactions")) == (True, 0)
     write_json(folder / "network.json", network)
-    write_json(folder / "settings.json", settings | {"format": 2})
-    renew_manifest(folder)
+    as_format_3(folder, 2)
 
 
 def renew_manifest(folder: Path) -> None:
@@ -119,12 +125,17 @@ def as_version_0_1_0_wrote_it(folder: Path) -> None:
     (folder / "settings.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
 
 
-def save_model(folder: Path, seed: int = 1) -> str:
-    """Save a model as the registry has it; return its address."""
+def save_model(folder: Path, seed: int = 1, columns: tuple[PairColumns, ...] = ()) -> str:
+    """Save a model as the registry has it, trained with these columns; return its address."""
+    # here, where the warnings of MLflow's import are let through
+    from dnapair.registry.versions import signature
+
+    settings = SETTINGS._replace(columns=columns)
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=str(Path(dnapair.__file__).parent / "scoring" / "pyfunc.py"),
-        artifacts={"bundle": str(make_bundle(folder, seed=seed))},
+        artifacts={"bundle": str(make_bundle(folder, seed=seed, settings=settings))},
+        signature=signature(columns),
         pip_requirements=["mlflow"],
     )
     return str(folder / "model")

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from dnapair.commands.models import app as models
+from dnapair.commands.options import TABLE, Framework, Model, PairNames, Sequences, champion
 from dnapair.errors import DnapairError, message, printable
 
 app = typer.Typer(
@@ -42,13 +43,8 @@ ENVIRONMENT = {
 
 _RECORDERS = {"botocore", "mlflow", "requests", "sqlalchemy", "urllib3"}
 
-CHAMPION = "models:/dnapair@champion"
 STAGES = "Stages (dvc repro runs them in this order)"
 TOOLS = "Tools"
-
-Framework = Literal["torch", "tensorflow"]
-Model = Annotated[str, typer.Option(help="Any MLflow model address.")]
-TABLE = typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; packed too; `-` or a pipe.")
 
 
 @app.command(rich_help_panel=STAGES)
@@ -196,7 +192,9 @@ def predict(
         Path,
         typer.Option(help="Where the table with probability and label goes: .csv, .tsv (.gz too), .parquet."),
     ],
-    model: Model = CHAMPION,
+    columns: PairNames = None,
+    sequences: Sequences = None,
+    model: Model = None,
     chunk: Annotated[int, typer.Option(min=1, help="Pairs scored, and kept, at a time.")] = 4096,
     cache_mb: Annotated[
         int, typer.Option(min=0, help="Memory for embeddings of sequences that come again.")
@@ -205,13 +203,15 @@ def predict(
     """Score a file of pairs of raw DNA, of any size; goes on where it was stopped."""
     from dnapair.commands import predict as tool
 
-    tool.predict_file(file, output, model, chunk, cache_mb)
+    tool.predict_file(file, output, model or champion(), chunk, cache_mb, columns, sequences)
 
 
 @app.command(rich_help_panel=TOOLS)
 def drift(
     file: Annotated[Path, TABLE],
-    model: Model = CHAMPION,
+    columns: PairNames = None,
+    sequences: Sequences = None,
+    model: Model = None,
     output: Annotated[
         Path | None, typer.Option(help="Where the page goes: .html. Its numbers go to a .json beside it.")
     ] = None,
@@ -219,13 +219,13 @@ def drift(
     """Say whether a file of pairs is like what a model was trained on; exit code 1 if not."""
     from dnapair.commands import drift as tool
 
-    if not tool.run(file, model, output):
+    if not tool.run(file, model or champion(), output, columns, sequences):
         raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=TOOLS)
 def serve(
-    model: Model = CHAMPION,
+    model: Model = None,
     host: Annotated[
         str, typer.Option(help="Where to listen; 0.0.0.0: on every network of this machine.")
     ] = "127.0.0.1",
@@ -243,7 +243,7 @@ def serve(
     settings = tool.read_settings(
         max_pairs=max_pairs, max_bases=max_bases, max_megabytes=max_megabytes, max_waiting=max_waiting
     )
-    tool.serve(model, host, port, settings)
+    tool.serve(model or champion(), host, port, settings)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -261,12 +261,14 @@ def compare(
 def explain(
     file: Annotated[Path | None, TABLE] = None,
     pair: Annotated[int, typer.Option(min=1, help="Which pair of the table, from 1.")] = 1,
+    columns: PairNames = None,
+    sequences: Sequences = None,
     seq1: Annotated[str | None, typer.Option(help="In place of a table: the first sequence.")] = None,
     seq2: Annotated[str | None, typer.Option(help="... and the second.")] = None,
     output: Annotated[
         Path, typer.Option(help="Where the picture goes: .png. Its numbers go to a .csv beside it.")
     ] = Path("explained.png"),
-    model: Model = CHAMPION,
+    model: Model = None,
     window: Annotated[
         int, typer.Option(min=1, help="Bases replaced at a time: N of them take an N-th of the time.")
     ] = 1,
@@ -275,9 +277,9 @@ def explain(
     from dnapair.commands import explain as tool
 
     if file is not None and seq1 is None and seq2 is None:
-        tool.explain_row(file, pair, output, model, window)
+        tool.explain_row(file, pair, output, model or champion(), window, columns, sequences)
     elif file is None and seq1 is not None and seq2 is not None:
-        tool.explain_pair(seq1, seq2, ("--seq1", "--seq2"), output, model, window)
+        tool.explain_pair(seq1, seq2, ("--seq1", "--seq2"), output, model or champion(), window)
     else:
         raise DnapairError("Give either a table, or both --seq1 and --seq2.")
 

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from dnapair.data.columns import find_sequences, has_names
+from dnapair.data.columns import has_names
 from dnapair.data.dataset import Reading, read_dataset
 from dnapair.data.raw_files import find_files
+from dnapair.data.scored_columns import find_sequences
 from dnapair.data.sequences import read_fasta
 from dnapair.data.tables import open_table
 from dnapair.embedding.checkpoint import load_encoder

@@ -5,27 +5,30 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dnapair.checks.facts import Fact
-from dnapair.data.columns import find_sequences, has_names
+from dnapair.commands.pair_table import PairTable
 from dnapair.data.sequences import normalize
 from dnapair.data.spooling import spooled
-from dnapair.data.tables import open_table
 from dnapair.errors import DnapairError
 from dnapair.storage.files import atomic_file, write_json
 
 _CHUNK = 4096
 
 
-def run(file: Path, model: str, output: Path | None) -> bool:
+def run(
+    file: Path, model: str, output: Path | None, columns: str | None = None, sequences: Path | None = None
+) -> bool:
     """Hold the sequences of a table to the train sequences of a model, in constant memory.
 
     Parameters
     ----------
     file
-        As for :func:`dnapair.commands.predict.predict_file`.
+        As for :class:`~dnapair.commands.pair_table.PairTable`.
     model
         Address of a dnapair model that MLflow knows.
     output
         The page, .html; its numbers go to a .json beside it. None: neither.
+    columns, sequences
+        As for :class:`~dnapair.commands.pair_table.PairTable`.
 
     Returns
     -------
@@ -40,13 +43,11 @@ def run(file: Path, model: str, output: Path | None) -> bool:
     if output is not None and output.suffix != ".html":
         raise DnapairError(f"--output {output}: the name must end in .html.")
     with spooled(file, output) as readable:
-        return _watch(file, readable, model, output)
+        return _watch(file, PairTable(readable, columns, sequences), model, output)
 
 
-def _watch(file: Path, readable: Path, model: str, output: Path | None) -> bool:
+def _watch(file: Path, table: PairTable, model: str, output: Path | None) -> bool:
     """Do it with a file in place of a pipe, which keeps its name in what is said."""
-    table = open_table(readable, has_names)
-    columns = list(find_sequences(table))
     # after the first look at the table: a wrong one is said without waiting for PyTorch and MLflow
     from dnapair.checks.drift import Watch
     from dnapair.checks.expectations import check_input
@@ -59,31 +60,32 @@ def _watch(file: Path, readable: Path, model: str, output: Path | None) -> bool:
             "Register it again (dnapair register), and promote that version: dnapair models promote VERSION "
             '--force --reason "..."'
         )
+    table.find(scorer.settings.columns)
     scorer.watch = Watch(scorer.reference)
-    pairs = refused = sequences = 0
+    pairs = refused = seen = 0
     example = ""
     with tqdm(desc="drift", unit=" pairs", dynamic_ncols=True, disable=None) as bar:
-        for batch in table.batches(columns):
+        for batch in table.table.batches(table.columns):
             for start in range(0, batch.num_rows, _CHUNK):
-                part = batch.slice(start, _CHUNK).to_pydict()
+                part = batch.slice(start, _CHUNK)
                 names: dict[str, str] = {}
-                first, second = ([normalize(value) for value in part[column]] for column in columns)
-                for name, side in (("seq1", first), ("seq2", second)):
+                first, second = ([normalize(value) for value in side] for side in table.sides(part, pairs))
+                for name, side in zip(table.columns, (first, second), strict=True):
                     for place, sequence in enumerate(side, start=pairs + 1):
                         names.setdefault(sequence, f"{name} of pair {place}")
                 accepted = {sequence: name for sequence, name in names.items() if scorer.accepts(sequence)}
                 scorer.observe(first, second, accepted)
-                sequences += len(names)
+                seen += len(names)
                 refused += len(names) - len(accepted)
                 if refused and not example:
                     example = next(name for sequence, name in names.items() if sequence not in accepted)
-                pairs += len(part[columns[0]])
-                bar.update(len(part[columns[0]]))
-    facts = [_refused_fact(refused, sequences, example), *scorer.watch.facts()]
+                pairs += part.num_rows
+                bar.update(part.num_rows)
+    facts = [_refused_fact(refused, seen, example), *scorer.watch.facts()]
     outcome = check_input(
         facts,
         f"{file}, {pairs:,} pairs, against what {model} was trained on.",
-        f"Numbers over {sequences:,} sequences (those that repeat near each other count once).",
+        f"Numbers over {seen:,} sequences (those that repeat near each other count once).",
     )
     if output is not None:
         write_json(

@@ -1,21 +1,32 @@
 """`dnapair explain`: which bases of a pair carry its score, as a picture and a table."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dnapair.data.columns import find_sequences, has_names
+from dnapair.commands.pair_table import PairTable
 from dnapair.data.sequences import normalize
 from dnapair.data.spooling import spooled
-from dnapair.data.tables import open_table
 from dnapair.errors import DnapairError
 
+if TYPE_CHECKING:
+    from dnapair.scoring.scorer import PairScorer
 
-def explain_row(file: Path, pair: int, output: Path, model: str, window: int) -> None:
+
+def explain_row(
+    file: Path,
+    pair: int,
+    output: Path,
+    model: str,
+    window: int,
+    columns: str | None = None,
+    sequences: Path | None = None,
+) -> None:
     """Explain a pair of a table.
 
     Parameters
     ----------
-    file
-        As for :func:`dnapair.commands.predict.predict_file`.
+    file, columns, sequences
+        As for :class:`~dnapair.commands.pair_table.PairTable`.
     pair
         Which of its pairs, from 1.
     output, model, window
@@ -31,12 +42,20 @@ def explain_row(file: Path, pair: int, output: Path, model: str, window: int) ->
             f"--output {output}: the numbers would be written to {output.with_suffix('.csv')}, "
             "which is the table itself. Choose another name."
         )
+    _check_name(output)
     with spooled(file, output) as readable:
-        seq1, seq2 = read_pair(readable, pair)
-    explain_pair(seq1, seq2, (f"seq1 of pair {pair}", f"seq2 of pair {pair}"), output, model, window)
+        table = PairTable(readable, columns, sequences)
+        # after the first look at what was given: a mistake is said without waiting for PyTorch and MLflow
+        from dnapair.registry.versions import load_scorer
+
+        scorer = load_scorer(model)
+        table.find(scorer.settings.columns)
+        seq1, seq2 = read_pair(table, pair)
+    first, second = (f"{column} of pair {pair}" for column in table.columns)
+    _explain(scorer, seq1, seq2, (first, second), output, model, window)
 
 
-def read_pair(file: Path, pair: int) -> tuple[str, str]:
+def read_pair(table: PairTable, pair: int) -> tuple[str, str]:
     """Read the two sequences of a table's pair, counted from 1.
 
     Raises
@@ -44,15 +63,13 @@ def read_pair(file: Path, pair: int) -> tuple[str, str]:
     DnapairError
         If the file is not right, or has fewer pairs.
     """
-    table = open_table(file, has_names)
-    columns = list(find_sequences(table))
     passed = 0
-    for batch in table.batches(columns):
+    for batch in table.table.batches(table.columns):
         if pair <= passed + batch.num_rows:
-            first, second = (str(batch[column][pair - passed - 1]) for column in columns)
-            return first, second
+            (seq1,), (seq2,) = table.sides(batch.slice(pair - passed - 1, 1), pair - 1)
+            return seq1, seq2
         passed += batch.num_rows
-    raise DnapairError(f"--pair {pair}: {file} has {passed} pair(s).")
+    raise DnapairError(f"--pair {pair}: {table.table.path} has {passed} pair(s).")
 
 
 def explain_pair(seq1: str, seq2: str, names: tuple[str, str], output: Path, model: str, window: int) -> None:
@@ -76,13 +93,29 @@ def explain_pair(seq1: str, seq2: str, names: tuple[str, str], output: Path, mod
     DnapairError
         If the output's name, a sequence or the model is not right; nothing is written then.
     """
+    _check_name(output)
+    from dnapair.registry.versions import load_scorer
+
+    _explain(load_scorer(model), seq1, seq2, names, output, model, window)
+
+
+def _check_name(output: Path) -> None:
     if output.suffix != ".png":
         raise DnapairError(f"--output {output}: the name must end in .png.")
-    # after the first look at what was given: a mistake is said without waiting for PyTorch and MLflow
-    from dnapair.registry.versions import load_scorer
+
+
+def _explain(
+    scorer: "PairScorer",
+    seq1: str,
+    seq2: str,
+    names: tuple[str, str],
+    output: Path,
+    model: str,
+    window: int,
+) -> None:
     from dnapair.scoring.mutagenesis import explain, plot_explanation, spell_match, write_table
 
-    explanation = explain(load_scorer(model), normalize(seq1), normalize(seq2), names, window)
+    explanation = explain(scorer, normalize(seq1), normalize(seq2), names, window)
     table = output.with_suffix(".csv")
     write_table(explanation, table)
     plot_explanation(explanation, f"scored by {model}", output)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 import dnapair
-from dnapair.data.columns import find_sequences, has_names
+from dnapair.commands.pair_table import PairTable
 from dnapair.data.spooling import spooled
-from dnapair.data.tables import Table, as_text, open_table
+from dnapair.data.tables import Table
 from dnapair.errors import DnapairError
 from dnapair.storage.files import atomic_file, lock
 
@@ -37,7 +37,15 @@ _PART_SUFFIX = ".part"
 Write = Callable[[pa.Table], None]
 
 
-def predict_file(file: Path, output: Path, model: str, chunk: int, cache_mb: int) -> None:
+def predict_file(
+    file: Path,
+    output: Path,
+    model: str,
+    chunk: int,
+    cache_mb: int,
+    columns: str | None = None,
+    sequences: Path | None = None,
+) -> None:
     """Score every pair of a table, in constant memory.
 
     The scores of each chunk are kept in a hidden folder beside the output until all are there. They are found
@@ -47,8 +55,7 @@ def predict_file(file: Path, output: Path, model: str, chunk: int, cache_mb: int
     Parameters
     ----------
     file
-        CSV, TSV or Parquet, plain or packed, with two columns of raw DNA (see :mod:`dnapair.data.columns`);
-        or a pipe of that.
+        As for :class:`~dnapair.commands.pair_table.PairTable`; or a pipe of that.
     output
         Where the table goes: its own columns, then ``probability`` (float32) and ``label`` (0 or 1). Columns
         of the file that are called so already get ``input_`` before their names. Its name ends in one of
@@ -59,6 +66,8 @@ def predict_file(file: Path, output: Path, model: str, chunk: int, cache_mb: int
         Pairs scored at a time; fewer where they have more than 64 MB.
     cache_mb
         The most memory, in 10^6 bytes, for embeddings of sequences that may come again.
+    columns, sequences
+        As for :class:`~dnapair.commands.pair_table.PairTable`.
 
     Raises
     ------
@@ -71,18 +80,18 @@ def predict_file(file: Path, output: Path, model: str, chunk: int, cache_mb: int
     if output.resolve() == file.resolve():
         raise DnapairError(f"--output {output} is the table itself. Choose another name.")
     with spooled(file, output) as readable:
-        _predict(readable, output, model, chunk, cache_mb)
+        _predict(PairTable(readable, columns, sequences), output, model, chunk, cache_mb)
 
 
-def _predict(file: Path, output: Path, model: str, chunk: int, cache_mb: int) -> None:
-    table = open_table(file, has_names)
-    columns = find_sequences(table)
+def _predict(pair_table: PairTable, output: Path, model: str, chunk: int, cache_mb: int) -> None:
+    table = pair_table.table
     names = _free_names(table.names)
     with _parts(output) as folder:
         from dnapair.embedding.cache import EmbeddingCache
         from dnapair.registry.versions import load_scorer
 
         scorer = load_scorer(model)
+        pair_table.find(scorer.settings.columns)
         cache = EmbeddingCache(cache_mb * 10**6)
         made_by = _made_by(scorer)
         done = reused = 0
@@ -92,14 +101,17 @@ def _predict(file: Path, output: Path, model: str, chunk: int, cache_mb: int) ->
             tqdm(desc="predict", unit=" pairs", dynamic_ncols=True, disable=None) as bar,
         ):
             for pairs in _chunks(table, chunk, typed=output.suffix == ".parquet"):
-                sides = [as_text(file, name, pairs[name]).to_pylist() for name in columns]
+                try:
+                    sides = pair_table.sides(pairs, done)
+                except DnapairError as error:
+                    raise DnapairError(f"{error}{_kept(folder)}") from None
                 part = folder / f"{_digest(made_by, sides)}{_PART_SUFFIX}"
                 scores = _read_part(part, pairs.num_rows)
                 if scores is None:
                     try:
-                        scored = scorer.score(sides[0], sides[1], first_row=done + 1, cache=cache)
+                        scored = scorer.score(*sides, done + 1, cache, pair_table.columns)
                     except DnapairError as error:
-                        raise DnapairError(f"{file}: {error}{_kept(folder)}") from None
+                        raise DnapairError(f"{table.path}: {error}{_kept(folder)}") from None
                     scores = np.empty(pairs.num_rows, _PART)
                     scores["probability"], scores["label"] = scored
                     _write_part(part, scores)

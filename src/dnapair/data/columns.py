@@ -228,33 +228,6 @@ def has_names(fields: Sequence[str]) -> bool:
     return sum(map(is_dna, fields)) < 2 and not is_place_row(fields)
 
 
-def find_sequences(table: Table) -> tuple[str, str]:
-    """Find the two columns of sequences in a table to be scored.
-
-    Parameters
-    ----------
-    table
-        Without a header, they are the first and the second.
-
-    Returns
-    -------
-    tuple of str
-        Names of the columns.
-
-    Raises
-    ------
-    DnapairError
-        If one is missing; the message lists the columns there are.
-    """
-    first, second = (
-        _find(table, role, None) or (None if table.header else _by_position(table, role))
-        for role in ("seq1", "seq2")
-    )
-    if first is None or second is None:
-        raise _missing(table, [role for role, found in (("seq1", first), ("seq2", second)) if found is None])
-    return first, second
-
-
 def _find(table: Table, role: str, name: str | None) -> str | None:
     if name is None:
         return usual_name(table, role)
@@ -270,8 +243,19 @@ def _by_position(table: Table, role: str) -> str | None:
     return table.names[place] if place < len(table.names) else None
 
 
+def also_known(role: str) -> str:
+    """Write a role with some of its other usual names."""
+    return f"{role} (also known as {', '.join(_USUAL[role][1:4])}, ...)"
+
+
+def list_columns(table: Table) -> str:
+    """Write which columns there are."""
+    shown = ", ".join(name if len(name) <= 40 else f"{name[:40]}..." for name in table.names)
+    return f"Its columns are: {shown}."
+
+
 def _missing(table: Table, roles: list[str]) -> DnapairError:
-    looked = "; ".join(f"{role} (also known as {', '.join(_USUAL[role][1:4])}, ...)" for role in roles)
+    looked = "; ".join(map(also_known, roles))
     return DnapairError(
         f"{table.path} has no column for {looked}, and what the columns hold does not tell. "
         f"{_those_there(table)} Name the right ones in {_settings(roles)}. If this is no pair table, name "
@@ -284,12 +268,8 @@ def _settings(roles: list[str]) -> str:
 
 
 def _those_there(table: Table) -> str:
-    if table.header:
-        shown = ", ".join(name if len(name) <= 40 else f"{name[:40]}..." for name in table.names)
-        return f"Its columns are: {shown}. (If its first line is a pair already, set data.header: false.)"
-    return (
-        f"Its columns are: {', '.join(table.names)}. (If its first line holds names, set data.header: true.)"
-    )
+    wrong, other = ("is a pair already", "false") if table.header else ("holds names", "true")
+    return f"{list_columns(table)} (If its first line {wrong}, set data.header: {other}.)"
 
 
 def _plain_name(name: str) -> str:

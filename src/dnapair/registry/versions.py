@@ -1,8 +1,7 @@
 """The registry: versions of the pair model, and which of them is champion."""
 
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -16,9 +15,11 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 from mlflow.types import ColSpec, Schema
 
 import dnapair
-from dnapair import tracking
+from dnapair.data.pair_columns import USUAL_PAIR, PairColumns, request_pairs
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
+from dnapair.registry.absence import explain_absence, parse_address
+from dnapair.scoring.bundle import open_bundle
 from dnapair.scoring.scorer import PairScorer
 
 BUNDLE_TAG = "dnapair.bundle_sha256"
@@ -31,10 +32,6 @@ VALIDATION_TAG = "dnapair.val_pr_auc"
 TEST_TAGS = {"roc_auc": "dnapair.test_roc_auc", "pr_auc": "dnapair.test_pr_auc"}
 """Of a version, for lists and searches: what it was trained on and with, and how good it is."""
 
-_SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec("string", "seq1"), ColSpec("string", "seq2")]),
-    outputs=Schema([ColSpec("float", "probability"), ColSpec("long", "label")]),
-)
 _SERVED_PACKAGES = (
     "huggingface-hub",
     "mlflow",
@@ -43,6 +40,7 @@ _SERVED_PACKAGES = (
     "openvino",
     "pandas",
     "psutil",
+    "pyarrow",
     "pydantic",
     "safetensors",
     "torch",
@@ -85,7 +83,7 @@ def log_pair_model(
     identity
         Its SHA-256.
     example
-        Pairs of raw DNA, columns ``seq1`` and ``seq2``.
+        Pairs of raw DNA.
     tags
         For the version.
     description
@@ -106,13 +104,30 @@ def log_pair_model(
         python_model=str(package / "scoring" / "pyfunc.py"),
         artifacts={"bundle": str(bundle)},
         code_paths=[str(package)],
-        signature=_SIGNATURE,
+        signature=signature(open_bundle(bundle).columns),
         input_example=example,
         pip_requirements=[f"{required}=={version(required).split('+')[0]}" for required in _SERVED_PACKAGES],
         registered_model_name=name,
     )
     _describe(name, info.registered_model_version, {**tags, BUNDLE_TAG: identity}, description)
     return Registered(name, str(info.registered_model_version))
+
+
+def signature(columns: Sequence[PairColumns]) -> ModelSignature:
+    """Make MLflow's signature of a model.
+
+    Parameters
+    ----------
+    columns
+        What it was trained with. Columns of sequences that are not called ``seq1`` and ``seq2`` may be given
+        in place of these: MLflow has no other word for it than that none is required.
+    """
+    names = dict.fromkeys(name for pair in (USUAL_PAIR, *request_pairs(columns)) for name in pair)
+    required = len(names) == len(USUAL_PAIR)
+    return ModelSignature(
+        inputs=Schema([ColSpec("string", name, required=required) for name in names]),
+        outputs=Schema([ColSpec("float", "probability"), ColSpec("long", "label")]),
+    )
 
 
 def champion(name: str, alias: str) -> ModelVersion | None:
@@ -178,7 +193,7 @@ def load_scorer(uri: str) -> PairScorer:
     try:
         scorer = mlflow.pyfunc.load_model(uri).unwrap_python_model().scorer
     except (MlflowException, OSError) as error:
-        raise _not_to_be_had(uri, error) from None
+        raise explain_absence(uri, error) from None
     except AttributeError:
         raise DnapairError(f"{uri} is not a pair model of dnapair's.") from None
     return cast(PairScorer, scorer)
@@ -202,24 +217,17 @@ def find_version(uri: str) -> tuple[ModelVersion, str | None] | tuple[None, None
     DnapairError
         If the registry has no such version.
     """
-    address = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", uri)
+    address = parse_address(uri)
     if address is None:
         return None, None
-    name, alias, number = address.groups()
+    name, alias, number = address
     client = mlflow.MlflowClient()
     try:
         if alias:
             return client.get_model_version_by_alias(name, alias), alias
-        return client.get_model_version(name, number), None
+        return client.get_model_version(name, str(number)), None
     except MlflowException as error:
-        raise _not_to_be_had(uri, error) from None
-
-
-def _not_to_be_had(uri: str, error: Exception) -> DnapairError:
-    return DnapairError(
-        f"The model {uri} can't be had from {tracking.store_address()}: {tracking.reason(error)} "
-        "`dnapair run` makes and registers one; the store's pages list those there are."
-    )
+        raise explain_absence(uri, error) from None
 
 
 def is_registered(name: str, registration_sha256: str) -> bool:

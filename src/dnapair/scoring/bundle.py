@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dnapair import __version__
+from dnapair.data.pair_columns import PairColumns
 from dnapair.embedding.embedder import Precision, Strand
 from dnapair.embedding.encoder import Encoder
 from dnapair.embedding.pooling import Pooling
@@ -15,9 +16,9 @@ from dnapair.errors import DnapairError
 from dnapair.interactions.scaling import LAYOUT, SCALER
 from dnapair.storage.files import sha256, write_json
 
-FORMAT = 3
+FORMAT = 4
 """Of the bundles written. 1 has no manifest.json, and no ``format`` and ``dnapair`` in settings.json; 1 and 2
-have no interactions."""
+have no interactions; 1 to 3 no columns."""
 
 _SETTINGS = "settings.json"
 _MANIFEST = "manifest.json"
@@ -37,6 +38,8 @@ class Settings(NamedTuple):
         ``keep`` lets letters outside ACGT through; all else refuses them.
     threshold
         Probability from which a pair is called related.
+    columns
+        The pair's columns in the tables that the model was trained with.
     """
 
     pooling: Pooling
@@ -45,6 +48,7 @@ class Settings(NamedTuple):
     precision: Precision
     ambiguous: str
     threshold: float
+    columns: tuple[PairColumns, ...] = ()
 
 
 def write_bundle(
@@ -86,7 +90,9 @@ def write_bundle(
     if read_part(folder / "network.json").get("interactions"):
         for name in (LAYOUT, SCALER):
             shutil.copyfile(normalized / name, folder / name)
-    write_json(folder / _SETTINGS, {"format": FORMAT, "dnapair": __version__, **settings._asdict()})
+    columns = [pair._asdict() for pair in settings.columns]
+    written = settings._asdict() | {"columns": columns}
+    write_json(folder / _SETTINGS, {"format": FORMAT, "dnapair": __version__, **written})
     if reference is not None:
         write_json(folder / REFERENCE, reference)
     # every later format keeps this file as it is: damage is told before all else
@@ -138,7 +144,8 @@ def open_bundle(folder: Path) -> Settings:
         ]
         raise DnapairError(f"The model in {folder} is damaged: {', '.join(faults)}. {_REMEDY}")
     try:
-        return Settings(**content)
+        columns = tuple(PairColumns(**pair) for pair in content.pop("columns", []))
+        return Settings(**content, columns=columns)
     except TypeError as error:
         raise DnapairError(f"{folder / _SETTINGS} is damaged: {error}. {_REMEDY}") from None
 

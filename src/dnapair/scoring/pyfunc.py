@@ -9,12 +9,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from dnapair.data.pair_columns import choose_pair
 from dnapair.errors import DnapairError
 from dnapair.scoring.scorer import PairScorer
 
 
 class PairModel(PythonModel):
-    """Raw DNA in the columns ``seq1`` and ``seq2``; ``probability`` and ``label`` out."""
+    """Raw DNA in two columns, ``seq1`` and ``seq2`` or as in training; ``probability`` and ``label`` out."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load encoder, scaler and network, once."""
@@ -30,7 +31,7 @@ class PairModel(PythonModel):
         context
             Unused; MLflow hands it over.
         model_input
-            Columns ``seq1`` and ``seq2``, strings.
+            Two columns of strings: of the names that the model was trained with, or ``seq1`` and ``seq2``.
         params
             Unused; the model has no parameters.
 
@@ -45,10 +46,17 @@ class PairModel(PythonModel):
             For input that can't be scored; the server answers 400 with the reason.
         """
         try:
-            scores = self.scorer.score(_strings(model_input, "seq1"), _strings(model_input, "seq2"))
+            columns = choose_pair(_filled(model_input), self.scorer.settings.columns)
+            seq1, seq2 = (_strings(model_input, name) for name in columns)
+            scores = self.scorer.score(seq1, seq2, columns=columns)
         except DnapairError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
         return pd.DataFrame(scores._asdict())
+
+
+def _filled(table: pd.DataFrame) -> list[Any]:
+    """Return the names of the columns with any value: Spark makes the others of the signature, of nulls."""
+    return [name for name in table if table[name].notna().to_numpy().any()] or list(table)
 
 
 def _strings(table: pd.DataFrame, column: str) -> list[str]:

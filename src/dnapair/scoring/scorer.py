@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dnapair.checks.drift import Watch
+from dnapair.data.pair_columns import USUAL_PAIR
 from dnapair.data.sequences import find_ambiguous, normalize
 from dnapair.embedding.cache import EmbeddingCache
 from dnapair.embedding.checkpoint import load_encoder
@@ -113,6 +114,7 @@ class PairScorer:
         seq2: Sequence[str],
         first_row: int = 1,
         cache: EmbeddingCache | None = None,
+        columns: tuple[str, str] = USUAL_PAIR,
     ) -> Scores:
         """Score pairs; a sequence that occurs more than once is embedded once.
 
@@ -125,6 +127,8 @@ class PairScorer:
         cache
             Embeddings of earlier calls, and of this one for later ones. One cache serves one scorer.
             A network that takes interactions alone needs none.
+        columns
+            What to call the two sides in a message.
 
         Returns
         -------
@@ -138,8 +142,8 @@ class PairScorer:
             does not let them through; or an embedding is beyond float16's range.
         """
         names: dict[str, str] = {}
-        columns: tuple[list[str], list[str]] = ([], [])
-        for side, values, sequences in zip(("seq1", "seq2"), (seq1, seq2), columns, strict=True):
+        sides: tuple[list[str], list[str]] = ([], [])
+        for side, values, sequences in zip(columns, (seq1, seq2), sides, strict=True):
             for pair, value in enumerate(values, start=first_row):
                 name = f"{side} of pair {pair}"
                 try:
@@ -148,7 +152,7 @@ class PairScorer:
                     raise DnapairError(f"{name}: {error}.") from None
                 sequences.append(sequence)
                 names.setdefault(sequence, name)
-        logits = self.score_sequences(*columns, names, cache)
+        logits = self.score_sequences(*sides, names, cache)
         probability = torch.sigmoid(torch.from_numpy(logits)).numpy()
         return Scores(
             probability.astype(np.float32), (probability >= self.settings.threshold).astype(np.int64)

@@ -1,5 +1,6 @@
 """What `GET /openapi.json` says of bodies and answers: models that describe, while `protocol` reads."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -102,6 +103,25 @@ BODY: dict[str, Any] = {
     }
 }
 """Of a request for scores, for ``openapi_extra`` of a route."""
+
+
+def add_names(schemas: dict[str, Any], names: Sequence[tuple[str, str]]) -> None:
+    """Say in the schemas of bodies that the two sequences may have other names than seq1 and seq2.
+
+    Parameters
+    ----------
+    schemas
+        Of the whole description, by name; changed in place.
+    names
+        The others, pair by pair.
+    """
+    for form in ("Pair", "Columns") if names else ():
+        schema = schemas[form]
+        usual = schema.pop("required")
+        properties = [schema["properties"][name] for name in usual]
+        for pair in names:
+            schema["properties"] |= dict(zip(pair, properties, strict=True))
+        schema["anyOf"] = [{"required": list(pair)} for pair in (usual, *names)]
 
 
 def refusals(meanings: dict[int, str]) -> dict[int | str, dict[str, Any]]:

@@ -9,22 +9,40 @@ import csv
 import io
 import json
 import reprlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dnapair.data.pair_columns import USUAL_PAIR, PairColumns, choose_pair
 from dnapair.data.sequences import normalize
 from dnapair.errors import DnapairError
 
-COLUMNS = ("seq1", "seq2")
 JSON, CSV = "application/json", "text/csv"
 
 # of a field; what bounds it is the size of the body
 csv.field_size_limit(2**31 - 1)
 
-Columns = tuple[list[str], list[str]]
+Choose = Callable[[Container[object]], tuple[str, str]]
+"""Chooses the two columns among those of a request."""
+
+
+class Pairs(NamedTuple):
+    """The pairs of a request.
+
+    Attributes
+    ----------
+    seq1, seq2
+        The sequences, as they were sent.
+    columns
+        What the request calls the two.
+    """
+
+    seq1: list[str]
+    seq2: list[str]
+    columns: tuple[str, str]
 
 
 class Limits(NamedTuple):
@@ -67,23 +85,27 @@ class RefusedError(DnapairError):
         self.code = code
 
 
-def read_pairs(body: bytes, content_type: str | None, limits: Limits) -> Columns:
+def read_pairs(
+    body: bytes, content_type: str | None, limits: Limits, remembered: Sequence[PairColumns] = ()
+) -> Pairs:
     """Read the pairs of a request.
 
     Parameters
     ----------
     body
         JSON with one of ``dataframe_records``, ``dataframe_split``, ``instances`` and ``inputs``, or CSV
-        with a header. Columns other than ``seq1`` and ``seq2`` are left out, as MLflow leaves them out.
+        with a header. Columns other than the two are left out, as MLflow leaves them out.
     content_type
         Its header: application/json or text/csv.
     limits
         What is let through.
+    remembered
+        What the two columns were called in training; else they are ``seq1`` and ``seq2``.
 
     Returns
     -------
-    tuple of two lists
-        The sequences of ``seq1`` and of ``seq2``, as they were sent.
+    Pairs
+        At most as many as are let through.
 
     Raises
     ------
@@ -95,12 +117,19 @@ def read_pairs(body: bytes, content_type: str | None, limits: Limits) -> Columns
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RefusedError(f"The body is not UTF-8 (byte {error.start + 1}).") from None
-    columns = _read_json(text, limits) if kind == JSON else _read_csv(text, limits)
-    for name, values in zip(COLUMNS, columns, strict=True):
+
+    def choose(there: Container[object]) -> tuple[str, str]:
+        try:
+            return choose_pair(there, remembered)
+        except DnapairError as error:
+            raise RefusedError(str(error)) from None
+
+    pairs = (_read_json if kind == JSON else _read_csv)(text, limits, choose)
+    for name, values in zip(pairs.columns, pairs[:2], strict=True):
         for pair, value in enumerate(values, start=1):
             _check_sequence(value, f"{name} of pair {pair}", limits)
     comparisons = sum(
-        _count_bases(first) * _count_bases(second) for first, second in zip(*columns, strict=True)
+        _count_bases(first) * _count_bases(second) for first, second in zip(*pairs[:2], strict=True)
     )
     if comparisons > limits.max_comparisons:
         raise RefusedError(
@@ -108,7 +137,7 @@ def read_pairs(body: bytes, content_type: str | None, limits: Limits) -> Columns
             "let through (serve.max_comparisons). Send them in several requests; for long ones, there is "
             "dnapair predict."
         )
-    return columns
+    return pairs
 
 
 def write_scores(probability: NDArray[np.float32], label: NDArray[np.int64]) -> bytes:
@@ -140,7 +169,7 @@ def _media_type(content_type: str | None) -> str:
     return kind
 
 
-def _read_json(text: str, limits: Limits) -> Columns:
+def _read_json(text: str, limits: Limits, choose: Choose) -> Pairs:
     try:
         content = json.loads(text)
     except RecursionError:
@@ -151,53 +180,60 @@ def _read_json(text: str, limits: Limits) -> Columns:
     if len(forms) != 1:
         raise RefusedError(f"The body must be a JSON object with exactly one of: {', '.join(_FORMS)}.")
     form = next(iter(forms))
-    return _FORMS[form](content[form], form, limits)
+    return _FORMS[form](content[form], form, limits, choose)
 
 
-def _records(content: Any, form: str, limits: Limits) -> Columns:
+def _records(content: Any, form: str, limits: Limits, choose: Choose) -> Pairs:
     if not isinstance(content, list):
-        raise RefusedError(f"{form} must be a list of objects with seq1 and seq2.")
+        raise RefusedError(f"{form} must be a list of objects with the two sequences of a pair.")
     _check_count(len(content), limits)
     for pair, record in enumerate(content, start=1):
         if not isinstance(record, dict):
             raise RefusedError(
-                f"{form}: pair {pair} is {reprlib.repr(record)}, not an object with seq1 and seq2."
+                f"{form}: pair {pair} is {reprlib.repr(record)}, not an object with two sequences."
             )
-        for name in COLUMNS:
+    columns = choose(ChainMap(*content)) if content else USUAL_PAIR
+    for pair, record in enumerate(content, start=1):
+        for name in columns:
             if name not in record:
                 raise RefusedError(f"{form}: pair {pair} has no {name}.")
-    return [record["seq1"] for record in content], [record["seq2"] for record in content]
+    first, second = ([record[name] for record in content] for name in columns)
+    return Pairs(first, second, columns)
 
 
-def _split(content: Any, form: str, limits: Limits) -> Columns:
+def _split(content: Any, form: str, limits: Limits, choose: Choose) -> Pairs:
     names = content.get("columns") if isinstance(content, dict) else None
     rows = content.get("data") if isinstance(content, dict) else None
     if not isinstance(names, list) or not isinstance(rows, list):
         raise RefusedError(f"{form} must be an object with the lists columns and data.")
     _check_count(len(rows), limits)
-    first, second = _places(names)
+    columns = _choose_once(names, choose)
+    first, second = map(names.index, columns)
     for pair, row in enumerate(rows, start=1):
         if not isinstance(row, list) or len(row) != len(names):
             raise RefusedError(f"{form}: pair {pair} is not a list of {len(names)} values, one a column.")
-    return [row[first] for row in rows], [row[second] for row in rows]
+    return Pairs([row[first] for row in rows], [row[second] for row in rows], columns)
 
 
-def _inputs(content: Any, form: str, limits: Limits) -> Columns:
+def _inputs(content: Any, form: str, limits: Limits, choose: Choose) -> Pairs:
     if not isinstance(content, dict):
-        return _records(content, form, limits)
-    for name in COLUMNS:
+        return _records(content, form, limits, choose)
+    columns = choose(content)
+    for name in columns:
         if name not in content:
             raise RefusedError(f"{form} has no {name}.")
     first, second = (
-        content[name] if isinstance(content[name], list) else [content[name]] for name in COLUMNS
+        content[name] if isinstance(content[name], list) else [content[name]] for name in columns
     )
     if len(first) != len(second):
-        raise RefusedError(f"{form}: seq1 has {len(first)} sequences and seq2 has {len(second)}.")
+        raise RefusedError(
+            f"{form}: {columns[0]} has {len(first)} sequences and {columns[1]} has {len(second)}."
+        )
     _check_count(len(first), limits)
-    return first, second
+    return Pairs(first, second, columns)
 
 
-_FORMS: dict[str, Callable[[Any, str, Limits], Columns]] = {
+_FORMS: dict[str, Callable[[Any, str, Limits, Choose], Pairs]] = {
     "dataframe_records": _records,
     "dataframe_split": _split,
     "instances": _records,
@@ -205,21 +241,22 @@ _FORMS: dict[str, Callable[[Any, str, Limits], Columns]] = {
 }
 
 
-def _read_csv(text: str, limits: Limits) -> Columns:
+def _read_csv(text: str, limits: Limits, choose: Choose) -> Pairs:
     rows = _csv_rows(text)
     header = next(rows, None)
     if header is None:
-        raise RefusedError("The body is empty: CSV needs a header with seq1 and seq2.")
-    first, second = _places(header)
-    columns: Columns = ([], [])
+        raise RefusedError("The body is empty: CSV needs a header with the names of the two columns.")
+    columns = _choose_once(header, choose)
+    first, second = map(header.index, columns)
+    pairs = Pairs([], [], columns)
     for pair, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise RefusedError(f"CSV: pair {pair} has {len(row)} values, and the header has {len(header)}.")
-        columns[0].append(row[first])
-        columns[1].append(row[second])
+        pairs.seq1.append(row[first])
+        pairs.seq2.append(row[second])
         # at once, or a long body would be read to its end
         _check_count(pair, limits)
-    return columns
+    return pairs
 
 
 def _csv_rows(text: str) -> Iterator[list[str]]:
@@ -229,12 +266,13 @@ def _csv_rows(text: str) -> Iterator[list[str]]:
         raise RefusedError(f"The body is not CSV: {error}.") from None
 
 
-def _places(names: Sequence[Any]) -> tuple[int, int]:
-    """Find the two columns among the names in a header."""
-    for name in COLUMNS:
+def _choose_once(names: Sequence[Any], choose: Choose) -> tuple[str, str]:
+    """Choose the two columns among the names in a header, each of which must be there once."""
+    columns = choose(names)
+    for name in columns:
         if names.count(name) != 1:
             raise RefusedError(f"There are {names.count(name)} columns {name}, and the model takes one.")
-    return names.index("seq1"), names.index("seq2")
+    return columns
 
 
 def _check_count(pairs: int, limits: Limits) -> None:

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import uvicorn
@@ -23,10 +22,11 @@ from starlette.requests import ClientDisconnect
 
 from dnapair import __version__
 from dnapair.checks.drift import Watch
+from dnapair.data.pair_columns import USUAL_PAIR, request_pairs
 from dnapair.errors import DnapairError
 from dnapair.machine.memory import return_freed_arrays
 from dnapair.machine.processor import cores
-from dnapair.params import Serve, load_params
+from dnapair.params import Serve, find_params
 from dnapair.serving import openapi
 from dnapair.serving.protocol import Limits, RefusedError, read_pairs, too_large, write_scores
 
@@ -114,6 +114,8 @@ class Server:
         served.scorer.score([seq1], [seq2])
         if served.scorer.reference is not None:
             served.scorer.watch = Watch(served.scorer.reference)
+        schemas = self.app.openapi()["components"]["schemas"]
+        openapi.add_names(schemas, request_pairs(served.scorer.settings.columns))
         self._served = served
 
     def _ready(self) -> Served:
@@ -190,9 +192,9 @@ class Server:
 
 
 def _score(scorer: "PairScorer", body: bytes, content_type: str | None, limits: Limits) -> bytes:
-    seq1, seq2 = read_pairs(body, content_type, limits)
+    pairs = read_pairs(body, content_type, limits, scorer.settings.columns)
     try:
-        scores = scorer.score(seq1, seq2)
+        scores = scorer.score(pairs.seq1, pairs.seq2, columns=pairs.columns)
     except DnapairError as error:
         raise RefusedError(str(error)) from None
     return write_scores(scores.probability, scores.label)
@@ -233,13 +235,14 @@ def load(model: str) -> Served:
         "encoder": tags.get(versions.ENCODER_TAG),
         "k": scorer.k,
         "threshold": scorer.settings.threshold,
+        "columns": [*request_pairs(scorer.settings.columns), USUAL_PAIR],
         "dataset_sha256": tags.get(versions.DATA_TAG),
     }
     return Served(scorer, facts)
 
 
 def read_settings(**given: float | None) -> Serve:
-    """Return the section ``serve`` of params.yaml, or the defaults where there is no such file.
+    """Return the section ``serve`` of the project's params.yaml, or the defaults where there is none.
 
     Parameters
     ----------
@@ -251,8 +254,8 @@ def read_settings(**given: float | None) -> Serve:
     DnapairError
         If params.yaml is not right.
     """
-    path = Path("params.yaml")
-    settings = load_params(path).serve if path.is_file() else Serve()
+    params = find_params()
+    settings = params.serve if params else Serve()
     return settings.model_copy(update={key: value for key, value in given.items() if value is not None})
 
 
@@ -299,7 +302,8 @@ def serve(model: str, host: str, port: int, settings: Serve) -> None:
             failures.append(error)
             running.should_exit = True
         else:
-            facts = ", ".join(f"{name} {value}" for name, value in served.metadata.items() if value)
+            told = (name for name, value in served.metadata.items() if value and name != "columns")
+            facts = ", ".join(f"{name} {served.metadata[name]}" for name in told)
             print(f"dnapair serve: ready: {facts}", flush=True)
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"

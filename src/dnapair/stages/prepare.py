@@ -15,9 +15,10 @@ from dnapair.data.columns import ColumnNames
 from dnapair.data.dataset import Dataset, Reading, read_dataset
 from dnapair.data.grouped_splits import Separated, grouped_split, separated_split
 from dnapair.data.groups import SEQUENCE_ROWS
+from dnapair.data.pair_columns import PairColumns
+from dnapair.data.places import CUT_OUT
 from dnapair.data.raw_files import EXAMPLES, find_files
 from dnapair.data.splits import SPLITS, predefined_split, random_split, sharing, split_codes
-from dnapair.data.strands import canonical_rows
 from dnapair.machine.memory import return_freed_arrays
 from dnapair.params import Data, Split, flatten, load_params
 from dnapair.stages import paths
@@ -64,6 +65,7 @@ def run() -> None:
         write(dataset, division.split, params.split.column if params.split.method == "predefined" else None)
         report = {
             **dataset.counts,
+            "columns": [pair._asdict() for pair in pair_columns(dataset)],
             "splits": count_splits(dataset, division.split),
             "validation_drawn_from_train": division.drawn,
             **({"dropped_across_splits": division.dropped} if division.dropped else {}),
@@ -111,10 +113,8 @@ def divide(dataset: Dataset, split: Split) -> Division:
     if split.method == "random":
         return Division(dataset, random_split(labels, split.validation, split.test, split.seed))
     if split.method == "grouped":
-        # a pair is of its two sequences, whatever their strand
-        rows = canonical_rows(dataset.sequences)[dataset.rows] if split.strands == "both" else dataset.rows
-        groups = read_groups(dataset, split.groups, rows)
-        asked = (rows, groups, labels, split.validation, split.test, split.seed, dataset.places)
+        groups = read_groups(dataset, split.groups)
+        asked = (dataset.rows, groups, labels, split.validation, split.test, split.seed, dataset.places)
         if split.cross_pairs == "drop":
             return leave_out(dataset, separated_split(*asked))
         return Division(dataset, grouped_split(*asked))
@@ -131,13 +131,13 @@ def named_splits(dataset: Dataset, column: str | None, numbers: "pd.Index[int]")
     return dataset.extra_columns([column], "split.column", remedy, numbers)[column]
 
 
-def read_groups(dataset: Dataset, columns: list[str], rows: NDArray[np.int64]) -> pd.DataFrame:
-    """Return the groups of each pair: names, or the numbers of its sequences, which are ``rows``."""
+def read_groups(dataset: Dataset, columns: list[str]) -> pd.DataFrame:
+    """Return the groups of each pair: names, or the numbers of its sequences."""
     named = [name for name in columns if name not in SEQUENCE_ROWS]
     groups = dataset.extra_columns(named, "split.groups", "Name others, seq1 or seq2, or none: [].")
     for name in columns:
         if name in SEQUENCE_ROWS:
-            groups[name] = rows[:, list(SEQUENCE_ROWS).index(name)]
+            groups[name] = dataset.pairs[SEQUENCE_ROWS[name]]
     return groups
 
 
@@ -202,6 +202,18 @@ def write_pairs(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
                 writer.write_table(waiting.slice(0, whole), GROUP_ROWS)
                 waiting = waiting.slice(whole)
         writer.write_table(waiting, GROUP_ROWS)
+
+
+def pair_columns(dataset: Dataset) -> list[PairColumns]:
+    """Return what the tables call the two columns of a pair, each way once."""
+    sources = dataset.sources
+    pairs = (
+        PairColumns(roles.first, roles.second, roles.by_id, table.header)
+        for table, roles in zip(sources.tables, sources.roles, strict=True)
+        # no column of the file: the genome is needed too
+        if roles[:2] != CUT_OUT
+    )
+    return list(dict.fromkeys(pairs))
 
 
 def count_splits(dataset: Dataset, split: NDArray[np.object_]) -> dict[str, dict[str, int]]:

@@ -1,6 +1,7 @@
 """Stage `register`: the better network becomes a served model, and champion if the gate lets it through."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pandas as pd
 
 from dnapair import __version__, tracking
 from dnapair.checks.reference import SAMPLE, Limits, describe
-from dnapair.data.groups import group_columns
+from dnapair.data.groups import group_columns, read_groups
+from dnapair.data.pair_columns import USUAL_PAIR, PairColumns, request_pairs
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision, decide
 from dnapair.evaluation.metrics import METRICS
@@ -23,7 +25,6 @@ from dnapair.scoring.bundle import Settings, write_bundle
 from dnapair.scoring.scorer import PairScorer
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
-from dnapair.stages.groups import read_groups
 from dnapair.storage.files import read_json, sha256, write_json
 from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import column_names, read_numbers, read_table
@@ -55,6 +56,7 @@ def run() -> None:
             params.embed.precision,
             params.data.ambiguous,
             float(training[winner]["threshold"]),
+            tuple(PairColumns(**pair) for pair in read_json(paths.DATASET_REPORT)["columns"]),
         )
         encoder = open_encoder(params.encoder)
         bundle = Path(temporary)
@@ -85,7 +87,7 @@ def run() -> None:
             params.registration.name,
             bundle,
             identity,
-            _pairs("val", 0, 2)[["seq1", "seq2"]],
+            _example(settings.columns),
             tags,
             (paths.report_folder(winner) / "card.md").read_text(encoding="utf-8"),
         )
@@ -94,6 +96,12 @@ def run() -> None:
         run.log_parent_metrics({f"chosen/{name}": tested[name] for name in METRICS})
         run.log_file(paths.REGISTRATION)
         run.log_file(paths.report_folder(winner) / "report.html", "reports")
+
+
+def _example(columns: Sequence[PairColumns]) -> pd.DataFrame:
+    """Return pairs as a user of the model has them."""
+    called = [*request_pairs(columns), USUAL_PAIR][0]
+    return _pairs("val", 0, 2)[list(USUAL_PAIR)].set_axis(list(called), axis=1)
 
 
 def _gate(
@@ -146,7 +154,7 @@ def _against_champion(known: Any, framework: str, params: Params, run: tracking.
     """Compare with the champion on the validation pairs, which decide; log the same on the test pairs."""
     scorer = versions.load_scorer(f"models:/{known.name}/{known.version}")
     columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
-    groups = read_groups(columns, params.split)
+    groups = read_groups(paths.PAIRS, columns)
     found = {}
     for split in ("val", "test"):
         row, label = read_numbers(paths.split_file(split), ["row", "label"])

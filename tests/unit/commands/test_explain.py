@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dnapair.commands.explain import explain_row, read_pair
+from dnapair.commands.pair_table import PairTable
 from dnapair.errors import DnapairError
 
 MODEL = "models:/nobody@champion"
@@ -17,9 +18,15 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
+def found(path: Path) -> PairTable:
+    table = PairTable(path)
+    table.find(())
+    return table
+
+
 def test_a_pair_is_found_by_its_number_and_the_names_of_its_columns(table: Path):
-    assert read_pair(table, 1) == ("AAAAAAA", "CCCCCCC")
-    assert read_pair(table, 2) == ("TTTTTTT", "GGGGGGG")
+    assert read_pair(found(table), 1) == ("AAAAAAA", "CCCCCCC")
+    assert read_pair(found(table), 2) == ("TTTTTTT", "GGGGGGG")
 
 
 def test_a_pair_beyond_the_first_batches_is_found(tmp_path: Path):
@@ -28,14 +35,14 @@ def test_a_pair_beyond_the_first_batches_is_found(tmp_path: Path):
     pq.write_table(
         pa.table({"seq1": [f"A{n}" for n in range(rows)], "seq2": [f"C{n}" for n in range(rows)]}), path
     )
-    assert read_pair(path, 1) == ("A0", "C0")
-    assert read_pair(path, 17_001) == ("A17000", "C17000")
-    assert read_pair(path, rows) == ("A19999", "C19999")
+    assert read_pair(found(path), 1) == ("A0", "C0")
+    assert read_pair(found(path), 17_001) == ("A17000", "C17000")
+    assert read_pair(found(path), rows) == ("A19999", "C19999")
 
 
 def test_a_pair_that_is_not_there_is_refused(table: Path):
     with pytest.raises(DnapairError, match=r"--pair 3: .*pairs\.csv has 2 pair\(s\)\."):
-        read_pair(table, 3)
+        read_pair(found(table), 3)
 
 
 def test_a_wrong_name_of_the_picture_is_refused(table: Path):

@@ -8,11 +8,25 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.utils.models import get_model_name_and_version
+from pydantic import ValidationError
 
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
-from dnapair.registry.versions import champion, decide_against_champion, load_scorer, log_pair_model
+from dnapair.params.names import OWN_TAGS
+from dnapair.params.sections import Register
+from dnapair.registry import lifecycle, versions
+from dnapair.registry.lifecycle import Lifecycle
+from dnapair.registry.versions import (
+    champion,
+    decide_against_champion,
+    find_version,
+    load_scorer,
+    log_pair_model,
+)
 from dnapair.scoring.scorer import PairScorer
 from tests.small_models import SEQUENCES, as_version_0_1_0_wrote_it, make_bundle
 
@@ -132,3 +146,38 @@ def test_a_store_that_fails_is_not_taken_for_one_without_a_champion(client, data
     with pytest.raises(MlflowException):
         champion(NAME, ALIAS)
     connection.execute("ALTER TABLE gone RENAME TO registered_model_aliases")
+
+
+@settings(max_examples=8, database=None)
+@given(
+    name=st.from_regex(r"\A\w[\w .-]{0,99}(?<! )\Z"),
+    alias=st.one_of(
+        st.sampled_from(["latest_", "v2-", "vv2", "version2"]), st.from_regex(r"\A[a-zA-Z][\w-]*\Z")
+    ),
+)
+def test_what_the_settings_let_through_mlflow_takes_and_finds(store, name: str, alias: str) -> None:
+    section = {"name": name, "alias": alias, "challenger": "other", "margin": 0, "baseline": "ignore"}
+    try:
+        register = Register(**section)
+    except ValidationError:
+        reject()
+    store.create_registered_model(register.name)
+    try:
+        store.create_model_version(register.name, "file:///nowhere")
+        store.set_registered_model_alias(register.name, register.alias, 1)
+        address = f"models:/{register.name}@{register.alias}"
+        found_name, version = get_model_name_and_version(store, address)
+        assert (found_name, str(version)) == (register.name, "1")
+        assert find_version(address)[1] == register.alias
+        found = Lifecycle(register.name, register.alias, register.challenger).versions()
+        assert [version.aliases for version in found] == [[register.alias]]
+    finally:
+        store.delete_registered_model(register.name)
+
+
+def test_an_alias_is_no_tag_of_another_meaning() -> None:
+    constants = [
+        value for room in (versions, lifecycle) for key, value in vars(room).items() if key.endswith("_TAG")
+    ]
+    tags = {*constants, *versions.TEST_TAGS.values()}
+    assert {f"dnapair.{name}" for name in OWN_TAGS} == tags

@@ -13,6 +13,7 @@ from tests.small_models import (
     LAYOUT,
     SEQUENCES,
     as_format_2,
+    as_format_3,
     as_version_0_1_0_wrote_it,
     fit_interactions,
     make_bundle,
@@ -45,7 +46,7 @@ def interacting(tmp_path: Path) -> Path:
     return make_bundle(tmp_path, layout=LAYOUT)
 
 
-@pytest.mark.parametrize("earlier", [as_format_2, as_version_0_1_0_wrote_it])
+@pytest.mark.parametrize("earlier", [as_format_3, as_format_2, as_version_0_1_0_wrote_it])
 def test_a_bundle_of_an_earlier_format_loads_and_scores_the_same(
     bundle: Path, earlier: Callable[[Path], None]
 ) -> None:

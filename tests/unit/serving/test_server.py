@@ -133,7 +133,7 @@ def model(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> "PyFuncMode
         path,
         python_model=str(Path(dnapair.__file__).parent / "scoring" / "pyfunc.py"),
         artifacts={"bundle": str(bundle)},
-        signature=versions._SIGNATURE,
+        signature=versions.signature(()),
         pip_requirements=[],
     )
     return mlflow.pyfunc.load_model(str(path))

@@ -1,0 +1,32 @@
+"""Options that several verbs have."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Framework = Literal["torch", "tensorflow"]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Any MLflow model address; by default the champion by the name and alias in params.yaml "
+        "(register), else models:/dnapair@champion."
+    ),
+]
+TABLE = typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; packed too; `-` or a pipe.")
+PairNames = Annotated[
+    str | None,
+    typer.Option(
+        help="The two columns, with a comma between; by default called as in training, or seq1 and seq2."
+    ),
+]
+Sequences = Annotated[
+    Path | None, typer.Option(help="FASTA (a file or a folder) of the sequences whose ids the table has.")
+]
+
+
+def champion() -> str:
+    """Return the address of the model that is meant where none is given."""
+    from dnapair.params import champion_address
+
+    return champion_address()
