@@ -48,8 +48,8 @@ TOOLS = "Tools"
 
 
 @app.command(rich_help_panel=STAGES)
-def locate(source: Literal["data", "encoder"]) -> None:
-    """Find what a setting points at, for DVC to see when it changes: data.path or encoder.source."""
+def locate(source: Literal["data", "encoder", "genome"]) -> None:
+    """Find what data.path, data.genome or encoder.source points at, for DVC to see when it changes."""
     from dnapair.stages import locate as stage
 
     stage.run(source)

@@ -7,11 +7,13 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.pipeline.conftest import Project, copy_project, write_small_data
 from tests.pipeline.test_pipeline import NOTHING_RAN
 from tests.small_models import small_encoder
+from tests.unit.data.genome_writing import write_2bit, write_fasta
 
 pytestmark = pytest.mark.slow
 
@@ -126,11 +128,36 @@ def test_data_in_a_place_of_their_own_are_read_anew(
     assert pairs.read_bytes() != before
 
 
+@pytest.mark.parametrize("write", [write_fasta, write_2bit])
+def test_another_genome_in_the_same_place_is_cut_anew(project: Project, write: Callable[..., Path]):
+    folder = project.root.parent / "my genomes"
+    folder.mkdir()
+    sequence = "".join(np.random.default_rng(1).choice(list("ACGT"), 900))
+    genome = write(folder / "genome", {"chr1": sequence})
+    shutil.rmtree(project.root / "data")
+    (project.root / "data").mkdir()
+    rows = [f"chr1:{n}-{n + 40},chr1:{n + 300}-{n + 330}(-),{n % 2}" for n in range(200)]
+    (project.root / "data/pairs.csv").write_text("\n".join(["first,second,label", *rows]) + "\n")
+    project.set({"data.genome": str(genome), "split.method": "random"})
+    # nobody can write there
+    folder.chmod(0o555)
+    project.run("dvc", "repro", "prepare")
+    sequences = project.root / "artifacts/dataset/sequences.parquet"
+    before = sequences.read_bytes()
+    assert NOTHING_RAN in project.run("dvc", "repro", "prepare")
+    write(genome, {"chr1": sequence[::-1]})
+    project.run("dvc", "repro", "prepare")
+    assert sequences.read_bytes() != before
+    assert NOTHING_RAN in project.run("dvc", "status", "prepare")
+    assert [file.name for file in folder.iterdir()] == ["genome"]
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"encoder.source": "encoders/none/such"}, "encoder.source: there is no folder 'encoders/none/such'"),
         ({"data.path": "no data"}, "no data (data.path) is not there"),
+        ({"data.genome": "none.fa"}, "none.fa (data.genome) is not there"),
     ],
 )
 def test_what_is_not_there_is_said_before_anything_runs(project: Project, settings: dict, words: str):

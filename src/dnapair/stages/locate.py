@@ -16,8 +16,8 @@ from dnapair.stages.imported import DATA, check_present
 from dnapair.storage.files import atomic_file
 
 
-def run(source: Literal["data", "encoder"]) -> None:
-    """Link artifacts/located/data or artifacts/located/encoder to what params.yaml names.
+def run(source: Literal["data", "encoder", "genome"]) -> None:
+    """Link artifacts/located/SOURCE to what params.yaml names.
 
     Where that is no file of its own, such as an encoder that is built, a file with a word takes its place.
 
@@ -27,7 +27,7 @@ def run(source: Literal["data", "encoder"]) -> None:
         If it is not there.
     """
     params = load_params()
-    target = _data(params) if source == "data" else _encoder(params)
+    target = {"data": _data, "encoder": _encoder, "genome": _genome}[source](params)
     link = paths.LOCATED / source
     if isinstance(target, str):
         with atomic_file(link) as temporary:
@@ -52,6 +52,17 @@ def _data(params: Params) -> Path | str:
         raise DnapairError(
             f"{path} (data.path) is not there. Name a folder or a file, or have DVC bring one "
             f"(dnapair use WHERE --data.path {DATA})."
+        )
+    return path
+
+
+def _genome(params: Params) -> Path | str:
+    if params.data.genome is None:
+        return "none"
+    path = Path(params.data.genome)
+    if not path.is_file():
+        raise DnapairError(
+            f"{path} (data.genome) is not there. Name a FASTA file, plain or packed by bgzip, or a .2bit."
         )
     return path
 
