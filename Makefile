@@ -39,6 +39,7 @@ soak: install
 
 lint: install
 	ruff check .
+	ruff check --preview --select PLW1514 src benchmarks
 	ruff format --check .
 	mypy
 	lint-imports

@@ -13,6 +13,7 @@ import typer
 from dnapair.commands.models import app as models
 from dnapair.commands.options import TABLE, Framework, Model, PairNames, Sequences, champion
 from dnapair.errors import DnapairError, message, printable
+from dnapair.machine.encoding import use_utf8
 
 app = typer.Typer(
     help="Tells related DNA from unrelated DNA.",
@@ -373,6 +374,7 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line; what a user can mend ends with one message and exit code 1."""
+    use_utf8()
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:

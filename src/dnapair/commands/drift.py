@@ -100,7 +100,7 @@ def _watch(file: Path, table: PairTable, model: str, output: Path | None) -> boo
             },
         )
         with atomic_file(output) as temporary:
-            temporary.write_text(outcome.page, encoding="utf-8")
+            temporary.write_text(outcome.page, encoding="utf-8", errors="backslashreplace")
     said = "\n".join(f"  {failure}" for failure in outcome.failures)
     print(
         f"{file}: {pairs} pairs left the range that {model} was trained on:\n{said}"

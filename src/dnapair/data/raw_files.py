@@ -1,12 +1,13 @@
 """A user's files, found by their names. A name never leads out of the data's folder."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from dnapair.data.opening import check_file, open_raw, unpacked_name, zip_member
+from dnapair.data.opening import check_file, is_utf8, open_raw, unpacked_name, zip_member
 from dnapair.errors import DnapairError
 
 EXAMPLES = 5
@@ -86,6 +87,8 @@ def find_files(
             f"of these and {PACKINGS}. There is: {there}. Name the table in data.pairs.{unread}"
         )
     used = {*chosen_tables, *chosen_fastas}
+    for file in used:
+        _check_name(file)
     return RawFiles(folder, chosen_tables, chosen_fastas, [file for file in kinds if file not in used])
 
 
@@ -137,6 +140,14 @@ def _check_inside(file: Path, folder: Path) -> None:
         raise DnapairError(
             f"{file} leads out of {folder}, to {target}: it is not read. Put a copy of the file there."
         )
+
+
+def _check_name(file: Path) -> None:
+    # it is written into reports, and DVC can't write it into its own files
+    name = os.fsencode(file)
+    if not is_utf8(name):
+        shown = name.decode("utf-8", "backslashreplace")
+        raise DnapairError(f"{shown} has a name that is not UTF-8. Give it another one: mv $'{shown}' NAME")
 
 
 def _kind(file: Path) -> str:

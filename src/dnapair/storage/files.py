@@ -152,8 +152,10 @@ def lock(path: Path, task: str) -> Iterator[None]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON that people can read and git can compare: indented, in the order given."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        # what a file's name holds that is no text becomes an escape of JSON
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -57,3 +57,12 @@ def test_the_table_is_never_written_over(table: Path):
     ):
         explain_row(table, 1, table.with_suffix(".png"), MODEL, 1)
     assert table.read_text().startswith("note,")
+
+
+def test_a_pair_of_a_pipe_is_found(table: Path):
+    with (
+        table.open("rb") as file,
+        pytest.raises(DnapairError, match=r"--pair 3: /dev/fd/\d+ has 2 pair\(s\)"),
+    ):
+        explain_row(Path(f"/dev/fd/{file.fileno()}"), 3, table.with_name("out.png"), MODEL, 1)
+    assert [path.name for path in table.parent.iterdir()] == ["pairs.csv"]

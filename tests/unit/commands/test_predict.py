@@ -1,5 +1,9 @@
 import gzip
+import os
 import shutil
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from dnapair.commands.predict import predict_file
 from dnapair.errors import DnapairError
 from dnapair.scoring.scorer import PairScorer
 from dnapair.storage.files import lock
+from tests.packing import PACKERS
 from tests.small_models import save_model
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
@@ -97,6 +102,63 @@ def test_every_form_of_table_becomes_every_other(
         assert scored[name].tolist() == pairs[name].tolist()
     assert names(output.parent) == [wanted]
     assert output.read_bytes().startswith(b"\x1f\x8b") == wanted.endswith(".gz")
+
+
+@pytest.mark.parametrize("packing", ["", *PACKERS])
+def test_a_pipe_is_scored_like_the_file(
+    model: str, table: Path, expected: np.ndarray, tmp_path: Path, packing: str
+):
+    content = table.read_bytes()
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "wb") as file:
+        given = PACKERS[packing](content) if packing else content
+        writer = threading.Thread(target=lambda: (file.write(given), file.close()))
+        writer.start()
+        predict_file(Path(f"/dev/fd/{reading}"), tmp_path / "out.csv", model, CHUNK, CACHE_MB)
+        writer.join()
+    np.testing.assert_array_equal(read(tmp_path / "out.csv")["probability"], expected)
+    assert names(tmp_path) == ["out.csv", "pairs.csv"]
+
+
+def test_a_mended_pipe_keeps_what_was_scored_before(
+    model: str, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    good = spoil(table, 200)
+    for content in (None, good):
+        if content:
+            table.write_text(content)
+        with table.open("rb") as file:
+            pipe = Path(f"/dev/fd/{file.fileno()}")
+            if content is None:
+                with pytest.raises(
+                    DnapairError, match=r"^/dev/fd/\d+: seq1 of pair 200: letter 'N'.*is kept in"
+                ):
+                    predict_file(pipe, tmp_path / "out.csv", model, CHUNK, CACHE_MB)
+                assert names(tmp_path) == [".out.csv.parts", "pairs.csv"]
+            else:
+                predict_file(pipe, tmp_path / "out.csv", model, CHUNK, CACHE_MB)
+    assert f"{3 * CHUNK} of them before" in capsys.readouterr().out
+    assert names(tmp_path) == ["out.csv", "pairs.csv"]
+
+
+@pytest.mark.slow
+def test_the_commands_read_what_a_shell_gives_them(model: str, table: Path, tmp_path: Path):
+    script = f"""set -eu
+    gzip pairs.csv
+    dnapair() {{ "{sys.executable}" -m dnapair "$@" --model "{model}"; }}
+    dnapair predict <(zcat pairs.csv.gz) --output given.csv
+    zcat pairs.csv.gz | dnapair predict - --output piped.csv
+    dnapair predict /dev/stdin --output redirected.csv < pairs.csv.gz
+    dnapair predict pairs.csv.gz --output file.csv
+    cat pairs.csv.gz | dnapair explain - --pair 2 --output explained.png --window 20
+    dnapair drift <(zcat pairs.csv.gz) --output drift.html || [ $? = 1 ]"""
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    scored = {(tmp_path / f"{name}.csv").read_bytes() for name in ("given", "piped", "redirected", "file")}
+    assert len(scored) == 1
+    made = ["drift.html", "drift.json", "explained.csv", "explained.png"]
+    assert names(tmp_path) == [*made, "file.csv", "given.csv", "pairs.csv.gz", "piped.csv", "redirected.csv"]
 
 
 def test_types_and_nulls_stay_from_parquet_to_parquet(model: str, tmp_path: Path):
