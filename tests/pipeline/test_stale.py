@@ -90,10 +90,10 @@ def test_a_project_that_moves_finds_its_encoder(project: Project):
 
 
 def exchange(path: Path) -> None:
-    """Turn the label of the last pair, so that size and, in a moment, time are as they were."""
+    """Turn the label of the last pair: size and, but for a moment, time are as they were."""
     text, times = path.read_text(), path.stat()
     path.write_text(text[:-1] + str(1 - int(text[-1])))
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1_000_000))
 
 
 @pytest.mark.parametrize(
