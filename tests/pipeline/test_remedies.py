@@ -309,7 +309,7 @@ NOT_FOLLOWED = {
         "pretraining is measured on the validation pairs",
     ],
     "the setting's value is checked alone": [
-        "Set split.method to grouped",
+        "et split.method: grouped",
         "so validation ({}) and test ({}) can't be cut off",
         "split.cross_pairs: drop left out",
         "has no places, but a genome is named",
@@ -322,6 +322,7 @@ NOT_FOLLOWED = {
     ],
     "it asks for another installation": [
         "Packages: {}. Run: pip install",
+        "git lfs pull",
         "`dvc exp run` needs one",
         "data.dvc is missing: bring data with",
     ],
