@@ -59,10 +59,8 @@ def test_the_table_is_never_written_over(table: Path):
     assert table.read_text().startswith("note,")
 
 
-def test_a_pair_of_a_pipe_is_found(table: Path):
-    with (
-        table.open("rb") as file,
-        pytest.raises(DnapairError, match=r"--pair 3: /dev/fd/\d+ has 2 pair\(s\)"),
-    ):
-        explain_row(Path(f"/dev/fd/{file.fileno()}"), 3, table.with_name("out.png"), MODEL, 1)
+def test_what_is_wrong_in_a_pipe_is_said_with_its_name(table: Path):
+    table.write_text(">a\nACGTACGT\n")
+    with table.open("rb") as file, pytest.raises(DnapairError, match=r"^/dev/fd/\d+ is FASTA"):
+        explain_row(Path(f"/dev/fd/{file.fileno()}"), 1, table.with_name("out.png"), MODEL, 1)
     assert [path.name for path in table.parent.iterdir()] == ["pairs.csv"]
