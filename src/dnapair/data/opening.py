@@ -6,6 +6,7 @@ disk than what was packed may be worth.
 
 import bz2
 import codecs
+import errno
 import gzip
 import io
 import lzma
@@ -193,8 +194,9 @@ class _Bounded(io.RawIOBase):
         try:
             yield
         except _DAMAGE as error:
-            # the disk's own errors have a number
-            if self._packing is None or (isinstance(error, OSError) and error.errno):
+            # the disk's own errors have a number; a damaged zip may lead to before its beginning
+            own = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+            if self._packing is None or own:
                 raise
             reason = str(error).rstrip(".")
             raise DnapairError(

@@ -281,13 +281,16 @@ def _read_header(path: Path, line: int, text: str) -> str:
     content = text.encode("latin-1")
     if is_utf8(content):
         return content.decode("utf-8")
-    record_id, description = content.split(maxsplit=1) if b" " in content else (content, b"")
+    record_id, *description = content.split(maxsplit=1)
+    if not content.startswith(record_id):
+        # no id, which is not for here to refuse
+        return text
     if not is_utf8(record_id):
         raise DnapairError(
             f"{path}, line {line}: the record's id, {text.split(maxsplit=1)[0]!r}, is not UTF-8 text. Save "
             "the file as UTF-8, or give the record another id."
         )
-    return f"{record_id.decode('utf-8')} {description.decode('latin-1')}"
+    return f"{record_id.decode('utf-8')} {b''.join(description).decode('latin-1')}"
 
 
 def _read_words(path: Path, line: int, text: str, before: int) -> list[str]:

@@ -160,6 +160,18 @@ def test_a_zip_with_a_password_or_a_rare_method_is_refused(tmp_path: Path) -> No
     assert "locked with a password" in refusal(write(tmp_path / "b.zip", bytes(locked)))
 
 
+def test_a_zip_whose_list_leads_to_before_its_beginning_is_damaged(tmp_path: Path) -> None:
+    packed = bytearray(zipped(TABLE))
+    # how far the list of files lies from the start
+    place = packed.rindex(b"PK\x05\x06") + 12
+    packed[place : place + 4] = (2**20).to_bytes(4, "little")
+    assert "is damaged zip data" in refusal(write(tmp_path / "a.zip", bytes(packed)))
+    listed = bytearray(zipped(TABLE))
+    place = listed.index(b"PK\x01\x02") + 42
+    listed[place : place + 4] = (2**31).to_bytes(4, "little")
+    assert "is damaged zip data" in refusal(write(tmp_path / "b.zip", bytes(listed)))
+
+
 def test_a_zip_of_a_million_names_is_refused_before_they_are_read(tmp_path: Path) -> None:
     make_zip(tmp_path / "a.zip", {f"{number:0200d}": b"" for number in range(6000)})
     assert "its list of files has more than 1,048,576 bytes" in refusal(tmp_path / "a.zip")

@@ -152,6 +152,7 @@ def packed_fasta():
         ("a.fa", "ACGT\n", r"a\.fa, line 1: not FASTA"),
         ("a.fa", ">one\nAC\n>two\n>three\nAC\n", r"a\.fa, record two has no sequence"),
         ("a.fa", ">one\nAC\n> \nAC\n", r"a\.fa, record 2 has no id"),
+        ("a.fa", b">one\nAC\n> \x80\nAC\n", r"a\.fa, record 2 has no id"),
         ("a.fa", ">one\nACGT CGTT TTTT\n", r"a\.fa, record one: k-mer 3 \(TTTT\) does not go on"),
         ("a.fa", b">one\nAC\n>caf\xe9 x\nAC\n", r"a\.fa, line 3: the record's id, 'caf\xe9', is not UTF-8"),
         ("a.fa", ">one\nAC\n\nACGT>two\nAC\n", r"a\.fa, line 4: a `>` in the middle .* 'ACGT>two'"),
