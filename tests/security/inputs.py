@@ -170,6 +170,8 @@ READING = st.builds(
     positive_label=st.sampled_from([None, None, 1, True, "a", ""]),
     ambiguous=st.sampled_from(["error", "drop", "keep"]),
     contradictory=st.sampled_from(["error", "drop"]),
+    genome=st.none(),
+    width=st.sampled_from([None, None, 5]),
 )
 LETTERS = st.one_of(
     st.text("ACGTUNacgtn ", max_size=60), st.text(max_size=30), st.text("RYKM-*\t\n\x00é\u0130ß", max_size=20)
