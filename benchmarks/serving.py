@@ -38,7 +38,6 @@ import pandas as pd
 import psutil
 from machine import describe_machine
 
-from dnapair.cli import ENVIRONMENT
 from dnapair.commands import predict
 from dnapair.data.sequences import fasta_records
 from dnapair.embedding.checkpoint import load_encoder
@@ -47,6 +46,7 @@ from dnapair.embedding.scaling import Scaler
 from dnapair.interactions.layout import fit_layout
 from dnapair.interactions.rows import describe_pairs
 from dnapair.interactions.scaling import InteractionScaling
+from dnapair.machine.environment import ENVIRONMENT
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights, save_weights
 from dnapair.params import load_params

@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-from dnapair.cli import ENVIRONMENT
+from dnapair.machine.environment import ENVIRONMENT
 
 # as the command line has it, and before PyTorch is loaded: tests run two at a time
 os.environ.setdefault("OMP_WAIT_POLICY", ENVIRONMENT["OMP_WAIT_POLICY"])

@@ -125,12 +125,14 @@ def as_version_0_1_0_wrote_it(folder: Path) -> None:
     (folder / "settings.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
 
 
-def save_model(folder: Path, seed: int = 1, columns: tuple[PairColumns, ...] = ()) -> str:
-    """Save a model as the registry has it, trained with these columns; return its address."""
+def save_model(
+    folder: Path, seed: int = 1, columns: tuple[PairColumns, ...] = (), width: int | None = None
+) -> str:
+    """Save a model as the registry has it, trained with these columns or width; return its address."""
     # here, where the warnings of MLflow's import are let through
     from dnapair.registry.versions import signature
 
-    settings = SETTINGS._replace(columns=columns)
+    settings = SETTINGS._replace(columns=columns, width=width)
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=str(Path(dnapair.__file__).parent / "scoring" / "pyfunc.py"),

@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 import typer
 
 from dnapair.commands.models import app as models
-from dnapair.commands.options import TABLE, Framework, Model, PairNames, Sequences, champion
+from dnapair.commands.options import TABLE, Framework, Genome, Model, PairNames, Sequences, Width, champion
 from dnapair.errors import DnapairError, message, printable
 from dnapair.machine.encoding import use_utf8
+from dnapair.machine.environment import ENVIRONMENT
 
 app = typer.Typer(
     help="Tells related DNA from unrelated DNA.",
@@ -21,26 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-ENVIRONMENT = {
-    "GIT_PYTHON_REFRESH": "quiet",
-    "GX_ANALYTICS_ENABLED": "false",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # half a minute for a tracking server that is gone, three for one that hangs; MLflow's own are many
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    # `dnapair run` names the page of the whole run once, in place of two lines for each stage
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # threads that wait by spinning make training many times slower where other processes use the cores
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
-"""No telemetry, pickle, chatter or spinning of the libraries, unless the environment says otherwise."""
 
 _RECORDERS = {"botocore", "mlflow", "requests", "sqlalchemy", "urllib3"}
 
@@ -195,6 +176,8 @@ def predict(
     ],
     columns: PairNames = None,
     sequences: Sequences = None,
+    genome: Genome = None,
+    width: Width = None,
     model: Model = None,
     chunk: Annotated[int, typer.Option(min=1, help="Pairs scored, and kept, at a time.")] = 4096,
     cache_mb: Annotated[
@@ -204,7 +187,8 @@ def predict(
     """Score a file of pairs of raw DNA, of any size; goes on where it was stopped."""
     from dnapair.commands import predict as tool
 
-    tool.predict_file(file, output, model or champion(), chunk, cache_mb, columns, sequences)
+    where = (columns, sequences, genome, width)
+    tool.predict_file(file, output, model or champion(), chunk, cache_mb, *where)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -212,6 +196,8 @@ def drift(
     file: Annotated[Path, TABLE],
     columns: PairNames = None,
     sequences: Sequences = None,
+    genome: Genome = None,
+    width: Width = None,
     model: Model = None,
     output: Annotated[
         Path | None, typer.Option(help="Where the page goes: .html. Its numbers go to a .json beside it.")
@@ -220,7 +206,7 @@ def drift(
     """Say whether a file of pairs is like what a model was trained on; exit code 1 if not."""
     from dnapair.commands import drift as tool
 
-    if not tool.run(file, model or champion(), output, columns, sequences):
+    if not tool.run(file, model or champion(), output, columns, sequences, genome, width):
         raise typer.Exit(1)
 
 
@@ -264,6 +250,8 @@ def explain(
     pair: Annotated[int, typer.Option(min=1, help="Which pair of the table, from 1.")] = 1,
     columns: PairNames = None,
     sequences: Sequences = None,
+    genome: Genome = None,
+    width: Width = None,
     seq1: Annotated[str | None, typer.Option(help="In place of a table: the first sequence.")] = None,
     seq2: Annotated[str | None, typer.Option(help="... and the second.")] = None,
     output: Annotated[
@@ -278,7 +266,8 @@ def explain(
     from dnapair.commands import explain as tool
 
     if file is not None and seq1 is None and seq2 is None:
-        tool.explain_row(file, pair, output, model or champion(), window, columns, sequences)
+        where = (columns, sequences, genome, width)
+        tool.explain_row(file, pair, output, model or champion(), window, *where)
     elif file is None and seq1 is not None and seq2 is not None:
         tool.explain_pair(seq1, seq2, ("--seq1", "--seq2"), output, model or champion(), window)
     else:

@@ -15,7 +15,13 @@ _CHUNK = 4096
 
 
 def run(
-    file: Path, model: str, output: Path | None, columns: str | None = None, sequences: Path | None = None
+    file: Path,
+    model: str,
+    output: Path | None,
+    columns: str | None = None,
+    sequences: Path | None = None,
+    genome: Path | None = None,
+    width: int | None = None,
 ) -> bool:
     """Hold the sequences of a table to the train sequences of a model, in constant memory.
 
@@ -27,7 +33,7 @@ def run(
         Address of a dnapair model that MLflow knows.
     output
         The page, .html; its numbers go to a .json beside it. None: neither.
-    columns, sequences
+    columns, sequences, genome, width
         As for :class:`~dnapair.commands.pair_table.PairTable`.
 
     Returns
@@ -43,7 +49,7 @@ def run(
     if output is not None and output.suffix != ".html":
         raise DnapairError(f"--output {output}: the name must end in .html.")
     with spooled(file, output) as readable:
-        return _watch(file, PairTable(readable, columns, sequences), model, output)
+        return _watch(file, PairTable(readable, columns, sequences, genome, width), model, output)
 
 
 def _watch(file: Path, table: PairTable, model: str, output: Path | None) -> bool:
@@ -60,7 +66,7 @@ def _watch(file: Path, table: PairTable, model: str, output: Path | None) -> boo
             "Register it again (dnapair register), and promote that version: dnapair models promote VERSION "
             '--force --reason "..."'
         )
-    table.find(scorer.settings.columns)
+    table.find(scorer.settings.columns, scorer.settings.width)
     scorer.watch = Watch(scorer.reference)
     pairs = refused = seen = 0
     example = ""

@@ -20,12 +20,14 @@ def explain_row(
     window: int,
     columns: str | None = None,
     sequences: Path | None = None,
+    genome: Path | None = None,
+    width: int | None = None,
 ) -> None:
     """Explain a pair of a table.
 
     Parameters
     ----------
-    file, columns, sequences
+    file, columns, sequences, genome, width
         As for :class:`~dnapair.commands.pair_table.PairTable`.
     pair
         Which of its pairs, from 1.
@@ -44,12 +46,12 @@ def explain_row(
         )
     _check_name(output)
     with spooled(file, output) as readable:
-        table = PairTable(readable, columns, sequences)
+        table = PairTable(readable, columns, sequences, genome, width)
         # after the first look at what was given: a mistake is said without waiting for PyTorch and MLflow
         from dnapair.registry.versions import load_scorer
 
         scorer = load_scorer(model)
-        table.find(scorer.settings.columns)
+        table.find(scorer.settings.columns, scorer.settings.width)
         seq1, seq2 = read_pair(table, pair)
     first, second = (f"{column} of pair {pair}" for column in table.columns)
     _explain(scorer, seq1, seq2, (first, second), output, model, window)

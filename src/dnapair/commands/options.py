@@ -23,6 +23,14 @@ PairNames = Annotated[
 Sequences = Annotated[
     Path | None, typer.Option(help="FASTA (a file or a folder) of the sequences whose ids the table has.")
 ]
+Genome = Annotated[
+    Path | None,
+    typer.Option(help="FASTA or 2bit, where the table has places: BEDPE, or columns of chr1:100-200(+)."),
+]
+Width = Annotated[
+    int | None,
+    typer.Option(min=1, help="Bases round the centre of a place; by default as in training (data.width)."),
+]
 
 
 def champion() -> str:

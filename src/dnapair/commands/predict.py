@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 import dnapair
 from dnapair.commands.pair_table import PairTable
+from dnapair.data.places import spell_renamed
 from dnapair.data.spooling import spooled
 from dnapair.data.tables import Table
 from dnapair.errors import DnapairError
@@ -45,6 +46,8 @@ def predict_file(
     cache_mb: int,
     columns: str | None = None,
     sequences: Path | None = None,
+    genome: Path | None = None,
+    width: int | None = None,
 ) -> None:
     """Score every pair of a table, in constant memory.
 
@@ -66,7 +69,7 @@ def predict_file(
         Pairs scored at a time; fewer where they have more than 64 MB.
     cache_mb
         The most memory, in 10^6 bytes, for embeddings of sequences that may come again.
-    columns, sequences
+    columns, sequences, genome, width
         As for :class:`~dnapair.commands.pair_table.PairTable`.
 
     Raises
@@ -80,7 +83,8 @@ def predict_file(
     if output.resolve() == file.resolve():
         raise DnapairError(f"--output {output} is the table itself. Choose another name.")
     with spooled(file, output) as readable:
-        _predict(PairTable(readable, columns, sequences), output, model, chunk, cache_mb)
+        table = PairTable(readable, columns, sequences, genome, width)
+        _predict(table, output, model, chunk, cache_mb)
 
 
 def _predict(pair_table: PairTable, output: Path, model: str, chunk: int, cache_mb: int) -> None:
@@ -91,7 +95,7 @@ def _predict(pair_table: PairTable, output: Path, model: str, chunk: int, cache_
         from dnapair.registry.versions import load_scorer
 
         scorer = load_scorer(model)
-        pair_table.find(scorer.settings.columns)
+        pair_table.find(scorer.settings.columns, scorer.settings.width)
         cache = EmbeddingCache(cache_mb * 10**6)
         made_by = _made_by(scorer)
         done = reused = 0
@@ -100,7 +104,8 @@ def _predict(pair_table: PairTable, output: Path, model: str, chunk: int, cache_
             _writer(temporary, output.name, names, table.schema.types) as write,
             tqdm(desc="predict", unit=" pairs", dynamic_ncols=True, disable=None) as bar,
         ):
-            for pairs in _chunks(table, chunk, typed=output.suffix == ".parquet"):
+            wanted = list(dict.fromkeys([*table.names, *pair_table.columns]))
+            for pairs in _chunks(table, wanted, chunk, typed=output.suffix == ".parquet"):
                 try:
                     sides = pair_table.sides(pairs, done)
                 except DnapairError as error:
@@ -117,12 +122,14 @@ def _predict(pair_table: PairTable, output: Path, model: str, chunk: int, cache_
                     _write_part(part, scores)
                 else:
                     reused += len(scores)
-                write(_with_scores(pairs, names, scores))
+                write(_with_scores(pairs.select(table.names), names, scores))
                 done += len(scores)
                 bar.update(len(scores))
         (folder / output.name).replace(output)
     before = f", {reused} of them before" if reused else ""
     print(f"{output}: {done} pairs scored by {model}{before}")
+    if pair_table.renamed:
+        print(spell_renamed(pair_table.renamed))
 
 
 def _free_names(names: Sequence[str]) -> list[str]:
@@ -195,10 +202,10 @@ def _write_part(path: Path, scores: NDArray[Any]) -> None:
         temporary.write_bytes(hashlib.sha256(content).digest() + content)
 
 
-def _chunks(table: Table, size: int, *, typed: bool) -> Iterator[pa.Table]:
+def _chunks(table: Table, columns: list[str], size: int, *, typed: bool) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     rows = held = 0
-    for batch in table.batches(typed=typed):
+    for batch in table.batches(columns, typed=typed):
         start = 0
         while start < batch.num_rows:
             piece = batch.slice(start, size - rows)

@@ -1,6 +1,7 @@
 """Pair tables that give places of a genome in place of sequences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dnapair.data.bedpe import CHROMOSOMES, REGION, bedpe_sides
-from dnapair.data.detection import region_columns, sequence_columns
+from dnapair.data.detection import region_columns
 from dnapair.data.faults import Faults
 from dnapair.data.genome_files import Genome
 from dnapair.data.opening import LONGEST_LINE
@@ -162,16 +163,17 @@ class PlaceTable:
         Of either side the columns of chromosome, start, end and maybe strand; or the one of all these.
     scissors
         Cut the sequences out.
-    group
-        Whether to add the columns ``chrom1`` and ``chrom2``, with the genome's names, in place of columns
-        that are called so.
+    score
+        Whether it is to be scored: faults are told with the batch that they are in, and its columns stay.
+        Else they are told of the whole table, and ``chrom1`` and ``chrom2`` added, with the genome's names.
     """
 
-    def __init__(self, table: Table, sides: Sides, scissors: Scissors, *, group: bool = True) -> None:
+    def __init__(self, table: Table, sides: Sides, scissors: Scissors, *, score: bool = False) -> None:
         self.path, self.header, self.schema = table.path, table.header, table.schema
         self.places = table.places
         self._table, self._sides, self._scissors = table, sides, scissors
-        added = CHROMOSOMES if group else ()
+        added = () if score else CHROMOSOMES
+        self._score = score
         self.place_columns = [*sides[0], *sides[1]]
         self._own = [name for name in table.names if name.lstrip("#") not in added]
         self.names = [*self._own, *added]
@@ -186,6 +188,8 @@ class PlaceTable:
         for batch in self._table.batches(needed, typed=typed):
             spans = [self._spans(batch, side) for side in self._sides]
             self._note(faults, spans, done)
+            if self._score:
+                self._check(faults)
             done += batch.num_rows
             there = {name: batch[name] for name in own}
             there |= {
@@ -201,6 +205,9 @@ class PlaceTable:
                         zip(CUT_OUT, (self._scissors.cut(side, rows) for side in spans), strict=True)
                     )
                 yield pa.record_batch([values[name] for name in wanted], names=wanted)
+        self._check(faults)
+
+    def _check(self, faults: Faults) -> None:
         faults.check(self, f"place(s) are not in {self._scissors.genome.path}", self._scissors.remedy())
 
     def _spans(self, batch: Any, side: tuple[str, ...]) -> _Spans:
@@ -260,7 +267,7 @@ def find_sides(table: Table, named: tuple[str, str] | None = None) -> Sides | No
 
 
 def with_sequences(
-    table: Table, scissors: Scissors, named: tuple[str, str] | None = None, *, group: bool = True
+    table: Table, scissors: Scissors, named: tuple[str, str] | None = None, *, score: bool = False
 ) -> PlaceTable:
     """Add the sequences to a table of places.
 
@@ -274,21 +281,27 @@ def with_sequences(
         raise DnapairError(
             f"{table.path} has no places, but a genome is named ({scissors.genome.path}). Places are BEDPE's "
             "columns (chrom1, start1, end1, chrom2, start2, end2), or two columns of chr1:100-200(+), which "
-            "data.columns.seq1 and seq2 can name. If it holds sequences or ids, set data.genome: null."
+            "data.columns.seq1 and seq2 can name. If it has sequences or ids, name no genome (data.genome: "
+            "null)."
         )
-    return PlaceTable(table, sides, scissors, group=group)
+    return PlaceTable(table, sides, scissors, score=score)
 
 
 def needs_genome(table: Table, pair: Sequence[str]) -> bool:
-    """Tell whether a table has places, and its pair's columns, if there are any, are not DNA after all."""
-    return find_sides(table) is not None and not (pair and {*pair} <= {*sequence_columns(table)})
+    """Tell whether a table has places, and the columns of its pair, if any were found, are among these."""
+    places = {*chain(*(bedpe_sides(table.names) or ())), *region_columns(table)}
+    return len(places) > 1 and {*pair} <= places
 
 
-def no_genome(path: Path) -> DnapairError:
+def no_genome(path: Path, remedy: str) -> DnapairError:
     """Make the error for places without a genome."""
-    return DnapairError(
-        f"{path} has places in place of sequences. Name their genome, FASTA or 2bit, in data.genome."
-    )
+    return DnapairError(f"{path} has places in place of sequences: {remedy}.")
+
+
+def spell_renamed(renamed: Mapping[str, str]) -> str:
+    """Say which names of chromosomes, at least one, were taken for others."""
+    names = ", ".join(f"{theirs} for {name}" for name, theirs in renamed.items())
+    return f"The genome names chromosomes otherwise than the pair table: taken are {names}."
 
 
 def _whole_numbers(text: Any) -> NDArray[np.int64]:

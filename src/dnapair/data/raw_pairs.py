@@ -25,6 +25,7 @@ from dnapair.errors import DnapairError
 from dnapair.storage.numeric_columns import number_values
 from dnapair.storage.string_index import Texts
 
+_NO_GENOME = "name their genome, FASTA or 2bit, in data.genome"
 _BATCH = 65536
 """Pairs handled at once where no file sets the pace."""
 
@@ -293,11 +294,11 @@ def _open(
         roles = find_roles(table, columns, known_ids)
     except DnapairError:
         if needs_genome(table, []):
-            raise no_genome(path) from None
+            raise no_genome(path, _NO_GENOME) from None
         raise
     are_known = known_ids and roles.by_id and {*roles[:2]} <= {*id_columns(table, known_ids)}
     if not are_known and needs_genome(table, roles[:2]):
-        raise no_genome(path)
+        raise no_genome(path, _NO_GENOME)
     return table, roles
 
 

@@ -18,7 +18,7 @@ from dnapair.storage.files import sha256, write_json
 
 FORMAT = 4
 """Of the bundles written. 1 has no manifest.json, and no ``format`` and ``dnapair`` in settings.json; 1 and 2
-have no interactions; 1 to 3 no columns."""
+have no interactions; 1 to 3 no columns and no width."""
 
 _SETTINGS = "settings.json"
 _MANIFEST = "manifest.json"
@@ -40,6 +40,8 @@ class Settings(NamedTuple):
         Probability from which a pair is called related.
     columns
         The pair's columns in the tables that the model was trained with.
+    width
+        Bases of the windows round the places that it was trained with; None: places, if any, as they are.
     """
 
     pooling: Pooling
@@ -49,6 +51,7 @@ class Settings(NamedTuple):
     ambiguous: str
     threshold: float
     columns: tuple[PairColumns, ...] = ()
+    width: int | None = None
 
 
 def write_bundle(

@@ -16,7 +16,7 @@ from dnapair.data.dataset import Dataset, Reading, read_dataset
 from dnapair.data.grouped_splits import Separated, grouped_split, separated_split
 from dnapair.data.groups import SEQUENCE_ROWS
 from dnapair.data.pair_columns import PairColumns
-from dnapair.data.places import CUT_OUT
+from dnapair.data.places import CUT_OUT, spell_renamed
 from dnapair.data.raw_files import EXAMPLES, find_files
 from dnapair.data.splits import SPLITS, predefined_split, random_split, sharing, split_codes
 from dnapair.machine.memory import return_freed_arrays
@@ -102,8 +102,7 @@ def read(data: Data, scratch: Path | None) -> Dataset:
     dataset = read_dataset(files, reading, scratch)
     renamed = dataset.counts.get("genome", {}).get("renamed")
     if renamed:
-        names = ", ".join(f"{theirs} for {name}" for name, theirs in renamed.items())
-        print(f"The genome names chromosomes otherwise than the pair table: taken are {names}.")
+        print(spell_renamed(renamed))
     return dataset
 
 

@@ -57,6 +57,7 @@ def run() -> None:
             params.data.ambiguous,
             float(training[winner]["threshold"]),
             tuple(PairColumns(**pair) for pair in read_json(paths.DATASET_REPORT)["columns"]),
+            params.data.width,
         )
         encoder = open_encoder(params.encoder)
         bundle = Path(temporary)

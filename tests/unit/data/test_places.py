@@ -227,7 +227,7 @@ def test_places_without_a_genome_ask_for_it(tmp_path, text, fasta):
     files = {"s__fa": FASTA} if fasta else {}
     message = message_of(tmp_path, pairs__bedpe=text, **files)
     assert message == (
-        "pairs.bedpe has places in place of sequences. Name their genome, FASTA or 2bit, in data.genome."
+        "pairs.bedpe has places in place of sequences: name their genome, FASTA or 2bit, in data.genome."
     )
 
 
@@ -251,7 +251,7 @@ def test_sequences_beside_bedpe_are_read_where_no_genome_is_named(tmp_path):
 def test_a_genome_and_a_table_without_places(tmp_path, cut):
     message = message_of(tmp_path, cut, pairs__csv="seq1,seq2,label\nACGTAC,GGGTTT,1\n")
     assert message.startswith("pairs.csv has no places, but a genome is named")
-    assert "set data.genome: null" in message
+    assert "name no genome (data.genome: null)" in message
 
 
 def test_letters_outside_acgt_in_the_genome_are_told_with_the_line_of_the_pair(tmp_path):
