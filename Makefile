@@ -1,12 +1,13 @@
 # make demo: everything, on the bundled data. make test: the tests. Both make .venv first where there is none.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
+# relative, as in recipes the shell would take apart a path with a space, a quote or a dollar
+BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # two at a time, since most of a test's time is one core at work; a file stays together for its fixtures
 TWO := -n 2 --dist loadfile
 
-export PATH := $(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 # uv does not read pip's settings: hand its links and index on
 pip_setting = $(shell $(BIN)/python -m pip config get $(1) 2>/dev/null)
 
