@@ -1,26 +1,75 @@
 """Which process a run belongs to: stages of one `dvc repro` go together, a dead process's runs are ended."""
 
-import os
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import mlflow
 import psutil
 
-from dnapair.tracking.tags import COMMIT_TAG, PROCESS_TAG
+from dnapair.tracking.tags import COMMIT_TAG, OLD_PROCESS_TAG, PROCESS_TAG
+
+_SAME_START = 2.0
+"""Seconds by which two looks at one process's start may differ, where a clock is set meanwhile."""
+
+
+class _Process(NamedTuple):
+    """A process among those of all machines and containers, of which several may have one host name.
+
+    Attributes
+    ----------
+    host, pid : str
+        As people know it.
+    start : str
+        In seconds since the machine's start: numbers are used again.
+    boot, numbers : str
+        The machine's start, and the namespace of process numbers: each container has one of its own. Empty
+        where the system does not say.
+    """
+
+    host: str
+    pid: str
+    start: str = ""
+    boot: str = ""
+    numbers: str = ""
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> "_Process":
+        boot, numbers = "", ""
+        with suppress(OSError):
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+            numbers = str(Path("/proc/self/ns/pid").stat().st_ino)
+        return cls(socket.gethostname(), str(process.pid), f"{_start(process):.2f}", boot, numbers)
+
+    def is_no_more(self) -> bool:
+        """Tell whether it has surely ended, which only a process beside it can see."""
+        here = _Process.of(psutil.Process())
+        if self.host != here.host or (self.start and self[3:] != here[3:]):
+            return False
+        try:
+            now = _start(psutil.Process(int(self.pid)))
+        except psutil.Error:
+            # another user's process may be hidden
+            return not psutil.pid_exists(int(self.pid))
+        return bool(self.start) and abs(now - float(self.start)) > _SAME_START
 
 
 def this_process() -> str:
-    """Name this process among those of all machines."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Name this process among those of all machines and containers."""
+    return ":".join(_Process.of(psutil.Process()))
 
 
 def source_tags() -> dict[str, str]:
     """Return the tags of what makes a run: this process, and the code's commit in a git repository."""
     tags = {PROCESS_TAG: this_process()}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return tags | ({COMMIT_TAG: commit.stdout.strip()} if commit.returncode == 0 else {})
+    # git may be missing
+    with suppress(OSError):
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        if commit.returncode == 0:
+            tags[COMMIT_TAG] = commit.stdout.strip()
+    return tags
 
 
 def dvc_process() -> str | None:
@@ -28,19 +77,25 @@ def dvc_process() -> str | None:
     for process in psutil.Process().parents():
         try:
             if any(Path(word).name == "dvc" for word in process.cmdline()[:3]):
-                # since the machine's start: the same for all stages whatever becomes of its clock meanwhile
-                age = process.create_time() - psutil.boot_time()
-                return f"{socket.gethostname()}-{process.pid}-{age:.2f}"
+                return "-".join(_Process.of(process))
         except psutil.Error:
             return None
     return None
 
 
 def end_killed_runs(experiment: str) -> None:
-    """Mark runs as KILLED that say RUNNING, but whose process on this machine is no more."""
+    """Mark runs as KILLED that say RUNNING, but whose process has surely ended.
+
+    That is known of processes of this machine or container since its start, not of others of the same name.
+    """
     client = mlflow.MlflowClient()
-    host = f"{socket.gethostname()}:"
-    running = f"attributes.status = 'RUNNING' and tags.`{PROCESS_TAG}` LIKE '{host}%'"
-    for run in client.search_runs([experiment], running):
-        if not psutil.pid_exists(int(run.data.tags[PROCESS_TAG].removeprefix(host))):
-            client.set_terminated(run.info.run_id, "KILLED")
+    for tag in (PROCESS_TAG, OLD_PROCESS_TAG):
+        running = f"attributes.status = 'RUNNING' and tags.`{tag}` LIKE '{socket.gethostname()}:%'"
+        for run in client.search_runs([experiment], running):
+            if _Process(*run.data.tags[tag].split(":")).is_no_more():
+                client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _start(process: psutil.Process) -> float:
+    # since the machine's start: the same for all stages whatever becomes of its clock meanwhile
+    return process.create_time() - psutil.boot_time()

@@ -12,8 +12,10 @@ STUDY_TAG = "dnapair.study"
 TRIAL_TAG = "dnapair.trial"
 TESTED_TAG = "dnapair.test_pairs_sha256"
 """On evaluations: runs that agree in it were tested on the same pairs."""
-PROCESS_TAG = "dnapair.process"
-"""On open runs: host and process."""
+PROCESS_TAG = "dnapair.open_process"
+"""On open runs: the process, told apart from those of all machines and containers."""
+OLD_PROCESS_TAG = "dnapair.process"
+"""The same by dnapair up to 0.1.0: host and number, which containers may share."""
 
 # MLflow's own
 PARENT_TAG = "mlflow.parentRunId"
