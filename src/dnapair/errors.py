@@ -5,6 +5,7 @@ import errno
 LONGEST_LINE = 2000
 """Letters of one line of a message."""
 
+_PLACE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -32,6 +33,8 @@ def message(error: Exception) -> str | None:
         if path.startswith(("artifacts/", "reports/")):
             return f"{path} is missing. The stage that writes it comes first: dvc repro"
         return None
+    if isinstance(error, OSError) and error.errno in _PLACE:
+        return f"{error.strerror}: {error.filename}. Give another path."
     if isinstance(error, OSError) and error.errno in _DISK:
         where = f" ({error.filename})" if error.filename else ""
         return (

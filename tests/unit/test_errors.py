@@ -19,6 +19,7 @@ from dnapair.errors import DnapairError, message
             "reports/audit.json is missing. The stage that writes it comes first: dvc repro",
         ),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/usr/share/zoneinfo"), None),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x"), "File name too long: x. Give another path."),
         (OSError(errno.EBADF, "Bad file descriptor"), None),
         (ValueError("a fault of the code"), None),
     ],

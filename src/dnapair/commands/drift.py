@@ -9,7 +9,7 @@ from dnapair.commands.pair_table import PairTable
 from dnapair.data.sequences import normalize
 from dnapair.data.spooling import spooled
 from dnapair.errors import DnapairError
-from dnapair.storage.files import atomic_file, write_json
+from dnapair.storage.files import atomic_file, check_place, write_json
 
 _CHUNK = 4096
 
@@ -48,6 +48,8 @@ def run(
     """
     if output is not None and output.suffix != ".html":
         raise DnapairError(f"--output {output}: the name must end in .html.")
+    for path in (output, output.with_suffix(".json")) if output is not None else ():
+        check_place(path, "--output")
     with spooled(file, output) as readable:
         return _watch(file, PairTable(readable, columns, sequences, genome, width), model, output)
 

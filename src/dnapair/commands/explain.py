@@ -7,6 +7,7 @@ from dnapair.commands.pair_table import PairTable
 from dnapair.data.sequences import normalize
 from dnapair.data.spooling import spooled
 from dnapair.errors import DnapairError
+from dnapair.storage.files import check_place
 
 if TYPE_CHECKING:
     from dnapair.scoring.scorer import PairScorer
@@ -44,7 +45,7 @@ def explain_row(
             f"--output {output}: the numbers would be written to {output.with_suffix('.csv')}, "
             "which is the table itself. Choose another name."
         )
-    _check_name(output)
+    _check_output(output)
     with spooled(file, output) as readable:
         table = PairTable(readable, columns, sequences, genome, width)
         # after the first look at what was given: a mistake is said without waiting for PyTorch and MLflow
@@ -95,15 +96,17 @@ def explain_pair(seq1: str, seq2: str, names: tuple[str, str], output: Path, mod
     DnapairError
         If the output's name, a sequence or the model is not right; nothing is written then.
     """
-    _check_name(output)
+    _check_output(output)
     from dnapair.registry.versions import load_scorer
 
     _explain(load_scorer(model), seq1, seq2, names, output, model, window)
 
 
-def _check_name(output: Path) -> None:
+def _check_output(output: Path) -> None:
     if output.suffix != ".png":
         raise DnapairError(f"--output {output}: the name must end in .png.")
+    for path in (output, output.with_suffix(".csv")):
+        check_place(path, "--output")
 
 
 def _explain(

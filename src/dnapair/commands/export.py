@@ -10,7 +10,7 @@ from tqdm import tqdm
 from dnapair.data.splits import SPLITS
 from dnapair.errors import DnapairError
 from dnapair.stages import paths
-from dnapair.storage.files import atomic_file
+from dnapair.storage.files import atomic_file, check_place
 from dnapair.storage.matrix import Matrix, MatrixFile, write_header
 from dnapair.storage.numeric_columns import read_table
 
@@ -32,6 +32,8 @@ def run(output: Path) -> None:
     """
     if not paths.SCALED.is_file():
         raise DnapairError(f"{paths.SCALED} is missing. Make it first: dvc repro scale")
+    for split in SPLITS:
+        check_place(output / f"{split}.npz", "--output")
     paths.check(paths.NORMALIZED)
     matrix = MatrixFile(paths.SCALED)
     for split in SPLITS:

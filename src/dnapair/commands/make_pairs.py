@@ -18,7 +18,7 @@ from dnapair.data.pair_making.settings import Settings
 from dnapair.data.pair_making.writing import card, write_fasta, write_table
 from dnapair.data.raw_files import fasta_files
 from dnapair.errors import DnapairError
-from dnapair.storage.files import atomic_folder
+from dnapair.storage.files import atomic_folder, check_place
 
 
 def run(inputs: Sequence[Path], output: Path, settings: Settings) -> None:
@@ -40,6 +40,7 @@ def run(inputs: Sequence[Path], output: Path, settings: Settings) -> None:
         asked for; nothing is written then.
     """
     output = output.resolve()
+    check_place(output, "--output", folder=True)
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise DnapairError(f"--output {output} is already there. Name a new folder, or remove this one.")
     if not 0 < settings.positive < 1:

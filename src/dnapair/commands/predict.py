@@ -22,7 +22,7 @@ from dnapair.data.places import spell_renamed
 from dnapair.data.spooling import spooled
 from dnapair.data.tables import Table
 from dnapair.errors import DnapairError
-from dnapair.storage.files import atomic_file, lock
+from dnapair.storage.files import atomic_file, check_place, lock
 
 if TYPE_CHECKING:
     # loaded after the first look at the table: it brings PyTorch
@@ -82,6 +82,7 @@ def predict_file(
         raise DnapairError(f"--output {output}: the name must end in {', '.join(SUFFIXES)}.")
     if output.resolve() == file.resolve():
         raise DnapairError(f"--output {output} is the table itself. Choose another name.")
+    check_place(output, "--output")
     with spooled(file, output) as readable:
         table = PairTable(readable, columns, sequences, genome, width)
         _predict(table, output, model, chunk, cache_mb)

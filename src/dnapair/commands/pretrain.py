@@ -23,7 +23,7 @@ from dnapair.pretraining.phases import Objectives, WarmStart, run_phases
 from dnapair.pretraining.probe import Probe, read_probe
 from dnapair.pretraining.speed import forward_flops, matrix_flops
 from dnapair.stages import paths
-from dnapair.storage.files import atomic_folder, sha256, write_sums
+from dnapair.storage.files import atomic_folder, check_place, sha256, write_sums
 
 CHECKPOINT = Path("artifacts/pretraining/checkpoint.safetensors")
 _FREE = frozenset(
@@ -37,6 +37,7 @@ def run() -> None:
     """Pretrain an encoder and write it to `pretrain.output`."""
     settings = load_params().pretrain
     output = Path(settings.output)
+    check_place(output, "pretrain.output", folder=True)
     if output.exists():
         raise DnapairError(
             f"{output} (pretrain.output) is already there. Name a new folder, or remove this one: an encoder "

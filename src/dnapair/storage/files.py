@@ -1,12 +1,16 @@
 """Files and folders that appear whole or not at all, and are known again by their hashes."""
 
+import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import shutil
+import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +42,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     DnapairError
         If another process is writing the same file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_file(path.with_name(f".{path.stem}.tmp{path.suffix}"), path) as temporary:
+    with (
+        _folder_for(path),
+        scratch_file(path.with_name(f".{path.stem}.tmp{path.suffix}"), path) as temporary,
+    ):
         yield temporary
         _sync(temporary)
         temporary.replace(path)
@@ -67,15 +73,11 @@ def scratch_file(path: Path, output: Path) -> Iterator[Path]:
     DnapairError
         If another process has the same file.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _lock_for(descriptor, output)
+    with _opened(path, os.O_RDWR | os.O_CREAT) as descriptor, _lock_for(descriptor, output):
         try:
             yield path
         finally:
             path.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -90,13 +92,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     DnapairError
         If another process is writing the same folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     replaced = path.with_name(f".{path.name}.old.tmp")
-    temporary.mkdir(exist_ok=True)
-    descriptor = os.open(temporary, os.O_RDONLY)
-    try:
-        _lock_for(descriptor, path)
+    with ExitStack() as held:
+        held.enter_context(_folder_for(path))
+        temporary.mkdir(exist_ok=True)
+        held.enter_context(_lock_for(held.enter_context(_opened(temporary, os.O_RDONLY)), path))
         try:
             # what a killed process left
             for leftover in temporary.iterdir():
@@ -114,12 +115,46 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _remove(replaced)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    finally:
-        os.close(descriptor)
+
+
+def check_place(path: Path, name: str, *, folder: bool = False) -> None:
+    """Refuse a place where nothing can be written, before the work for it begins; nothing is left there.
+
+    Parameters
+    ----------
+    path
+        Of the output.
+    name
+        What the user calls it: ``--output``.
+    folder
+        Whether it is to be a folder.
+
+    Raises
+    ------
+    DnapairError
+        If it is a folder and should be a file, lies below a file, may not be written, or has too long a name.
+    """
+    # as long as any temporary name
+    trial = path.parent / f".{path.name}.trial.tmp"
+    try:
+        if path.is_dir() and not folder:
+            raise DnapairError(f"{name} {path} is a folder. Name a file, there or elsewhere.")
+        with _folder_for(path, stays=False):
+            trial.touch()
+            trial.unlink()
+    except OSError as error:
+        above = next((place for place in path.parents if os.path.lexists(place)), path)
+        if error.errno == errno.ENAMETOOLONG:
+            cause = "the name is too long"
+        elif not above.is_dir():
+            cause = f"{above} is no folder"
+        else:
+            cause = f"{error.strerror} in {above}"
+        raise DnapairError(f"{name} {path} can't be written: {cause}. Name another place.") from None
 
 
 @contextmanager
-def lock(path: Path, task: str) -> Iterator[None]:
+def lock(path: Path, task: str) -> Iterator[bool]:
     """Keep all other processes from the same task until the block ends, however this process ends.
 
     Parameters
@@ -129,25 +164,31 @@ def lock(path: Path, task: str) -> Iterator[None]:
     task
         What is done, for the message: ``writing to artifacts/embeddings``.
 
+    Yields
+    ------
+    bool
+        Whether processes of all machines are kept away; False, and said, where the file system has no locks.
+
     Raises
     ------
     DnapairError
         If another process is at it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    with _folder_for(path), path.open("a+", encoding="utf-8") as file, ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            everywhere = held.enter_context(_locked(file.fileno(), path))
         except BlockingIOError:
             file.seek(0)
             raise DnapairError(
                 f"Process {file.read().strip() or '?'} is {task}. Wait for it, or end it (it may live on "
                 "when what started it is killed), then run the same command again."
             ) from None
+        if not everywhere:
+            _tell_of_no_locks(path.parent)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        yield everywhere
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -219,16 +260,78 @@ def check_sums(folder: Path, remedy: str) -> None:
             )
 
 
-def _lock_for(descriptor: int, path: Path) -> None:
+@contextmanager
+def _folder_for(path: Path, *, stays: bool = True) -> Iterator[None]:
+    """Make the folders above a path; the new ones go again if the block raises and they are empty."""
+    missing = [place for place in path.parents if not place.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        stays = False
+        raise
+    finally:
+        for place in () if stays else missing:
+            with suppress(OSError):
+                place.rmdir()
+
+
+@contextmanager
+def _opened(path: Path, how: int) -> Iterator[int]:
+    descriptor = os.open(path, how, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _lock_for(descriptor: int, path: Path) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(_locked(descriptor, path))
+        except BlockingIOError:
+            raise DnapairError(
+                f"Another process is writing {path}. Wait for it, then run the same command again."
+            ) from None
+        yield
+
+
+@contextmanager
+def _locked(descriptor: int, path: Path) -> Iterator[bool]:
+    """Hold a lock until the block ends, or this process; yield whether processes of other machines see it.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process has it.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise DnapairError(
-            f"Another process is writing {path}. Wait for it, then run the same command again."
-        ) from None
+        raise
+    # a file system without locks, such as NFS for folders
     except OSError:
-        # a file system without locks, such as NFS for folders
-        return
+        with socket.socket(socket.AF_UNIX) as name:
+            # a name in Linux's memory: nothing on any disk, and gone with this process
+            if sys.platform == "linux":
+                place = hashlib.sha256(os.fsencode(path.parent.resolve() / path.name)).hexdigest()
+                try:
+                    name.bind(f"\0dnapair-{place}")
+                except OSError:
+                    raise BlockingIOError from None
+            yield False
+    else:
+        yield True
+
+
+@functools.cache
+def _tell_of_no_locks(folder: Path) -> None:
+    print(
+        f"dnapair: the file system of {folder} has no locks: two commands on it are kept apart on this "
+        "machine, not on two. Run one at a time.",
+        file=sys.stderr,
+    )
 
 
 def _remove(path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,24 @@ def test_lock_names_its_holder_and_goes_with_it(tmp_path: Path):
         pass
 
 
+@pytest.mark.parametrize(
+    "take", [atomic_file, atomic_folder, lambda path: lock(path.parent / "lock", "at work")]
+)
+def test_folders_made_for_what_failed_go_again(tmp_path: Path, take):
+    (tmp_path / "old").mkdir()
+
+    def fail(path: Path) -> None:
+        with take(path):
+            # a lock's file stays
+            (path.parent / "lock").unlink(missing_ok=True)
+            raise InterruptedError
+
+    for path in (tmp_path / "new" / "deep" / "a.csv", tmp_path / "old" / "a.csv"):
+        with pytest.raises(InterruptedError):
+            fail(path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+
+
 @pytest.fixture
 def summed(tmp_path: Path) -> Path:
     (tmp_path / "deep").mkdir()
@@ -179,3 +198,58 @@ def test_damaged_json_names_its_file(tmp_path: Path):
     (tmp_path / "a.json").write_text('{"a": 1')
     with pytest.raises(DnapairError, match=r"a\.json is damaged"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.fixture(scope="module")
+def without_locks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which flock answers as on a file system that has none."""
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("a C compiler on Linux makes the file system's answer")
+    folder = tmp_path_factory.mktemp("no-locks")
+    (folder / "no.c").write_text(
+        "#include <errno.h>\nint flock(int file, int what) { errno = ENOLCK; return -1; }\n"
+    )
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", "no.so", "no.c"], cwd=folder, check=True)
+    return {**os.environ, "LD_PRELOAD": str(folder / "no.so")}
+
+
+@pytest.mark.parametrize(
+    "take", ["lock(Path('a'), 'at work')", "atomic_file(Path('a'))", "atomic_folder(Path('a'))"]
+)
+def test_without_locks_of_the_file_system_this_machines_processes_are_kept_apart(
+    tmp_path: Path, without_locks: dict[str, str], take: str
+):
+    code = f"from dnapair.storage.files import *; from pathlib import Path; import sys\nwith {take}:\n "
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"{code} print(flush=True); sys.stdin.read()"],
+        cwd=tmp_path,
+        env=without_locks,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdin
+    assert holder.stdout
+    holder.stdout.readline()
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    def second() -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", f"{code} pass"],
+            cwd=tmp_path / "link",
+            env=without_locks,
+            capture_output=True,
+            text=True,
+        )
+
+    refused = second()
+    assert refused.returncode == 1
+    words = f"Process {holder.pid} is at work" if take.startswith("lock") else "Another process is writing a."
+    assert words in refused.stderr
+    holder.kill()
+    _, said = holder.communicate()
+    # said once, by what people start
+    assert ("has no locks" in said) == take.startswith("lock")
+    assert second().returncode == 0
