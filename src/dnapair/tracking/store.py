@@ -3,12 +3,15 @@
 import logging
 import os
 import re
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import mlflow
-from mlflow.entities import Run
+from mlflow.entities import Experiment, LifecycleStage, Run
 from mlflow.exceptions import MlflowException
+from requests.utils import get_environ_proxies
 from sqlalchemy.exc import SQLAlchemyError
 
 from dnapair.errors import DnapairError
@@ -48,8 +51,9 @@ def check_store() -> None:
     Raises
     ------
     DnapairError
-        If it does not answer.
+        If it does not answer, or this folder can't have one.
     """
+    _check_folder()
     with asking():
         mlflow.MlflowClient().search_experiments(max_results=1)
 
@@ -60,25 +64,37 @@ def asking() -> Iterator[None]:
     try:
         yield
     except TROUBLE as error:
+        advice = _past_the_proxy() or (
+            "Check MLFLOW_TRACKING_URI, or unset it to use mlflow.db in this folder. A server with users "
+            "wants MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
         raise DnapairError(
-            f"The MLflow tracking store {store_address()} does not answer: {reason(error)} Check "
-            "MLFLOW_TRACKING_URI, or unset it to use mlflow.db in this folder. A server with users wants "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. What is finished is kept: the same "
-            "command goes on from there."
+            f"The MLflow tracking store {store_address()} does not answer: {reason(error)} {advice} What is "
+            "finished is kept: the same command goes on from there."
         ) from None
 
 
 def select_experiment() -> str:
-    """Make the experiment current that the environment names, or our own; return its id."""
+    """Make the experiment current that the environment names, or our own; return its id.
+
+    Raises
+    ------
+    DnapairError
+        If it was deleted, or this folder can't have a store.
+    """
+    _check_folder()
+    client = mlflow.MlflowClient()
     given = os.environ.get("MLFLOW_EXPERIMENT_ID")
     if PARENT_VARIABLE in os.environ:
-        given = str(mlflow.MlflowClient().get_run(os.environ[PARENT_VARIABLE]).info.experiment_id)
+        given = str(client.get_run(os.environ[PARENT_VARIABLE]).info.experiment_id)
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT)
+    _check_not_deleted(client.get_experiment(given) if given else client.get_experiment_by_name(name))
     if not given:
         # of two that make it at once, the second gets it from MLflow without it being made current
-        given = mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT)).experiment_id
+        given = mlflow.set_experiment(name).experiment_id
     experiment = mlflow.set_experiment(experiment_id=given)
     if experiment.name == _EXPERIMENT and NOTE_TAG not in experiment.tags:
-        mlflow.MlflowClient().set_experiment_tag(experiment.experiment_id, NOTE_TAG, _INTRODUCTION)
+        client.set_experiment_tag(experiment.experiment_id, NOTE_TAG, _INTRODUCTION)
     return str(experiment.experiment_id)
 
 
@@ -91,6 +107,62 @@ def newest_runs(experiments: Sequence[str], condition: str, most: int) -> list[R
     """Return the runs that meet a condition in MLflow's language, the newest first."""
     client, order = mlflow.MlflowClient(), ["attributes.start_time DESC"]
     return list(client.search_runs(list(experiments), condition, max_results=most, order_by=order))
+
+
+def _check_folder() -> None:
+    """Refuse a folder in which MLflow would put its records elsewhere, or lose them."""
+    if mlflow.is_tracking_uri_set():  # type: ignore[no-untyped-call]
+        return
+    here = Path.cwd()
+    if "/.dvc/tmp/exps/" in here.as_posix():
+        raise DnapairError(
+            "`dvc exp run` with --temp or --queue works in a copy of the project that is deleted afterwards, "
+            "and its record in MLflow with it. Run it without; or serve the project's records (make server, "
+            "in another terminal) and record there: export MLFLOW_TRACKING_URI=http://127.0.0.1:5000"
+        )
+    path = os.fsencode(here)
+    if {*b"'\""} <= {*path} or urllib.parse.unquote_to_bytes(path) != path or not _is_utf8(path):
+        raise DnapairError(
+            f"MLflow can't keep its records in {here}: both kinds of quotes, a percent code such as %20 or "
+            "letters that are not UTF-8 in the path lead it astray. Give the folder another name."
+        )
+    if mlflow.get_tracking_uri().startswith("file:"):
+        raise DnapairError(
+            "mlruns holds records of an earlier MLflow, which this one takes for its store and refuses to "
+            "write to. Leave them as they are and record in mlflow.db: export "
+            "MLFLOW_TRACKING_URI=sqlite:///mlflow.db (to have them in a database: mlflow migrate-filestore)"
+        )
+
+
+def _is_utf8(path: bytes) -> bool:
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _check_not_deleted(experiment: Experiment | None) -> None:
+    if experiment is not None and experiment.lifecycle_stage == LifecycleStage.DELETED:
+        number = experiment.experiment_id
+        raise DnapairError(
+            f"The experiment {experiment.name} was deleted in the MLflow tracking store {store_address()}. "
+            f"Record in another one (export MLFLOW_EXPERIMENT_NAME=another), or bring it back: mlflow "
+            f"experiments restore --experiment-id {number}"
+        )
+
+
+def _past_the_proxy() -> str:
+    """Say how to ask the store's server itself, where it is asked through a proxy; nothing elsewhere."""
+    address = urllib.parse.urlsplit(store_address())
+    proxies = get_environ_proxies(address.geturl()) if address.hostname else {}
+    proxy = proxies.get(address.scheme) or proxies.get("all")
+    if not proxy:
+        return ""
+    return (
+        f"It was asked through the proxy {_without_user(proxy)}. If {address.hostname} is to be asked "
+        f"itself: export no_proxy=$no_proxy,{address.hostname}"
+    )
 
 
 def _without_user(words: str) -> str:
