@@ -15,6 +15,7 @@ from dnapair.commands.options import TABLE, Framework, Genome, Model, PairNames,
 from dnapair.errors import DnapairError, message, printable
 from dnapair.machine.encoding import use_utf8
 from dnapair.machine.environment import ENVIRONMENT
+from dnapair.machine.user import missing_variables
 
 app = typer.Typer(
     help="Tells related DNA from unrelated DNA.",
@@ -366,6 +367,7 @@ def main() -> None:
     use_utf8()
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    os.environ |= missing_variables()
     try:
         app()
     except KeyboardInterrupt:

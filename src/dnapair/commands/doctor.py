@@ -1,5 +1,7 @@
 """`dnapair doctor`: whether this machine and this folder have all that the pipeline needs."""
 
+import getpass
+import os
 import platform
 import shutil
 import subprocess
@@ -12,10 +14,18 @@ from packaging.requirements import Requirement
 from rich.console import Console
 from rich.markup import escape
 
+from dnapair.commands.repository import check_repository
 from dnapair.errors import DnapairError
+from dnapair.machine.user import missing_variables
 from dnapair.stages.imported import DATA, POINTER, check_present
+from dnapair.storage.files import lock
 
 GIGABYTE = 1e9
+_DVC = "install it: pip install -r requirements.txt -c constraints.txt"
+_GIT = (
+    "install it. Without it the pipeline runs all the same, but its record lacks the code's commit, and data "
+    "in git are copied, not followed."
+)
 _LEAST_DISK = 2 * GIGABYTE
 _LEAST_MEMORY = 4 * GIGABYTE
 
@@ -33,7 +43,10 @@ def run() -> bool:
     for check in (
         _python,
         _packages,
+        _user,
         _tools,
+        _repository,
+        _locks,
         _settings,
         _data,
         _encoder,
@@ -77,14 +90,66 @@ def _packages() -> Iterator[str]:
 
 
 def _tools() -> Iterator[str]:
-    for command, need in ((["git", "--version"], "git"), ([sys.executable, "-m", "dvc", "--version"], "dvc")):
+    wanted = (([sys.executable, "-m", "dvc", "--version"], "dvc", _DVC), (["git", "--version"], "git", _GIT))
+    for command, need, remedy in wanted:
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError):
-            raise DnapairError(f"{need} can't be run: install it.") from None
+            raise DnapairError(f"{need} can't be run: {remedy}") from None
         yield f"{need} {done.stdout.strip().removeprefix('git version ')}"
-    if subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, check=False).returncode:
-        raise DnapairError("This folder is not in a git repository with a commit: `dvc exp run` needs one.")
+
+
+def _user() -> Iterator[str]:
+    missing = missing_variables()
+    if missing:
+        exports = " ".join(f"{name}={value}" for name, value in missing.items())
+        lacking = "no name on this machine" if "USER" in missing else "no home to write to"
+        raise DnapairError(
+            f"This user ({os.getuid()}) has {lacking}. Commands of dnapair do without; those of dvc and "
+            f"mlflow that you type yourself may not, before: export {exports}"
+        )
+    yield f"user {getpass.getuser()}, at home in {Path.home()}"
+
+
+def _repository() -> Iterator[str]:
+    check_repository()
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return
+    if "dubious ownership" in commit.stderr:
+        raise DnapairError(
+            "This folder belongs to another user, so git does not read it. If you trust it: "
+            f"git config --global --add safe.directory '{Path.cwd()}'"
+        )
+    if commit.returncode:
+        raise DnapairError(
+            "This folder is not in a git repository with a commit: `dvc exp run` needs one. Make it: "
+            "git init; git add -A; git commit -m 'First'"
+        )
+    yield f"git commit {commit.stdout.strip()}"
+
+
+def _locks() -> Iterator[str]:
+    try:
+        with lock(Path("artifacts/locks/doctor.lock"), "asking `dnapair doctor`") as everywhere:
+            pass
+    except OSError as error:
+        raise DnapairError(
+            f"This folder can't be written to: {error.strerror} ({error.filename}). The pipeline needs a copy "
+            "of your own: git clone it to where you may write. With an output elsewhere and MLFLOW_TRACKING_URI "
+            "set, predict, explain, drift and serve run here."
+        ) from None
+    if not everywhere:
+        raise DnapairError(
+            "The file system of this folder has no locks, which dvc needs. Have it use links in their place: "
+            "rm -f .dvc/tmp/lock .dvc/tmp/rwlock; dvc config --local core.hardlink_lock true. If MLflow "
+            "can't lock its database either, put that on another disk: export "
+            "MLFLOW_TRACKING_URI=sqlite:////another/folder/mlflow.db"
+        )
+    yield "locks: the file system has them"
 
 
 def _settings() -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from dnapair import tracking
 from dnapair.commands import summary
 from dnapair.commands.progress import pipeline_stages, watch
+from dnapair.commands.repository import check_repository
 from dnapair.errors import DnapairError
 from dnapair.params import load_params
 from dnapair.params.overrides import changed_settings, parse_words, write_settings
@@ -39,6 +40,7 @@ def run(arguments: Sequence[str], *, verbose: bool = False) -> None:
     """
     targets, overrides = parse_words(arguments)
     settings = changed_settings(overrides)
+    check_repository()
     changes = [f"{key}={value}" for key, value in overrides.items()]
     if PRETRAIN in targets:
         if len(targets) > 1:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dnapair.commands.look import Look, look
+from dnapair.commands.repository import check_repository
 from dnapair.errors import DnapairError
 from dnapair.params import check_params, flatten
 from dnapair.params.overrides import changed_settings, parse_words, write_settings
@@ -45,6 +46,7 @@ def run(arguments: Sequence[str], *, dry: bool = False) -> None:
         raise DnapairError("Name one folder, file or address: dnapair use PATH --split.method random")
     (source,) = sources
     settings = changed_settings(overrides)
+    check_repository()
     before = origin()
     local = "://" not in source
     follows = local and _in_git(source)
