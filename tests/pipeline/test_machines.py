@@ -1,12 +1,15 @@
 """The places and the machines that users have: folders of any name, line ends, no name, no home, no git."""
 
+import os
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import ROOT, copy_project, write_small_data
+from tests.pipeline.conftest import BIN, ROOT, Project, copy_project, write_small_data
 
 pytestmark = pytest.mark.slow
 
@@ -60,4 +63,106 @@ def test_make_installs_and_data_are_prepared_in_a_folder_of_any_name(tmp_path: P
     project.commit("Small data")
     project.run("dnapair", "use", "datasets/small pairs")
     project.run("dnapair", "run", "prepare")
+    assert (project.root / "reports" / "dataset.json").is_file()
+
+
+@pytest.fixture(scope="module")
+def with_data(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = copy_project(tmp_path_factory.mktemp("machines") / "project")
+    write_small_data(project.root / "datasets" / "small")
+    project.commit("Small data")
+    project.run("dnapair", "use", "datasets/small")
+    project.commit("They are used")
+    return project
+
+
+@pytest.fixture
+def project(with_data: Project, tmp_path: Path) -> Project:
+    """A copy to be changed."""
+    return Project(shutil.copytree(with_data.root, tmp_path / "project", symlinks=True))
+
+
+def remedy(printed: str, start: str) -> str:
+    """The rest of the line of a message, from where its command starts."""
+    return start + next(line for line in printed.splitlines() if start in line).split(start, 1)[1]
+
+
+STRANGER = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]
+
+
+def test_a_user_without_name_and_home_runs_and_is_told_what_dvc_needs(project: Project):
+    if subprocess.run([*STRANGER, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("the kernel makes no users here")
+    project.env = {key: value for key, value in project.env.items() if key not in ("HOME", "USER", "LOGNAME")}
+    assert "getpwuid" in project.run(*STRANGER, "env", "HOME=/nowhere", "dvc", "status", fails=True)
+    printed = project.run(*STRANGER, "dnapair", "doctor", fails=True)
+    assert "This user (12345) has no name on this machine" in printed
+    project.run(*STRANGER, "dnapair", "run", "prepare")
+    assert (project.root / "reports" / "dataset.json").is_file()
+    project.env |= dict(word.split("=", 1) for word in remedy(printed, "export ").split()[1:])
+    assert "getpwuid" not in project.run(*STRANGER, "dvc", "status", "prepare")
+    assert "has no name" not in project.run(*STRANGER, "dnapair", "doctor")
+
+
+def test_a_home_that_can_only_be_read_keeps_its_settings(project: Project, tmp_path: Path):
+    if subprocess.run([*STRANGER, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("the kernel makes no users here")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text("[alias]\n\tmine = rev-parse\n")
+    home.chmod(0o555)
+    project.env |= {"HOME": str(home), "USER": "somebody"}
+    code = (
+        "import os, subprocess; from dnapair.machine.user import missing_variables\n"
+        "os.environ |= missing_variables(); print(sorted(missing_variables()))\n"
+        "subprocess.run(['git', 'mine', 'HEAD'], check=True)\n"
+        "import matplotlib.pyplot, dnapair.interactions.kernels"
+    )
+    printed = project.run(*STRANGER, sys.executable, "-c", code)
+    assert "['MPLCONFIGDIR', 'NUMBA_CACHE_DIR']" in printed
+    assert "Matplotlib" not in printed
+    assert list(home.iterdir()) == [home / ".gitconfig"]
+
+
+def test_without_git_the_pipeline_runs_and_its_record_has_no_commit(project: Project, tmp_path: Path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "env", "uname"):
+        (tools / name).symlink_to(shutil.which(name) or "")
+    project.env["PATH"] = f"{BIN}{os.pathsep}{tools}"
+    assert "git can't be run: install it" in project.run("dnapair", "doctor", fails=True)
+    project.run("dnapair", "use", "datasets/small")
+    printed = project.run("dnapair", "run", "prepare")
+    assert "Traceback" not in printed
+    assert (project.root / "reports" / "dataset.json").is_file()
+
+
+@pytest.mark.parametrize("way", ["git init; ", "dvc config --local "])
+def test_a_project_from_an_archive_is_told_how_to_be_a_repository(project: Project, way: str):
+    shutil.rmtree(project.root / ".git")
+    for command in (["run", "prepare"], ["use", "datasets/small"], ["doctor"]):
+        printed = project.run("dnapair", *command, fails=True)
+        assert "This folder is not in a git repository" in printed
+        assert "Traceback" not in printed
+    command = remedy(printed, way).split(". Or ")[0]
+    person = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@b.c"}
+    project.env |= person | {name.replace("AUTHOR", "COMMITTER"): value for name, value in person.items()}
+    project.run("sh", "-c", command)
+    project.run("dnapair", "run", "prepare")
+    assert (project.root / "reports" / "dataset.json").is_file()
+
+
+def test_on_a_file_system_without_locks_doctor_tells_dvc_to_use_links(project: Project, tmp_path: Path):
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("a C compiler on Linux makes the file system's answer")
+    (tmp_path / "no.c").write_text(
+        "#include <errno.h>\nint flock(int file, int what) { errno = ENOLCK; return -1; }\n"
+    )
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", "no.so", "no.c"], cwd=tmp_path, check=True)
+    no_locks = ["env", f"LD_PRELOAD={tmp_path}/no.so"]
+    printed = project.run(*no_locks, "dnapair", "doctor", fails=True)
+    command = remedy(printed, "rm -f ").split(". If ")[0]
+    project.run("sh", "-c", f"{shlex.join(no_locks)} sh -c {shlex.quote(command)}")
+    printed = project.run(*no_locks, "dnapair", "run", "prepare")
     assert (project.root / "reports" / "dataset.json").is_file()

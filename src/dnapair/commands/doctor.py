@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 
 import psutil
 from packaging.requirements import Requirement
@@ -138,9 +139,8 @@ def _locks() -> Iterator[str]:
             pass
     except OSError as error:
         raise DnapairError(
-            f"This folder can't be written to: {error.strerror} ({error.filename}). The pipeline needs a copy "
-            "of your own: git clone it to where you may write. With an output elsewhere and MLFLOW_TRACKING_URI "
-            "set, predict, explain, drift and serve run here."
+            f"This folder can't be written to: {error.strerror} ({error.filename}). Take a copy of your own: "
+            "git clone it to where you may write."
         ) from None
     if not everywhere:
         raise DnapairError(
