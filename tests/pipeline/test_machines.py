@@ -124,6 +124,21 @@ def test_a_home_that_can_only_be_read_keeps_its_settings(project: Project, tmp_p
     assert list(home.iterdir()) == [home / ".gitconfig"]
 
 
+def test_a_folder_that_can_only_be_read_is_no_place_for_records(project: Project, tmp_path: Path):
+    if subprocess.run([*STRANGER, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("the kernel makes no users here")
+    (project.root / "mlflow.db").rename(tmp_path / "mlflow.db")
+    project.root.chmod(0o555)
+    try:
+        printed = project.run(*STRANGER, "dnapair", "models", fails=True)
+        assert "can't be written to, and MLflow's records would be in it" in printed
+        project.env["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/mlflow.db"
+        assert "can't be written" in project.run(*STRANGER, "dnapair", "doctor", fails=True)
+        assert "can't be written" not in project.run(*STRANGER, "dnapair", "models", fails=True)
+    finally:
+        project.root.chmod(0o755)
+
+
 def test_without_git_the_pipeline_runs_and_its_record_has_no_commit(project: Project, tmp_path: Path):
     tools = tmp_path / "tools"
     tools.mkdir()

@@ -130,7 +130,7 @@ def test_every_run_says_what_it_did(finished: Project):
         assert did[:300] in overview
     for run in (parent, *children.values()):
         # the name of the process is for runs that may still be killed
-        assert "dnapair.process" not in run.data.tags
+        assert "dnapair.open_process" not in run.data.tags
     assert all(trial.data.tags["mlflow.note.content"] for trial in record.children(children["tune"]).values())
     experiment = record.client.get_experiment(parent.info.experiment_id)
     assert "each run is a pipeline" in experiment.tags["mlflow.note.content"]

@@ -75,7 +75,7 @@ def trial_runs(project: Project) -> list[Run]:
 
 
 def of_process(runs: list[Run], process: subprocess.Popen) -> list[Run]:
-    return [run for run in runs if run.data.tags[PROCESS_TAG].endswith(f":{process.pid}")]
+    return [run for run in runs if run.data.tags[PROCESS_TAG].split(":")[1] == str(process.pid)]
 
 
 def test_workers_share_the_trials_and_a_killed_one_loses_nothing(project: Project, start, tmp_path: Path):

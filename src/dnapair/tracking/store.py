@@ -126,6 +126,11 @@ def _check_folder() -> None:
             f"MLflow can't keep its records in {here}: both kinds of quotes, a percent code such as %20 or "
             "letters that are not UTF-8 in the path lead it astray. Give the folder another name."
         )
+    if not os.access(here, os.W_OK) and not Path("mlflow.db").exists():
+        raise DnapairError(
+            f"{here} can't be written to, and MLflow's records would be in it (mlflow.db). Work in a copy of "
+            "your own, or record elsewhere: export MLFLOW_TRACKING_URI=sqlite:////another/folder/mlflow.db"
+        )
     if mlflow.get_tracking_uri().startswith("file:"):
         raise DnapairError(
             "mlruns holds records of an earlier MLflow, which this one takes for its store and refuses to "

@@ -15,7 +15,7 @@ TESTED_TAG = "dnapair.test_pairs_sha256"
 PROCESS_TAG = "dnapair.open_process"
 """On open runs: the process, told apart from those of all machines and containers."""
 OLD_PROCESS_TAG = "dnapair.process"
-"""The same by dnapair up to 0.1.0: host and number, which containers may share."""
+"""The same as it once was: host and number, which containers may share."""
 
 # MLflow's own
 PARENT_TAG = "mlflow.parentRunId"
