@@ -320,7 +320,17 @@ NOT_FOLLOWED = {
         "set data.header: false",
         "set data.header: true",
     ],
+    "test_machines.py and test_store.py follow it": [
+        "This folder is not in a git repository, and",
+        "has no locks, which dvc needs",
+        "with --temp or --queue works in a copy",
+        "mlruns holds records of an earlier MLflow",
+        "was deleted in the MLflow tracking store",
+        "This folder can't be written to",
+    ],
     "it asks for another installation": [
+        "install it: pip install",
+        "This folder belongs to another user",
         "Packages: {}. Run: pip install",
         "git lfs pull",
         "`dvc exp run` needs one",

@@ -45,7 +45,7 @@ def test_verbs_and_options_exist(place: str, command: str):
 def test_stages_exist(place: str, command: str):
     verb, *words = command.split()[1:]
     if verb != "repro":
-        assert verb in {"checkout", "commit", "exp", "pull", "push", "remote", "update"}, (
+        assert verb in {"checkout", "commit", "config", "exp", "pull", "push", "remote", "update"}, (
             f"{place}: {command}"
         )
         return

@@ -130,12 +130,12 @@ def _repository() -> Iterator[str]:
             "This folder is not in a git repository with a commit: `dvc exp run` needs one. Make it: "
             "git init; git add -A; git commit -m 'First'"
         )
-    yield f"git commit {commit.stdout.strip()}"
+    yield f"this folder is in git, its commit is {commit.stdout.strip()}"
 
 
 def _locks() -> Iterator[str]:
     try:
-        with lock(Path("artifacts/locks/doctor.lock"), "asking `dnapair doctor`") as everywhere:
+        with lock(Path("artifacts/locks/doctor.lock"), "looking at this folder") as everywhere:
             pass
     except OSError as error:
         raise DnapairError(
