@@ -272,6 +272,11 @@ NOT_FOLLOWED = {
         "earlier: dnapair models history",
         "Register it again (dnapair register)",
     ],
+    "test_absence.py follows these": [
+        "has no versions. `dnapair run` makes one",
+        "dnapair models promote {}",
+        "dnapair models restore {} && {}",
+    ],
     "it is advice, and no error stands before it": [
         "Next: dvc repro, or dnapair run",
         "again with another setting",

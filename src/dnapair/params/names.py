@@ -18,7 +18,7 @@ def _check_alias(alias: str) -> str:
     if alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias):
         raise ValueError("MLflow keeps latest, v1, v2 and so on to itself. Choose another alias")
     if alias in OWN_TAGS:
-        raise ValueError(f"dnapair keeps a tag of this name, dnapair.{alias}. Choose another alias")
+        raise ValueError("versions have a tag of this name already. Choose another alias")
     return alias
 
 

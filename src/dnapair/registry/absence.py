@@ -65,7 +65,7 @@ def _no_holder(uri: str, name: str, alias: str, store: str, versions: list[Model
         for version in versions[:_SHOWN]
     ]
     if len(versions) > _SHOWN:
-        lines.append(f"  ... and {len(versions) - _SHOWN} more: dnapair models")
+        lines.append(f"  ... and {len(versions) - _SHOWN} more")
     usable = [version for version in versions if ARCHIVED_TAG not in version.tags]
     chosen = (usable or versions)[0]
     number = str(chosen.version)

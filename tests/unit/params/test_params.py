@@ -70,7 +70,7 @@ def test_the_projects_own_settings_are_read_whole():
         ("register.challenger", "LaTest", r"register\.challenger: MLflow keeps latest"),
         ("register.alias", "v2", r"register\.alias: MLflow keeps latest, v1, v2 and so on"),
         ("register.alias", "V007", r"register\.alias: MLflow keeps latest, v1, v2 and so on"),
-        ("register.alias", "archived", r"register\.alias: dnapair keeps a tag of this name"),
+        ("register.alias", "archived", r"register\.alias: versions have a tag of this name already"),
         ("register.alias", "2nd", r"register\.alias: .*begins with a letter"),
         ("register.alias", "the best", r"register\.alias: .*letters, digits, - and _"),
         ("register.alias", "best\n", r"register\.alias: .*letters, digits, - and _"),
