@@ -122,7 +122,7 @@ def test_pretraining_depends_on_exactly_the_rooms_it_computes_with(imports: grim
 
 
 def test_every_stage_has_a_file_of_its_name_and_every_file_there_is_a_stage():
-    shared = {"__init__", "encoders", "imported", "inputs", "paths"}
+    shared = {"__init__", "encoders", "groups", "imported", "inputs", "paths"}
     assert {path.stem for path in (ROOT / "src/dnapair/stages").glob("*.py")} - shared == set(STAGES)
 
 

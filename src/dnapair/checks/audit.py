@@ -10,8 +10,11 @@ from dnapair.checks.findings import CALLED, SHOWN, Finding, Limit, level_of, per
 from dnapair.checks.single_side import Read, single_side, tell_single_side
 from dnapair.checks.sketches import NearRepeats, near_repeats
 from dnapair.checks.split_rows import SplitRows
-from dnapair.checks.strands import canonical_rows, find_pairs
+from dnapair.checks.strands import find_pairs
+from dnapair.data.strands import canonical_rows
 
+GROUPED = "split.method: grouped and split.strands: both"
+"""Settings by which no sequence is in two splits, on either strand."""
 EARLIER = {"val": ("train",), "test": ("train", "val")}
 """What a pair of a split may not be in: what was fitted, and what was chosen by."""
 
@@ -102,7 +105,7 @@ def audit(
             rows.in_train,
             "a sequence that train has too",
             lambda row: f"{rows.name(row)} is in train",
-            f"Set split.method to grouped, which never puts a sequence into two splits; or report the "
+            "Set split.method: grouped, which never puts a sequence into two splits; or report the "
             f"{CALLED[split]} pairs with a sequence of train apart from the others.",
         )
         for split in EARLIER
@@ -114,8 +117,7 @@ def audit(
             ~rows.in_train & rows.canonical_in_train[rows.canonical],
             "a sequence that train has on the other strand alone",
             lambda row: f"{rows.name(row)} is the reverse complement of {rows.name(rows.train_row(row))}",
-            "Write both on one strand in the data, so that they are known to be one sequence, and put its "
-            "pairs into one split (split.method: grouped does).",
+            f"Set {GROUPED}: then both are one sequence, whose pairs are in one split.",
         )
         for split in EARLIER
     ]
@@ -127,8 +129,9 @@ def audit(
             f"a sequence that shares at least {percent(rules.containment)} of its {rules.k}-mers with one of "
             "train, and is no copy of it",
             describe_near,
-            "Cluster the sequences (with MMseqs2 or CD-HIT, say), give the pair table columns with their "
-            "clusters, and split by these (split.method: grouped, split.groups).",
+            "Cluster the sequences (with MMseqs2 or CD-HIT, say), give the pair table columns cluster1 and "
+            "cluster2 with the clusters of either side, and set split.method: grouped and split.groups: "
+            "[cluster1, cluster2].",
             _caveat(near, rules.k),
         )
         for split in EARLIER
@@ -174,7 +177,8 @@ def dropped_pairs(count: int, of: int, examples: Sequence[str], limit: Limit) ->
         of,
         share,
         list(examples[:SHOWN]),
-        "Take these rows out of the pair table, so that its splits are what they say.",
+        "Take these rows out of the pair table, so that its splits are what they say; or set split.method: "
+        "grouped, which makes others.",
     )
 
 
@@ -230,7 +234,7 @@ class _Rows:
             hit,
             (f"are in {where} too", f"is in {where}"),
             describe,
-            "Take these pairs out of one of the splits.",
+            f"Set {GROUPED}, which put all pairs of a sequence into one split; or take these out of one.",
             ", in either order or on either strand",
         )
 
@@ -274,7 +278,7 @@ class _Rows:
             shared.any(axis=1),
             (f"have {what}", f"has {what}"),
             describe,
-            "Set split.method to grouped and name these columns in split.groups.",
+            f"Set split.method: grouped and split.groups: [{', '.join(groups.columns)}].",
         )
 
     def _finding(

@@ -23,6 +23,7 @@ DRAWS = 1000
 DRAWN_VALUES = 4_000_000
 """... of which so many numbers are held at once."""
 CONFIDENCE = 0.95
+BY_LABELS = "its labels in train"
 
 Read = Callable[[NDArray[np.int64]], Sequence[str]]
 """Gives the sequences of rows, in the order of the rows."""
@@ -90,7 +91,7 @@ def single_side(read: Read, train: SplitRows, val: SplitRows, seed: int) -> list
         rows, places = np.unique(tested, return_inverse=True)
         scores = {
             "its 4-mers and length": model.predict_proba(_features(read, rows))[:, 1],
-            "its labels in train": _mean_labels(train, rows),
+            BY_LABELS: _mean_labels(train, rows),
         }
         for by, of_sequences in scores.items():
             ends = interval(of_sequences, places, val.label, seed)
@@ -120,7 +121,9 @@ def tell_single_side(told: Sequence[Told], pairs: int, limit: Limit) -> Finding:
         f"{way.side} by {way.by}: {way.auc:.3f} ({way.low:.3f} to {way.high:.3f})"
         for way in sorted(told, key=lambda way: -way.least)
     ]
-    above = sum(way.least > limit.above for way in told)
+    found = [way for way in told if way.least > limit.above]
+    redraw = "draw the unrelated pairs anew from the sequences of the related ones, each as often as there."
+    above = len(found)
     if above:
         words = (
             f"Labels depend on one sequence alone: {first.side}, by {first.by}, tells those of {pairs:,} "
@@ -143,7 +146,10 @@ def tell_single_side(told: Sequence[Told], pairs: int, limit: Limit) -> Finding:
         len(told),
         first.least,
         sentences,
-        "Draw the unrelated pairs anew from the sequences of the related ones, each as often as there.",
+        "Set split.method: grouped, by which no sequence of validation has labels in train. If that is not "
+        f"all, {redraw}"
+        if BY_LABELS in {way.by for way in found}
+        else f"No setting mends that: {redraw}",
     )
 
 

@@ -48,7 +48,9 @@ def group_columns(wanted: list[str] | None, split_groups: list[str], available: 
     return list(wanted) or list(SEQUENCE_ROWS)
 
 
-def read_groups(pairs: Path, columns: Sequence[str]) -> NDArray[np.int64]:
+def read_groups(
+    pairs: Path, columns: Sequence[str], either_strand: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """Read the groups of every pair as numbers.
 
     Parameters
@@ -58,6 +60,9 @@ def read_groups(pairs: Path, columns: Sequence[str]) -> NDArray[np.int64]:
     columns
         From :func:`group_columns`. A name means the same group in every column; so does a sequence, on
         either side; a name and a sequence are never the same group.
+    either_strand : np.ndarray, shape=(sequences,)
+        From :func:`dnapair.data.strands.canonical_rows`, where both strands of a sequence are the same group;
+        None: they are two.
 
     Returns
     -------
@@ -83,6 +88,8 @@ def read_groups(pairs: Path, columns: Sequence[str]) -> NDArray[np.int64]:
                 part = groups[first : first + batch.num_rows, place]
                 if columns[place] in SEQUENCE_ROWS:
                     part[:] = batch[name].to_numpy()
+                    if either_strand is not None:
+                        part[:] = either_strand[part]
                 else:
                     part[:] = number_values(batch[name], number)
             first += batch.num_rows

@@ -70,6 +70,7 @@ class Split(Section):
     column: str | None
     groups: list[str]
     cross_pairs: Literal["together", "drop"]
+    strands: Strand
     validation: BelowOne
     test: BelowOne
     seed: Seed

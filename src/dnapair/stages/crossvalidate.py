@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dnapair.data.groups import group_columns, read_groups
+from dnapair.data.groups import group_columns
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
 from dnapair.interactions.store import InteractionStore
 from dnapair.networks.spec import NetworkSpec
-from dnapair.params import Params, flatten, load_params
+from dnapair.params import Params, Split, flatten, load_params
 from dnapair.stages import paths
+from dnapair.stages.groups import either_strand, read_groups
 from dnapair.storage.files import read_json, sha256, write_json
 from dnapair.storage.numeric_columns import column_names, read_numbers
 from dnapair.training.learner import LearnerSettings
@@ -36,6 +37,8 @@ class Data(NamedTuple):
     ----------
     rows : np.ndarray, shape=(n, 2)
         The two sequences of each.
+    either : np.ndarray, shape=(n, 2)
+        Numbers of these, one for both strands if they are one.
     labels : np.ndarray, shape=(n,)
         1 for related pairs, 0 for the others.
     groups : np.ndarray, shape=(n, columns)
@@ -43,6 +46,7 @@ class Data(NamedTuple):
     """
 
     rows: NDArray[np.int64]
+    either: NDArray[np.int64]
     labels: NDArray[np.int8]
     groups: NDArray[np.int64]
 
@@ -70,17 +74,18 @@ def cross_validate(params: Params) -> None:
         "evaluate.folds": asked.folds,
         "evaluate.seed": asked.seed,
         "evaluate.groups": columns,
+        "split.strands": params.split.strands,
         **flatten(params.scale, "scale"),
         **{f"network.{key}": value for key, value in best["network"].items()},
         **{f"train.{key}": value for key, value in training(params, best).items()},
     }
     with tracking.stage_run("crossvalidate", settings, paths.IDENTITIES) as run:
         paths.check(paths.DATASET)
-        data = read_data(columns)
+        data = read_data(columns, params.split)
         homes = draw_folds(data.groups, data.labels, asked.folds, asked.seed)
 
         def cut(number: int) -> "Fold":
-            return cut_fold(number, homes, data.groups, data.rows, data.labels, asked.seed)
+            return cut_fold(number, homes, data.groups, data.either, data.labels, asked.seed)
 
         # a fold that can't be used is told before any is trained
         tested = sum(cut(number).test.size for number in range(asked.folds))
@@ -146,10 +151,11 @@ def training(params: Params, best: dict[str, Any]) -> dict[str, Any]:
     return {**params.train.model_dump(exclude={"calibration", "repeats"}), **best["train"]}
 
 
-def read_data(columns: list[str]) -> Data:
+def read_data(columns: list[str], split: Split) -> Data:
     """Read the pairs of all splits."""
     row1, row2, labels = read_numbers(paths.PAIRS, ["row1", "row2", "label"])
-    return Data(np.stack([row1, row2], axis=1), labels, read_groups(paths.PAIRS, columns))
+    rows, either = np.stack([row1, row2], axis=1), either_strand(split)
+    return Data(rows, rows if either is None else either[rows], labels, read_groups(columns, split))
 
 
 def measure(

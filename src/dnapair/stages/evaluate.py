@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dnapair import tracking
-from dnapair.data.groups import group_columns, read_groups
+from dnapair.data.groups import group_columns
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
 from dnapair.evaluation.compositions import measure_compositions
@@ -30,6 +30,7 @@ from dnapair.reporting.report_folder import (
     write_numbers,
 )
 from dnapair.stages import paths
+from dnapair.stages.groups import read_groups
 from dnapair.storage.files import atomic_folder, read_json, sha256
 from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import column_names, open_parquet, read_numbers, read_table
@@ -78,7 +79,7 @@ def run(framework: str) -> None:
         scores, threshold, _ = network.prediction
         temperature = float(network.training["temperature"])
         columns = group_columns(settings.groups, params.split.groups, pair_columns())
-        units = find_units(read_groups(paths.PAIRS, columns)[row])
+        units = find_units(read_groups(columns, params.split)[row])
         outcome = measure(
             labels,
             network.prediction,

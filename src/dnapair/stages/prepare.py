@@ -19,6 +19,7 @@ from dnapair.data.pair_columns import PairColumns
 from dnapair.data.places import CUT_OUT, spell_renamed
 from dnapair.data.raw_files import EXAMPLES, find_files
 from dnapair.data.splits import SPLITS, predefined_split, random_split, sharing, split_codes
+from dnapair.data.strands import canonical_rows
 from dnapair.machine.memory import return_freed_arrays
 from dnapair.params import Data, Split, flatten, load_params
 from dnapair.stages import paths
@@ -112,8 +113,10 @@ def divide(dataset: Dataset, split: Split) -> Division:
     if split.method == "random":
         return Division(dataset, random_split(labels, split.validation, split.test, split.seed))
     if split.method == "grouped":
-        groups = read_groups(dataset, split.groups)
-        asked = (dataset.rows, groups, labels, split.validation, split.test, split.seed, dataset.places)
+        # a pair is of its two sequences, whatever their strand
+        rows = canonical_rows(dataset.sequences)[dataset.rows] if split.strands == "both" else dataset.rows
+        groups = read_groups(dataset, split.groups, rows)
+        asked = (rows, groups, labels, split.validation, split.test, split.seed, dataset.places)
         if split.cross_pairs == "drop":
             return leave_out(dataset, separated_split(*asked))
         return Division(dataset, grouped_split(*asked))
@@ -130,13 +133,13 @@ def named_splits(dataset: Dataset, column: str | None, numbers: "pd.Index[int]")
     return dataset.extra_columns([column], "split.column", remedy, numbers)[column]
 
 
-def read_groups(dataset: Dataset, columns: list[str]) -> pd.DataFrame:
-    """Return the groups of each pair: names, or the numbers of its sequences."""
+def read_groups(dataset: Dataset, columns: list[str], rows: NDArray[np.int64]) -> pd.DataFrame:
+    """Return the groups of each pair: names, or the numbers of its sequences, which are ``rows``."""
     named = [name for name in columns if name not in SEQUENCE_ROWS]
     groups = dataset.extra_columns(named, "split.groups", "Name others, seq1 or seq2, or none: [].")
     for name in columns:
         if name in SEQUENCE_ROWS:
-            groups[name] = dataset.pairs[SEQUENCE_ROWS[name]]
+            groups[name] = rows[:, list(SEQUENCE_ROWS).index(name)]
     return groups
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dnapair import __version__, tracking
 from dnapair.checks.reference import SAMPLE, Limits, describe
-from dnapair.data.groups import group_columns, read_groups
+from dnapair.data.groups import group_columns
 from dnapair.data.pair_columns import USUAL_PAIR, PairColumns, request_pairs
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision, decide
@@ -25,6 +25,7 @@ from dnapair.scoring.bundle import Settings, write_bundle
 from dnapair.scoring.scorer import PairScorer
 from dnapair.stages import paths
 from dnapair.stages.encoders import open_encoder
+from dnapair.stages.groups import read_groups
 from dnapair.storage.files import read_json, sha256, write_json
 from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import column_names, read_numbers, read_table
@@ -155,7 +156,7 @@ def _against_champion(known: Any, framework: str, params: Params, run: tracking.
     """Compare with the champion on the validation pairs, which decide; log the same on the test pairs."""
     scorer = versions.load_scorer(f"models:/{known.name}/{known.version}")
     columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
-    groups = read_groups(paths.PAIRS, columns)
+    groups = read_groups(columns, params.split)
     found = {}
     for split in ("val", "test"):
         row, label = read_numbers(paths.split_file(split), ["row", "label"])

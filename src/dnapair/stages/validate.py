@@ -21,7 +21,7 @@ from dnapair.checks.facts import (
 from dnapair.checks.findings import Finding, Limit, worst
 from dnapair.checks.split_rows import SplitRows, mark, mark_used, pair_facts
 from dnapair.checks.tokens import Tokens, token_health
-from dnapair.data.groups import SEQUENCE_ROWS, group_columns, read_groups
+from dnapair.data.groups import SEQUENCE_ROWS, group_columns
 from dnapair.embedding.scaling import Scaler
 from dnapair.embedding.store import EmbeddingStore
 from dnapair.errors import DnapairError
@@ -30,6 +30,7 @@ from dnapair.interactions.store import InteractionStore
 from dnapair.machine.memory import return_freed_arrays
 from dnapair.params import Params, Split, flatten, load_params
 from dnapair.stages import paths
+from dnapair.stages.groups import read_groups
 from dnapair.storage.files import atomic_file, read_json, write_json
 from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import column_names, read_numbers, read_table
@@ -168,7 +169,7 @@ def audited(params: Params, files: dict[str, SplitRows], sequences: SequenceFile
     groups = None
     # without groups of their own, pairs have sequences in common, which other checks look at
     if params.evaluate.groups or not set(columns) <= set(SEQUENCE_ROWS):
-        groups = Groups(columns, read_groups(paths.PAIRS, columns), lambda row: name_groups(columns, row))
+        groups = Groups(columns, read_groups(columns, params.split), lambda row: name_groups(columns, row))
     ids = SequenceFile(paths.SEQUENCES, "id")
     rules = Rules(limits, settings.k, settings.containment)
     report = read_json(paths.DATASET_REPORT)

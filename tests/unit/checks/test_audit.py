@@ -15,8 +15,9 @@ from dnapair.checks.findings import Finding, Limit, percent, worst
 from dnapair.checks.single_side import Told, interval, kmer_shares, single_side, tell_single_side
 from dnapair.checks.sketches import kmer_hashes, near_repeats
 from dnapair.checks.split_rows import SplitRows
-from dnapair.checks.strands import canonical_rows, find_pairs
+from dnapair.checks.strands import find_pairs
 from dnapair.data.sequences import reverse_complement
+from dnapair.data.strands import canonical_rows
 
 LIMITS = {
     "repeated_pairs": Limit("fail", 0.0),

@@ -62,3 +62,14 @@ def test_a_sequence_is_one_group_on_either_side_and_never_a_name(pairs: Path):
 def test_an_empty_group_is_an_error(pairs: Path):
     with pytest.raises(DnapairError, match=r"2 pair\(s\) have no group in column 'gap'"):
         read_groups(pairs, ["genome1", "gap"])
+
+
+def test_both_strands_of_a_sequence_are_one_group_where_that_is_said(pairs):
+    # sequence 3 is the other strand of 1, and 4 that of 0
+    either = np.array([0, 1, 2, 1, 0])
+    groups = read_groups(pairs, ["seq1", "genome1", "seq2"], either)
+    own = read_groups(pairs, ["seq1", "genome1", "seq2"])
+    assert groups[0, 2] == groups[1, 2] == groups[2, 2] == own[0, 2]
+    assert groups[3, 0] == groups[3, 2] == groups[0, 0] == own[0, 0]
+    assert own[3, 0] != own[0, 0]
+    np.testing.assert_array_equal(groups[:, 1], own[:, 1])

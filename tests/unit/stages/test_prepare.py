@@ -133,6 +133,28 @@ def test_a_fault_leaves_nothing(folder: Folder) -> None:
     assert not paths.DATASET_REPORT.exists()
 
 
+@pytest.mark.parametrize("cross_pairs", ["together", "drop"])
+@pytest.mark.parametrize("strands", ["both", "forward"])
+def test_both_strands_of_a_sequence_are_in_one_split(folder: Folder, cross_pairs: str, strands: str) -> None:
+    """Each of 80 guides is written on either strand, at random."""
+    rng = np.random.default_rng(1)
+    guides = ["".join(rng.choice(list("ACGT"), 20)) for _ in range(80)]
+    sites = ["".join(rng.choice(list("ACGT"), 40)) for _ in range(600)]
+    rows = [
+        (guide if rng.random() < 0.5 else reverse_complement(guide), site, number % 2)
+        for number, (guide, site) in enumerate(zip(guides * 8, sites, strict=False))
+    ]
+    Path("data").mkdir()
+    pd.DataFrame(rows, columns=["seq1", "seq2", "label"]).to_csv("data/pairs.csv", index=False)
+    folder.set({"split.method": "grouped", "split.groups": ["seq1"], "split.cross_pairs": cross_pairs})
+    folder.set({"split.strands": strands, "split.validation": 0.2, "split.test": 0.2})
+    pairs = prepared()
+    strand = pairs["seq1"].map(lambda sequence: min(sequence, reverse_complement(sequence)))
+    placed = pd.DataFrame({"guide": strand, "split": pairs["split"]}).drop_duplicates()
+    assert (len(placed) == 80) == (strands == "both")
+    assert set(pairs["split"]) == {"train", "val", "test"}
+
+
 PEAK = """
 import resource
 from pathlib import Path
