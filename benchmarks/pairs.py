@@ -23,12 +23,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dnapair.data.groups import group_columns, read_groups
+from dnapair.data.groups import group_columns
 from dnapair.evaluation.outcome import compare_scores
 from dnapair.evaluation.resampling import Difference, find_units
 from dnapair.evaluation.verdict import spell_gain
 from dnapair.params import load_params
 from dnapair.stages import paths
+from dnapair.stages.groups import read_groups
 from dnapair.storage.files import atomic_file, read_json
 from dnapair.storage.numeric_columns import column_names, read_numbers
 from dnapair.storage.sequence_file import SequenceFile
@@ -145,7 +146,7 @@ def compare(own: pd.DataFrame, table: str, column: str) -> Difference:
     theirs = np.array([known[pair] for pair in pairs])
     settings = load_params()
     columns = group_columns(settings.evaluate.groups, settings.split.groups, column_names(paths.PAIRS))
-    units = find_units(read_groups(paths.PAIRS, columns)[rows])
+    units = find_units(read_groups(columns, settings.split)[rows])
     return compare_scores(
         own["label"].to_numpy(),
         own["probability"].to_numpy(),

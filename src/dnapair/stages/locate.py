@@ -44,9 +44,7 @@ def run(source: Literal["data", "encoder", "genome"]) -> None:
 
 def _data(params: Params) -> Path | str:
     path = Path(params.data.path)
-    if path == DATA or DATA in path.parents:
-        # DVC is about to look at these itself
-        check_present(DATA)
+    if _is_imported(path):
         return "imported"
     if not path.exists():
         raise DnapairError(
@@ -60,11 +58,21 @@ def _genome(params: Params) -> Path | str:
     if params.data.genome is None:
         return "none"
     path = Path(params.data.genome)
+    if _is_imported(path):
+        return "imported"
     if not path.is_file():
         raise DnapairError(
             f"{path} (data.genome) is not there. Name a FASTA file, plain or packed by bgzip, or a .2bit."
         )
     return path
+
+
+def _is_imported(path: Path) -> bool:
+    if path != DATA and DATA not in path.parents:
+        return False
+    # DVC is about to look at these itself
+    check_present(DATA)
+    return True
 
 
 def _encoder(params: Params) -> Path | str:

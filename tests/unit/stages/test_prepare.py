@@ -14,7 +14,8 @@ import pytest
 
 from dnapair.data.sequences import reverse_complement
 from dnapair.errors import DnapairError
-from dnapair.stages import paths, prepare
+from dnapair.params import load_params
+from dnapair.stages import crossvalidate, paths, prepare
 from dnapair.storage.files import read_json
 from tests.unit.data.genome_writing import write_2bit, write_bgzip, write_fasta
 from tests.unit.stages.conftest import Folder
@@ -153,6 +154,21 @@ def test_both_strands_of_a_sequence_are_in_one_split(folder: Folder, cross_pairs
     placed = pd.DataFrame({"guide": strand, "split": pairs["split"]}).drop_duplicates()
     assert (len(placed) == 80) == (strands == "both")
     assert set(pairs["split"]) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize("strands", ["both", "forward"])
+def test_folds_and_resamples_take_both_strands_of_a_sequence_for_one(folder: Folder, strands: str) -> None:
+    rng = np.random.default_rng(1)
+    sequences = ["".join(rng.choice(list("ACGT"), 30)) for _ in range(6)]
+    sequences += [reverse_complement(sequence) for sequence in sequences[:3]]
+    rows = np.arange(9)
+    folder.write(sequences, rows, (rows + 4) % 9, np.repeat("train", 9))
+    folder.set({"split.strands": strands})
+    data = crossvalidate.read_data(["seq1", "seq2"], load_params().split)
+    np.testing.assert_array_equal(data.rows[:, 0], rows)
+    for numbers in (data.either, data.groups):
+        assert len(np.unique(numbers)) == (6 if strands == "both" else 9)
+        np.testing.assert_array_equal(numbers[6:, 0] == numbers[:3, 0], np.repeat(strands == "both", 3))
 
 
 PEAK = """
