@@ -249,7 +249,7 @@ def read_raw_pairs(
 
     known_ids = are_ids if files.fastas and not scissors else None
     opened = [_open(path, names_come_first, columns, known_ids, scissors) for path in files.tables]
-    tables, roles = [table for table, _ in opened], [role for _, role in opened]
+    tables, roles = [table for table, _ in opened], _same_sides([role for _, role in opened])
     fasta = records() if any(role.by_id for role in roles) else None
     pool = Pool(fasta, scratch)
     unknown, broken = Faults(), Faults()
@@ -300,6 +300,15 @@ def _open(
     if not are_known and needs_genome(table, roles[:2]):
         raise no_genome(path, _NO_GENOME)
     return table, roles
+
+
+def _same_sides(roles: list[Roles]) -> list[Roles]:
+    """Give columns of the same names the sides that these have in the first table, whatever their order."""
+    sides: dict[frozenset[str], tuple[str, str]] = {}
+    return [
+        Roles(*sides.setdefault(frozenset(role[:2]), (role.first, role.second)), role.label, role.by_id)
+        for role in roles
+    ]
 
 
 def _label_of_places(table: Table, places: list[str], named: str | None) -> str:

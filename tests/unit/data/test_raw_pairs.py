@@ -73,6 +73,20 @@ def test_columns_of_other_names_and_order_are_named_by_the_settings(tmp_path):
     assert extra(dataset, "seq1") == ["junk", "junk"]
 
 
+def test_a_column_has_one_side_in_all_tables_whatever_its_place(tmp_path):
+    first, second = (
+        "site,guide,cuts\nAACGTT,GGGGGG,yes\nAACGTA,GGGGGC,no\n",
+        "guide,site,cuts\nCCCCCC,AATTTT,no\nCCCCCC,AATTTA,yes\n",
+    )
+    dataset = read(tmp_path, a__csv=first, b__csv=second)
+    assert as_read(dataset) == [
+        ("AACGTT", "GGGGGG", 1),
+        ("AACGTA", "GGGGGC", 0),
+        ("AATTTT", "CCCCCC", 0),
+        ("AATTTA", "CCCCCC", 1),
+    ]
+
+
 def test_columns_without_names_can_be_named_by_position(tmp_path):
     columns = ColumnNames(seq1="column2", seq2="column3", label="column1")
     reading = Reading(header=False, columns=columns)
