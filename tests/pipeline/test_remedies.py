@@ -317,13 +317,10 @@ NOT_FOLLOWED = {
         "et split.method: grouped",
         "so validation ({}) and test ({}) can't be cut off",
         "split.cross_pairs: drop left out",
-        "has no places, but a genome is named",
         "or set split.method to random",
         "No pair is in the test split",
         "Set encoder.normalize to true",
         "names no genome: nothing in its header fits",
-        "set data.header: false",
-        "set data.header: true",
     ],
     "test_machines.py and test_store.py follow it": [
         "This folder is not in a git repository, and",
