@@ -123,7 +123,7 @@ def shared(project: Project) -> None:
     project.run("dvc", "push", "data.dvc")
 
 
-LOST = take_away("data", ".dvc/cache")
+LOST = take_away("data", ".dvc/cache", "artifacts")
 
 
 def lose_origin(project: Project) -> None:
@@ -170,7 +170,7 @@ STATES = {
     "a copy that is lost": State(
         "does not bring a copy",
         take_away("data"),
-        "dvc repro prepare",
+        "dnapair run prepare",
         r"DVC has them: (dvc checkout data.dvc)",
     ),
     "a colleague's clone, the origin at hand": State(

@@ -17,6 +17,7 @@ from dnapair.params import load_params
 from dnapair.params.overrides import changed_settings, parse_words, write_settings
 from dnapair.registry import versions
 from dnapair.stages import paths
+from dnapair.stages.imported import DATA, check_present
 from dnapair.storage.files import sha256
 
 PRETRAIN = "pretrain"
@@ -42,6 +43,8 @@ def run(arguments: Sequence[str], *, verbose: bool = False) -> None:
     settings = changed_settings(overrides)
     check_repository()
     changes = [f"{key}={value}" for key, value in overrides.items()]
+    # DVC's own words would name no way
+    check_present(DATA)
     if PRETRAIN in targets:
         if len(targets) > 1:
             raise DnapairError(f"{PRETRAIN} runs alone: it is not a part of the pipeline.")

@@ -95,12 +95,11 @@ def predefined_split(
             f"{unknown.size} pair(s) are in no split that dnapair knows (train, val, test):\n"
             f"{listing(shown, unknown.size)}\n"
             "Mend these rows; or choose another column with split.column (null: the tables are called train, "
-            "val and test); or set split.method to random or grouped."
+            "val and test); or set split.method to random."
         )
     if not (split == _TEST).any():
         raise DnapairError(
-            "No pair is in the test split. Name some pairs test in the data, or set split.method to random "
-            "or grouped."
+            "No pair is in the test split. Name some pairs test in the data, or set split.method to random."
         )
     if (split == _VAL).any():
         return Predefined(name_splits(split, labels), 0)
