@@ -84,11 +84,11 @@ def both(*steps: Callable[[Project], object]) -> Callable[[Project], None]:
     return make
 
 
-def rewrite(change: Callable[[str], str], *, time: bool = True) -> Callable[[Project], None]:
-    """Change the pair table as a user would, a link to DVC's cache or not; its time stays, or not."""
+def in_table(folder: str, change: Callable[[str], str], *, time: bool = True) -> Callable[[Project], None]:
+    """Change a pair table as a user would, a link to DVC's cache or not; its time changes too, or not."""
 
     def make(project: Project) -> None:
-        file = project.root / "data/pairs.csv"
+        file = project.root / folder / "pairs.csv"
         text, times = file.read_text(), file.stat()
         file.unlink()
         file.write_text(change(text))
@@ -146,6 +146,11 @@ STATES = {
     "an unknown split": State(
         "in no split that dnapair knows", table("AAGTACGTACAA,TTGACCATGGAA,1,holdout"), PREPARE
     ),
+    "no test pairs": State(
+        "No pair is in the test split",
+        both(table(), in_table("mine", lambda text: text.replace(",test", ",train"))),
+        PREPARE,
+    ),
     "no data there": State(
         "Name a folder or a file, or have DVC bring one",
         lambda project: project.set({"data.path": "nowhere"}),
@@ -162,7 +167,7 @@ STATES = {
         "have all back", damage("data/sequences.fasta"), PREPARE, r"\((rm -r data)\).*(dvc checkout data.dvc)"
     ),
     "a flipped bit that was meant": State(
-        "it is not what", rewrite(other_order, time=False), PREPARE, r"(touch .*?)\. If not"
+        "it is not what", in_table("data", other_order, time=False), PREPARE, r"(touch .*?)\. If not"
     ),
     "a file that was taken away": State(
         "it is not what", take_away("data/readme.md"), PREPARE, r"(dvc commit .*?)\. If not"
@@ -189,7 +194,7 @@ STATES = {
         r"(dnapair use WHERE)",
     ),
     "use: changed data": State(
-        "the changes would be lost", rewrite(other_order), f"dnapair use ../{OWN}", LAST
+        "the changes would be lost", in_table("data", other_order), f"dnapair use ../{OWN}", LAST
     ),
     "use: data that the cache lacks": State(
         "cache does not have what lies in", take_away(".dvc/cache"), f"dnapair use ../{OWN}", LAST
@@ -318,7 +323,6 @@ NOT_FOLLOWED = {
         "so validation ({}) and test ({}) can't be cut off",
         "split.cross_pairs: drop left out",
         "or set split.method to random",
-        "No pair is in the test split",
         "Set encoder.normalize to true",
         "names no genome: nothing in its header fits",
     ],
