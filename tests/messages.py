@@ -14,8 +14,9 @@ KEY = rf"\b(?:{'|'.join(_SETTINGS)})\.[a-z_0-9]+(?:\.[a-z_0-9]+)*\b"
 SET = re.compile(rf"[Ss]et ({KEY})(?:: | to )([A-Za-z_0-9]+)(?: (?:\([^)]*\) )?or (?:to )?([a-z]+))?")
 COMMAND = re.compile(
     r"(?:^|[`(\n]|: |, |[Rr]un |\bor |&& )"
-    r"((?:(?:dnapair|dvc|git|mlflow|mv|rm|cp|touch) (?!(?:in|can't|is|runs)\b|serve:|repro (?:takes|runs)\b)"
-    r"[a-z-]+|ray start|pip install|make server)[^`),;]*)"
+    r"((?:(?:dnapair|dvc|git|mlflow|mv|rm|cp|touch) "
+    r"(?!(?:in|can't|is|keeps|runs)\b|serve:|repro (?:takes|runs)\b)[a-z-]+|"
+    r"ray start|pip install|make server)[^`),;]*)"
 )
 """Words where a command may stand; what follows up to its end."""
 

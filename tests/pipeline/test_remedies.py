@@ -45,8 +45,8 @@ def table(*rows: str) -> Callable[[Project], None]:
     """A pair table of one's own that data.path names, good but for these rows."""
 
     def make(project: Project) -> None:
-        ends = ["".join(letters) for letters in product("ACGT", repeat=2)]
-        splits = ["train"] * 8 + ["val"] * 4 + ["test"] * 4
+        ends = ["".join(letters) for letters in product("ACGT", repeat=3)]
+        splits = ["train"] * 32 + ["val"] * 16 + ["test"] * 16
         good = [
             f"ACGTACGTAC{end},TTGACCATGG{end},{place % 2},{split}"
             for place, (end, split) in enumerate(zip(ends, splits, strict=True))
