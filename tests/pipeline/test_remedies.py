@@ -179,18 +179,18 @@ STATES = {
         r"DVC has them: (dvc checkout data.dvc)",
     ),
     "a colleague's clone, the origin at hand": State(
-        "as it is now", LOST, "dvc repro prepare", r": (dvc update data.dvc)"
+        "as it is now", LOST, "dnapair run prepare", r": (dvc update data.dvc)"
     ),
     "a colleague's clone, a remote": State(
         "The remote may have them",
         both(shared, LOST, lose_origin),
-        "dvc repro prepare",
+        "dnapair run prepare",
         r": (dvc pull data.dvc)\.",
     ),
     "a colleague's clone, a copy elsewhere": State(
         "which this machine does not have",
         both(LOST, lose_origin),
-        "dvc repro prepare",
+        "dnapair run prepare",
         r"(dnapair use WHERE)",
     ),
     "use: changed data": State(
