@@ -381,10 +381,12 @@ def main() -> None:
 
 def _unrecorded(error: Exception) -> str | None:
     """Say that the record failed, where MLflow or what it talks through raised the error; None elsewhere."""
-    # they are slow to import, so by their names
-    if _RECORDERS.isdisjoint(kind.__module__.partition(".")[0] for kind in type(error).__mro__):
+    from dnapair.tracking.wording import StoreError, reason
+
+    # the others are slow to import, so by their names
+    modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if _RECORDERS.isdisjoint(modules) and not isinstance(error, StoreError):
         return None
-    from dnapair.tracking import reason
 
     return (
         f"the MLflow tracking store did not do what was asked: {reason(error)} What is finished is "

@@ -19,6 +19,8 @@ from dnapair.registry import versions
 from dnapair.stages import paths
 from dnapair.stages.imported import DATA, check_present
 from dnapair.storage.files import sha256
+from dnapair.tracking.recorder import answering
+from dnapair.tracking.tags import RECORDER_VARIABLE
 
 PRETRAIN = "pretrain"
 _PRETRAIN_TARGET = "encoders/dvc.yaml:pretrain"
@@ -52,10 +54,10 @@ def run(arguments: Sequence[str], *, verbose: bool = False) -> None:
         write_settings(overrides)
         _pretrain([*targets, *changes], settings, verbose=verbose)
         return
-    with tracking.pipeline_run([*targets, *changes], settings) as parent:
+    with tracking.pipeline_run([*targets, *changes], settings) as parent, answering() as recorder:
         # `dvc exp run` rather than a rewrite of our own: it records the changed settings as an experiment
         given = [word for change in changes for word in ("--set-param", change)]
-        dvc = partial(_dvc, parent=parent, verbose=verbose)
+        dvc = partial(_dvc, parent=parent, recorder=recorder, verbose=verbose)
         dvc(["exp", "run", *given, *targets] if overrides else ["repro", *targets], all_stages=not targets)
         if not targets and not versions.is_registered(
             load_params().registration.name, sha256(paths.REGISTRATION)
@@ -72,8 +74,8 @@ def run(arguments: Sequence[str], *, verbose: bool = False) -> None:
 
 
 def _pretrain(words: Sequence[str], settings: Mapping[str, Any], *, verbose: bool) -> None:
-    with tracking.pipeline_run(words, settings) as parent:
-        dvc = partial(_dvc, parent=parent, verbose=verbose)
+    with tracking.pipeline_run(words, settings) as parent, answering() as recorder:
+        dvc = partial(_dvc, parent=parent, recorder=recorder, verbose=verbose)
         dvc(["repro", "prepare"])
         fetched = subprocess.run(["encoders/fetch_genes.sh", load_params().pretrain.fasta], check=False)
         if fetched.returncode:
@@ -86,9 +88,11 @@ def _pretrain(words: Sequence[str], settings: Mapping[str, Any], *, verbose: boo
             dvc(["freeze", _PRETRAIN_TARGET])
 
 
-def _dvc(arguments: Sequence[str], *, parent: str, verbose: bool, all_stages: bool = False) -> None:
+def _dvc(
+    arguments: Sequence[str], *, parent: str, recorder: str, verbose: bool, all_stages: bool = False
+) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
-    environment[tracking.PARENT_VARIABLE] = parent
+    environment |= {tracking.PARENT_VARIABLE: parent, RECORDER_VARIABLE: recorder}
     # the stages say `python`: it must be the one that runs now
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     command = [sys.executable, "-m", "dvc", *arguments]

@@ -10,7 +10,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, Schema
 
@@ -67,9 +67,15 @@ class Registered(NamedTuple):
 
 
 def log_pair_model(
-    name: str, bundle: Path, identity: str, example: pd.DataFrame, tags: Mapping[str, str], description: str
+    name: str,
+    bundle: Path,
+    identity: str,
+    example: pd.DataFrame,
+    tags: Mapping[str, str],
+    description: str,
+    run: str | None = None,
 ) -> Registered:
-    """Log the pyfunc model to the active run and register it, unless this very model is registered.
+    """Log the pyfunc model to a run and register it, unless this very model is registered.
 
     A version that is there already gets the tags and the description anew: they are of the run that
     registered this very model last.
@@ -88,6 +94,8 @@ def log_pair_model(
         For the version.
     description
         For the version, in Markdown.
+    run
+        The run's id; None for the active run.
 
     Returns
     -------
@@ -99,8 +107,16 @@ def log_pair_model(
         _describe(name, known.version, tags, description)
         return Registered(name, str(known.version))
     package = Path(dnapair.__file__).parent
-    info = mlflow.pyfunc.log_model(
+    if run:
+        # where MLflow looks for the model's
+        mlflow.set_experiment(experiment_id=mlflow.MlflowClient().get_run(run).info.experiment_id)
+    # not pyfunc's own log_model, which knows no run but the active one
+    info = Model.log(
+        artifact_path=None,
         name="dnapair",
+        flavor=mlflow.pyfunc,
+        flavor_name=mlflow.pyfunc.FLAVOR_NAME,
+        run_id=run,
         python_model=str(package / "scoring" / "pyfunc.py"),
         artifacts={"bundle": str(bundle)},
         code_paths=[str(package)],

@@ -92,6 +92,7 @@ def run() -> None:
             _example(settings.columns),
             tags,
             (paths.report_folder(winner) / "card.md").read_text(encoding="utf-8"),
+            run.run_id,
         )
         _gate(registered, known, winner, params, run)
         run.log_metrics({"val_pr_auc": scores[winner], "largest_difference_to_pipeline": difference})

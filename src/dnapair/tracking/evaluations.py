@@ -9,8 +9,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from dnapair.errors import DnapairError
-from dnapair.tracking.store import all_experiments, check_store, newest_runs, reason, store_address
+from dnapair.tracking.store import all_experiments, check_store, newest_runs, store_address
 from dnapair.tracking.tags import STAGE_TAG, STAGES_TAG, TESTED_TAG
+from dnapair.tracking.wording import reason
 
 _STAGE = "evaluate@"
 

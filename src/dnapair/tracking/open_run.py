@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
-
 from dnapair.tracking.outbox import Outbox, deliver, now
 from dnapair.tracking.tags import NOTE_TAG, STUDY_TAG
 
@@ -23,20 +21,35 @@ class StageRun:
 
     Attributes
     ----------
-    run_id : str
-        Its own run.
-    parent_id : str or None
-        The pipeline's run, or None for a stage that was started by hand.
+    run : str
+        Its own run: the id, or the name by which its outbox means it.
+    pipeline : str or None
+        The pipeline's run in the same way, or None for a stage that was started by hand.
     outbox : Outbox or None
         Sends what is logged while the work goes on; without one each call is made at once.
-    experiment : str
-        Its experiment's id, which runs below it need.
+    group : str
+        Its experiment in the same way, which runs below it need.
     """
 
-    run_id: str
-    parent_id: str | None
+    run: str
+    pipeline: str | None
     outbox: Outbox | None = None
-    experiment: str = ""
+    group: str = ""
+
+    @property
+    def run_id(self) -> str:
+        """Id of its own run; waits until the tracking store has made it."""
+        return self._identify(self.run)
+
+    @property
+    def parent_id(self) -> str | None:
+        """Id of the pipeline's run, None for a stage that was started by hand; waits as ``run_id`` does."""
+        return (self._identify(self.pipeline) or None) if self.pipeline else None
+
+    @property
+    def experiment(self) -> str:
+        """Id of its experiment; waits as ``run_id`` does."""
+        return self._identify(self.group)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log settings and facts that do not change during the run."""
@@ -78,9 +91,12 @@ class StageRun:
     def put(self, do: str, **values: Any) -> None:
         """Have one of the outbox's calls made for this run."""
         if self.outbox is None:
-            deliver(mlflow.MlflowClient(), {"do": do, "run": self.run_id, **values}, {})
+            deliver({"do": do, "run": self.run, **values}, {})
         else:
-            self.outbox.put(do, self.run_id, **values)
+            self.outbox.put(do, self.run, **values)
+
+    def _identify(self, name: str) -> str:
+        return self.outbox.identify(name) if self.outbox else name
 
     def _log(self, step: int = 0, **logged: Mapping[str, Any]) -> None:
         nothing: dict[str, Any] = {"params": {}, "metrics": {}, "tags": {}}

@@ -5,9 +5,10 @@ queue that one thread sends, in order. What is left when the work is done is wri
 the next command that reaches the same store sends it.
 """
 
-import hashlib
+import _thread
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -17,21 +18,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mlflow
-from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
-from mlflow.models import Model
-
 from dnapair.storage.files import atomic_folder, read_json, write_json
-from dnapair.tracking.store import reason
-from dnapair.tracking.tags import PARENT_TAG, PATIENCE_VARIABLE
+from dnapair.tracking.client import ask
+from dnapair.tracking.tags import PATIENCE_VARIABLE
+from dnapair.tracking.wording import reason
 
 UNSENT = Path("artifacts/unsent")
 """What could not be sent to the tracking store, until the next command that reaches it."""
 _RECORD = "record.json"
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
-_BATCH = 100
-"""Params, metrics and tags that a request of MLflow's may hold in any store."""
+_NAMED = ("run", "parent", "experiment")
+_NEW = "new-"
+RUN, PIPELINE, EXPERIMENT = (f"{_NEW}{name}" for name in ("run", "pipeline", "experiment"))
+"""Names of a stage's own run, its pipeline's and its experiment, until they are known."""
 
 Call = dict[str, Any]
 """The keys ``do`` (what to call) and ``run`` (a run's id, or a name by :meth:`Outbox.start`), and values."""
@@ -44,10 +44,21 @@ class Outbox:
     ----------
     kept
         Folder of what could not be sent.
+    begin
+        Done before anything is sent; returns ids of runs by the names that calls mean them by. What it raises
+        interrupts the main thread, and is raised by :meth:`begun` and :meth:`identify`.
     """
 
-    def __init__(self, kept: Path) -> None:
+    def __init__(self, kept: Path, begin: Callable[[], dict[str, str]] | None = None) -> None:
         self._kept = kept
+        self._begin = begin
+        self._refusal: Exception | None = None
+        # only the default answer to an interrupt ends the work, and only the main thread's
+        self._interrupts = (
+            begin is not None
+            and threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
         self._queue: list[Call] = []
         self._ids: dict[str, str] = {}
         self._scratch: list[tempfile.TemporaryDirectory[str]] = []
@@ -70,9 +81,38 @@ class Outbox:
 
     def start(self, experiment: str, name: str, tags: dict[str, str], parent: str) -> str:
         """Have a run made; return the name by which calls of this outbox mean it."""
-        run = f"new-{uuid.uuid4().hex}"
+        run = f"{_NEW}{uuid.uuid4().hex}"
         self.put("start", run, experiment=experiment, name=name, tags=tags, parent=parent, time=now())
         return run
+
+    @property
+    def refusal(self) -> Exception | None:
+        """What kept it from beginning."""
+        return self._refusal
+
+    def begun(self) -> None:
+        """Wait until it has begun; interrupts nobody from here on.
+
+        Raises
+        ------
+        Exception
+            What kept it from beginning.
+        """
+        with self._changed:
+            self._interrupts = False
+            self._changed.wait_for(lambda: self._begin is None or self._refusal)
+        if self._refusal:
+            raise self._refusal
+
+    def identify(self, name: str) -> str:
+        """Return the id of what calls mean by this name, once it is known."""
+        if not name.startswith(_NEW):
+            return name
+        with self._changed:
+            self._changed.wait_for(lambda: name in self._ids or self._refusal)
+        if self._refusal:
+            raise self._refusal
+        return self._ids[name]
 
     def settle(self) -> None:
         """Wait until all is sent, or the store does not answer: call it before what ends here is kept."""
@@ -99,7 +139,7 @@ class Outbox:
         while self._thread.is_alive() and not (self._failure and time.monotonic() > self._deadline):
             self._thread.join(0.1)
         with self._changed:
-            left, self._queue = self._queue, []
+            left, self._queue = ([] if self._refusal else self._queue), []
         if left:
             self._keep(left)
         for folder in self._scratch:
@@ -107,7 +147,8 @@ class Outbox:
         return not left
 
     def _send_all(self) -> None:
-        client = mlflow.MlflowClient()
+        if self._begin is not None and not self._has_begun(self._begin):
+            return
         pause = _FIRST_PAUSE
         while True:
             with self._changed:
@@ -116,7 +157,7 @@ class Outbox:
                     return
                 call = self._queue[0]
             try:
-                deliver(client, call, self._ids)
+                deliver(call, self._ids)
             # whatever it is, the work goes on
             except Exception as error:
                 if self._failure is None:
@@ -141,6 +182,24 @@ class Outbox:
                     del self._queue[:1]
                     self._changed.notify_all()
 
+    def _has_begun(self, begin: Callable[[], dict[str, str]]) -> bool:
+        try:
+            ids = begin()
+        # the main thread raises it
+        except Exception as error:
+            with self._changed:
+                self._refusal = error
+                self._queue = []
+                self._changed.notify_all()
+                if self._interrupts:
+                    _thread.interrupt_main()
+            return False
+        with self._changed:
+            self._ids |= ids
+            self._begin = None
+            self._changed.notify_all()
+        return True
+
     def _keep(self, left: list[Call]) -> None:
         folder = self._kept / f"{len(list(self._kept.glob('*'))):04d}-{uuid.uuid4().hex[:8]}"
         with atomic_folder(folder) as temporary:
@@ -160,7 +219,6 @@ class Outbox:
 
 def send_kept(kept: Path) -> None:
     """Send what earlier commands had to keep for the present store; what fails again stays, and is told."""
-    client = mlflow.MlflowClient()
     for folder in sorted(path for path in kept.glob("[!.]*") if path.is_dir()):
         record = read_json(folder / _RECORD)
         if record["store"] != _store():
@@ -169,7 +227,7 @@ def send_kept(kept: Path) -> None:
             while record["calls"]:
                 call = record["calls"][0]
                 placed = call | ({"path": str(folder / call["path"])} if "path" in call else {})
-                deliver(client, placed, record["runs"])
+                deliver(placed, record["runs"])
                 del record["calls"][0]
         # one record that a store refuses must not stop all later work
         except Exception as error:
@@ -180,10 +238,20 @@ def send_kept(kept: Path) -> None:
             tell("The record that an earlier command had to keep is sent.")
 
 
-def deliver(client: mlflow.MlflowClient, call: Call, ids: dict[str, str]) -> None:
+def deliver(call: Call, ids: dict[str, str]) -> None:
     """Make a call; a run that it starts is added to ``ids``, its id by its name."""
-    run: str = call["run"]
-    _DELIVER[call["do"]](client, ids.get(run, run), call, ids)
+    values = call | {name: ids.get(call[name], call[name]) for name in _NAMED if name in call}
+    do = values.pop("do")
+    if do == "start":
+        del values["run"]
+        ids[call["run"]] = ask("start", **values)
+    elif do == "model":
+        # so that a second attempt fills this one
+        if "model" not in call:
+            call["model"] = ask("make model", run=values["run"], name=call["name"])
+        ask("fill model", run=values["run"], path=call["path"], model=call["model"])
+    else:
+        ask(do, **values)
 
 
 def patience() -> float:
@@ -202,75 +270,4 @@ def now() -> int:
 
 
 def _store() -> str:
-    # a hash: its address may hold a password
-    return hashlib.sha256(mlflow.get_tracking_uri().encode()).hexdigest()
-
-
-def _start(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
-    parent = ids.get(call["parent"], call["parent"])
-    tags = call["tags"] | {PARENT_TAG: parent}
-    made = client.create_run(call["experiment"], call["time"], tags, call["name"])
-    ids[call["run"]] = str(made.info.run_id)
-
-
-def _log(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
-    metrics = [Metric(key, value, call["time"], call["step"]) for key, value in call["metrics"].items()]
-    params = [Param(key, value) for key, value in call["params"].items()]
-    tags = [RunTag(key, value) for key, value in call["tags"].items()]
-    for start in range(0, max(len(metrics), len(params), len(tags)), _BATCH):
-        part = slice(start, start + _BATCH)
-        client.log_batch(run, metrics=metrics[part], params=params[part], tags=tags[part])
-
-
-def _files(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
-    if Path(call["path"]).is_dir():
-        client.log_artifacts(run, call["path"], call["folder"])
-    else:
-        client.log_artifact(run, call["path"], call["folder"])
-
-
-def _model(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
-    folder = Path(call["path"])
-    found = client.get_run(run)
-    if "model" not in call:
-        made = client.create_logged_model(
-            found.info.experiment_id, call["name"], source_run_id=run, params=found.data.params
-        )
-        # so that a second attempt fills this one
-        call["model"] = made.model_id
-    model = client.get_logged_model(call["model"])
-    client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
-    # those that are no epoch's, as MLflow's own log_model has them
-    logged = [one for name in found.data.metrics for one in client.get_metric_history(run, name)]
-    own = {"model_id": model.model_id, "run_id": run}
-    client.log_batch(
-        run, metrics=[Metric(one.key, one.value, one.timestamp, 0, **own) for one in logged if not one.step]
-    )
-    description = Model.load(str(folder))
-    description.run_id, description.model_id, description.model_uuid = run, model.model_id, model.model_id
-    description.artifact_path = model.artifact_location
-    description.save(str(folder / "MLmodel"))
-    client.log_model_artifacts(model.model_id, str(folder))
-    client.finalize_logged_model(model.model_id, "READY")
-
-
-def _end(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
-    client.set_terminated(run, call["status"], call["time"])
-    if call.get("drop") in client.get_run(run).data.tags:
-        client.delete_tag(run, call["drop"])
-
-
-def _end_trial(client: mlflow.MlflowClient, run: str, call: Call, ids: dict[str, str]) -> None:
-    left_open = f"tags.`{call['tag']}` = '{call['trial']}' and attributes.status = 'RUNNING'"
-    for found in client.search_runs([call["experiment"]], left_open):
-        client.set_terminated(found.info.run_id, "KILLED")
-
-
-_DELIVER: dict[str, Callable[[mlflow.MlflowClient, str, Call, dict[str, str]], None]] = {
-    "start": _start,
-    "log": _log,
-    "files": _files,
-    "model": _model,
-    "end": _end,
-    "end trial": _end_trial,
-}
+    return str(ask("store"))

@@ -16,7 +16,7 @@ from mlflow.entities import RunInfo
 from dnapair.storage.files import sha256
 from dnapair.tracking.open_run import StageRun
 from dnapair.tracking.outbox import UNSENT, send_kept
-from dnapair.tracking.processes import dvc_process, source_tags
+from dnapair.tracking.processes import source_tags, this_process
 from dnapair.tracking.raw_data import log_dataset
 from dnapair.tracking.store import (
     TROUBLE,
@@ -69,17 +69,17 @@ def pipeline_run(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[
     with asking():
         client = mlflow.MlflowClient()
         if given:
-            StageRun(given, None).set_tags(source_tags())
+            StageRun(given, None).set_tags(source_tags(this_process()))
             if _MADE_UP_NAME.fullmatch(client.get_run(given).info.run_name or ""):
                 client.update_run(given, name=_name(words))
             active = mlflow.start_run(run_id=given)
         else:
             select_experiment()
-            active = mlflow.start_run(run_name=_name(words), tags=source_tags())
+            active = mlflow.start_run(run_name=_name(words), tags=source_tags(this_process()))
         parent = str(active.info.run_id)
         send_kept(UNSENT)
         _log_settings(parent, settings)
-        log_dataset()
+        log_dataset(parent)
     try:
         yield parent
     except BaseException:
@@ -92,22 +92,30 @@ def pipeline_run(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[
         mlflow.end_run("FINISHED")
 
 
-def find_pipeline(experiment: str) -> str | None:
-    """Return the run of the pipeline that started this stage; None for a stage that was started by hand.
+def find_pipeline(experiment: str, pipeline: str | None, process: str) -> str | None:
+    """Return the run of the pipeline that started a stage; None for a stage that was started by hand.
 
     That of a bare `dvc repro` is made by the first of its stages.
+
+    Parameters
+    ----------
+    experiment
+        Where it is.
+    pipeline
+        The process of `dvc`, by :func:`dnapair.tracking.processes.name_process`; None if there is none.
+    process
+        The stage's, by :func:`dnapair.tracking.processes.this_process`.
     """
     given = os.environ.get(PARENT_VARIABLE)
     if given:
         return given
-    pipeline = dvc_process()
     if pipeline is None:
         return None
     client = mlflow.MlflowClient()
     found = client.search_runs([experiment], f"tags.`{PIPELINE_TAG}` = '{pipeline}'", max_results=1)
     if found:
         return str(found[0].info.run_id)
-    tags = {PIPELINE_TAG: pipeline, SOURCE_TAG: "dvc", **source_tags()}
+    tags = {PIPELINE_TAG: pipeline, SOURCE_TAG: "dvc", **source_tags(process)}
     run = str(client.create_run(experiment, run_name=_name([]), tags=tags).info.run_id)
     _log_settings(run, yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
     return run

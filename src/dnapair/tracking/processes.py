@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import mlflow
 import psutil
 
 from dnapair.tracking.tags import COMMIT_TAG, OLD_PROCESS_TAG, PROCESS_TAG
@@ -61,9 +60,9 @@ def this_process() -> str:
     return ":".join(_Process.of(psutil.Process()))
 
 
-def source_tags() -> dict[str, str]:
-    """Return the tags of what makes a run: this process, and the code's commit in a git repository."""
-    tags = {PROCESS_TAG: this_process()}
+def source_tags(process: str) -> dict[str, str]:
+    """Return the tags of what makes a run: its process, and the code's commit in a git repository."""
+    tags = {PROCESS_TAG: process}
     # git may be missing
     with suppress(OSError):
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
@@ -72,15 +71,20 @@ def source_tags() -> dict[str, str]:
     return tags
 
 
-def dvc_process() -> str | None:
-    """Name the `dvc` process that started this stage, the same for all stages it starts."""
+def dvc_process() -> psutil.Process | None:
+    """Find the `dvc` process that started this stage."""
     for process in psutil.Process().parents():
         try:
             if any(Path(word).name == "dvc" for word in process.cmdline()[:3]):
-                return "-".join(_Process.of(process))
+                return process
         except psutil.Error:
             return None
     return None
+
+
+def name_process(process: psutil.Process) -> str:
+    """Name a process among those of all machines and containers, in one word."""
+    return "-".join(_Process.of(process))
 
 
 def end_killed_runs(experiment: str) -> None:
@@ -88,6 +92,8 @@ def end_killed_runs(experiment: str) -> None:
 
     That is known of processes of this machine or container since its start, not of others of the same name.
     """
+    import mlflow
+
     client = mlflow.MlflowClient()
     for tag in (PROCESS_TAG, OLD_PROCESS_TAG):
         running = f"attributes.status = 'RUNNING' and tags.`{tag}` LIKE '{socket.gethostname()}:%'"

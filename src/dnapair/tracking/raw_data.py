@@ -7,12 +7,14 @@ import mlflow
 import yaml
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import DatasetInput, InputTag
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from dnapair.errors import DnapairError
 
 
-def log_dataset(pointer: Path = Path("data.dvc")) -> None:
-    """Log the raw data as the active run's input, under the first letters of the hash that DVC gives it.
+def log_dataset(run: str, pointer: Path = Path("data.dvc")) -> None:
+    """Log the raw data as a run's input, under the first letters of the hash that DVC gives it.
 
     Raises
     ------
@@ -35,4 +37,5 @@ def log_dataset(pointer: Path = Path("data.dvc")) -> None:
         warnings.simplefilter("ignore", UserWarning)
         source = resolve_dataset_source(origin)
     dataset = MetaDataset(source, name=Path(origin).name, digest=digest)  # type: ignore[abstract]  # it has a default at run time
-    mlflow.log_input(dataset, context="pipeline")
+    context = InputTag(MLFLOW_DATASET_CONTEXT, "pipeline")
+    mlflow.MlflowClient().log_inputs(run, [DatasetInput(dataset._to_mlflow_entity(), [context])])

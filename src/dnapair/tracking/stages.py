@@ -6,29 +6,25 @@ stage's run is tagged with the SHA-256 of one file that stands for all its outpu
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mlflow
-from mlflow.tracking.context.registry import resolve_tags
-
 from dnapair.errors import DnapairError
 from dnapair.storage.files import lock, sha256
+from dnapair.tracking.client import ask
 from dnapair.tracking.open_run import StageRun
-from dnapair.tracking.outbox import UNSENT, Outbox, now, patience, send_kept
-from dnapair.tracking.pipelines import find_pipeline, link_stages
-from dnapair.tracking.processes import end_killed_runs, source_tags, this_process
-from dnapair.tracking.raw_data import log_dataset
-from dnapair.tracking.store import (
-    TROUBLE,
-    all_experiments,
-    asking,
-    check_store,
-    newest_runs,
-    select_experiment,
-    store_address,
+from dnapair.tracking.outbox import (
+    EXPERIMENT,
+    PIPELINE,
+    RUN,
+    UNSENT,
+    Outbox,
+    now,
+    patience,
+    send_kept,
 )
+from dnapair.tracking.processes import dvc_process, name_process, this_process
 from dnapair.tracking.tags import (
     OUTPUT_TAG,
     PARENT_VARIABLE,
@@ -65,34 +61,28 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
     DnapairError
         If the tracking store does not answer, or another process is at work on this stage.
     """
-    name = stage.replace("@", " ")
+    started = now()
     with lock(_LOCKS / f"{stage}.lock", f"at work on the stage {stage} in this folder"):
-        with asking():
-            experiment = select_experiment()
-            send_kept(UNSENT)
-            end_killed_runs(experiment)
-            parent = find_pipeline(experiment)
-            tags = {STAGE_TAG: stage, SOURCE_TAG: f"dnapair {name}", **source_tags()}
-            # a parent's id in the environment would be taken for this stage's own run
-            os.environ.pop("MLFLOW_RUN_ID", None)
-            active = mlflow.start_run(run_name=name, parent_run_id=parent, tags=tags)
-            log_dataset()
-        outbox = Outbox(UNSENT)
-        run = StageRun(active.info.run_id, parent, outbox, experiment)
+        # a parent's id in the environment would be taken for this stage's own run
+        os.environ.pop("MLFLOW_RUN_ID", None)
+        # the work does not wait for it
+        outbox = Outbox(UNSENT, lambda: _begin(stage, started))
+        run = StageRun(RUN, PIPELINE, outbox, EXPERIMENT)
         run.log_params(params)
         try:
             yield run
             run.set_tags({OUTPUT_TAG: sha256(identities[stage])})
+            outbox.begun()
         except BaseException as error:
+            if outbox.refusal:
+                raise outbox.refusal from None
             run.describe(f"Failed: {error}" if isinstance(error, DnapairError) else "Failed.")
-            _end(run, outbox, "FAILED", 0.0)
-            _end_own_parent(parent, "FAILED")
+            if _end(run, outbox, "FAILED", 0.0) and _has_own_parent(run):
+                ask("end pipeline", parent=run.parent_id, status="FAILED")
             raise
-        if _end(run, outbox, "FINISHED", patience()) and parent:
-            # it is done anew at the end of each stage
-            with suppress(*TROUBLE):
-                link_stages(parent, identities)
-            _end_own_parent(parent, "FINISHED")
+        if _end(run, outbox, "FINISHED", patience()) and run.parent_id:
+            outputs = {name: str(path) for name, path in identities.items()}
+            ask("link", parent=run.parent_id, outputs=outputs, end=_has_own_parent(run))
 
 
 @contextmanager
@@ -121,11 +111,9 @@ def trial_run(
     """
     outbox = stage.outbox or Outbox(UNSENT)
     trial = f"{study}/{number}"
-    stage.put("end trial", experiment=stage.experiment, tag=TRIAL_TAG, trial=trial)
-    tags = resolve_tags({TRIAL_TAG: trial, PROCESS_TAG: this_process()})
-    run = StageRun(
-        outbox.start(stage.experiment, f"{kind} {number}", tags, stage.run_id), stage.run_id, outbox
-    )
+    stage.put("end trial", experiment=stage.group, tag=TRIAL_TAG, trial=trial)
+    tags = {TRIAL_TAG: trial, PROCESS_TAG: this_process()}
+    run = StageRun(outbox.start(stage.group, f"{kind} {number}", tags, stage.run), stage.run, outbox)
     run.log_params(params)
     status = "FAILED"
     try:
@@ -157,6 +145,10 @@ def join_search(study: str) -> StageRun:
     DnapairError
         If there is none.
     """
+    import mlflow
+
+    from dnapair.tracking.store import all_experiments, check_store, newest_runs, store_address
+
     check_store()
     led = f"tags.`{STUDY_TAG}` = '{study}' and attributes.status = 'RUNNING'"
     found = newest_runs(all_experiments(), led, 1)
@@ -168,24 +160,33 @@ def join_search(study: str) -> StageRun:
         )
     info = found[0].info
     mlflow.set_experiment(experiment_id=info.experiment_id)
-    return StageRun(str(info.run_id), None, experiment=str(info.experiment_id))
+    return StageRun(str(info.run_id), None, group=str(info.experiment_id))
+
+
+def _begin(stage: str, started: int) -> dict[str, str]:
+    """Open the stage's run; return its id, its pipeline's and its experiment's."""
+    experiment = ask("open")
+    send_kept(UNSENT)
+    name = stage.replace("@", " ")
+    pipeline = dvc_process()
+    made = ask(
+        "begin",
+        experiment=experiment,
+        name=name,
+        tags={STAGE_TAG: stage, SOURCE_TAG: f"dnapair {name}"},
+        process=this_process(),
+        pipeline=name_process(pipeline) if pipeline else None,
+        time=started,
+    )
+    return {EXPERIMENT: experiment, RUN: made["run"], PIPELINE: made["parent"] or ""}
 
 
 def _end(run: StageRun, outbox: Outbox, status: str, seconds: float) -> bool:
     """Send or keep all that was logged, and the end of the run; return whether it was sent."""
     run.put("end", status=status, time=now(), drop=PROCESS_TAG)
-    sent = outbox.close(seconds)
-    if not sent:
-        # nothing that matters is asked of the store any more, so no wait for its answer
-        os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
-    # takes it off MLflow's list of open runs too
-    with suppress(*TROUBLE):
-        mlflow.end_run(status)
-    return sent
+    return outbox.close(seconds)
 
 
-def _end_own_parent(parent: str | None, status: str) -> None:
-    """End the parent of a bare `dvc repro`, whose stages each do so: none knows whether it is the last."""
-    if parent and PARENT_VARIABLE not in os.environ:
-        with suppress(*TROUBLE):
-            mlflow.MlflowClient().set_terminated(parent, status)
+def _has_own_parent(run: StageRun) -> bool:
+    """Say whether it ends its pipeline: each stage of a bare `dvc repro` does, as none knows the last."""
+    return run.parent_id is not None and PARENT_VARIABLE not in os.environ

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dnapair.errors import DnapairError
 from dnapair.tracking.tags import NOTE_TAG, PARENT_VARIABLE
+from dnapair.tracking.wording import reason, without_user
 
 TROUBLE = (MlflowException, SQLAlchemyError)
 """What a store raises that does not do what it is asked."""
@@ -34,15 +35,7 @@ for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
 
 def store_address() -> str:
     """Return where the tracking store is, without the user and password that its address may hold."""
-    return _without_user(mlflow.get_tracking_uri())
-
-
-def reason(error: Exception) -> str:
-    """Return an error's first line that says anything, without the user and password of an address in it."""
-    # SQLAlchemy begins with a hint for programmers
-    lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result")]
-    words = _without_user(lines[0] if lines else type(error).__name__)
-    return words if words.endswith(".") else words + "."
+    return without_user(mlflow.get_tracking_uri())
 
 
 def check_store() -> None:
@@ -170,5 +163,5 @@ def _past_the_proxy() -> str:
     )
 
 
-def _without_user(words: str) -> str:
+def without_user(words: str) -> str:
     return re.sub(r"(?<=://)[^/@\s]*@", "", words)
