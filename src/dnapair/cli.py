@@ -6,6 +6,7 @@ Imports stay inside the commands, so that `dnapair --help` answers at once.
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Literal
 
 import typer
@@ -368,6 +369,8 @@ def main() -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ |= missing_variables()
+    if "--help" in sys.argv or len(sys.argv) == 1:
+        _leave_out_markdown()
     try:
         app()
     except KeyboardInterrupt:
@@ -377,6 +380,16 @@ def main() -> None:
         if shown is None:
             raise
         sys.exit(f"dnapair: {printable(shown)}")
+
+
+def _leave_out_markdown() -> None:
+    """Have Typer draw its help without the reader of Markdown, which is half of the wait and reads none."""
+    stand_in = ModuleType("rich.markdown")
+    stand_in.Markdown = None  # type: ignore[attr-defined]
+    sys.modules["rich.markdown"] = stand_in
+    import typer.rich_utils  # noqa: F401
+
+    del sys.modules["rich.markdown"]
 
 
 def _unrecorded(error: Exception) -> str | None:

@@ -123,7 +123,7 @@ def _train(
     settings: Pretrain, corpus: Corpus, probe: Probe, standing: Standing | None, watch: Watch
 ) -> tuple[PretrainingNetwork, Standing, dict[str, float]]:
     """Return the trained network, where it stands, and how fast it was."""
-    device = choose_device(settings.device, "pretrain.device")
+    device = torch.device(choose_device(settings.device, "pretrain.device"))
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
     shape = Shape(settings.layers, settings.hidden, settings.heads, settings.feed_forward, settings.dropout)
     network = PretrainingNetwork(KmerVocabulary.standard(settings.k), shape, settings.seed)
@@ -169,7 +169,7 @@ def _log(record: tracking.StageRun, phase: str, step: int, values: Mapping[str, 
     tqdm.write(f"{phase}, step {step}{auc}, {values['tokens_per_s']:,.0f} tokens/s", file=sys.stderr)
 
 
-def _machine(device: torch.device) -> str:
-    if device.type == "cuda":
+def _machine(device: str) -> str:
+    if device == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{torch.get_num_threads()} CPU cores"

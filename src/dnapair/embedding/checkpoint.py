@@ -8,10 +8,8 @@ from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 
 from dnapair.embedding.bert import ACTIVATIONS, CONFIG, weight_shapes
 from dnapair.embedding.encoder import UNTRAINED_KEY, Encoder, make_encoder
@@ -21,6 +19,7 @@ from dnapair.errors import DnapairError, first_line
 from dnapair.storage.files import SUMS, check_sums
 
 _LARGEST_CONFIG = 2**20
+_NUMPY_TYPES = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "F32", "F64"}
 _OLD_NAMES = {"gamma": "weight", "beta": "bias"}
 """Of layer normalisation in the first BERTs for PyTorch; some checkpoints still have them."""
 
@@ -142,7 +141,7 @@ def _load_weights(file: Path, config: Mapping[str, Any]) -> dict[str, NDArray[np
     mismatched = sorted(
         name
         for name in expected.keys() & stored.keys()
-        if tuple(stored[name].shape) != expected[name] or not stored[name].is_floating_point()
+        if stored[name].shape != expected[name] or stored[name].dtype.kind != "f"
     )
     if missing or mismatched:
         found = [f"{len(missing)} missing (such as {missing[0]})"] if missing else []
@@ -152,24 +151,40 @@ def _load_weights(file: Path, config: Mapping[str, Any]) -> dict[str, NDArray[np
             "An encoder is used whole or not at all: fetch the checkpoint that its config.json describes."
         )
     # a copy: what is read where it lies on the disk would change with the file
-    return {name: stored[name].to(torch.float32, copy=True).numpy() for name in expected}
+    return {name: stored[name].astype(np.float32) for name in expected}
 
 
-def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
+def _read_tensors(file: Path) -> dict[str, NDArray[Any]]:
     try:
         if file.suffix == ".safetensors":
-            tensors: dict[str, torch.Tensor] = load_file(file)
-            return tensors
-        stored = torch.load(file, map_location="cpu", weights_only=True)
+            with safe_open(file, framework="numpy") as tensors:
+                names = tensors.keys()
+                if {tensors.get_slice(name).get_dtype() for name in names} <= _NUMPY_TYPES:
+                    return {name: tensors.get_tensor(name) for name in names}
+        return _read_by_torch(file)
     except UnpicklingError:
         raise DnapairError(f"{file} holds more than tensors, so it is refused.") from None
     except (OSError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
         raise DnapairError(
             f"The weights in {file.parent} can't be read: {first_line(error)} Fetch the checkpoint anew."
         ) from None
+
+
+def _read_by_torch(file: Path) -> dict[str, NDArray[Any]]:
+    """Read what NumPy can't: PyTorch's own files, and bfloat16."""
+    import torch
+    from safetensors.torch import load_file
+
+    if file.suffix == ".safetensors":
+        stored = load_file(file)
+    else:
+        stored = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
         raise DnapairError(f"{file} holds more than tensors, so it is refused.")
-    return stored
+    return {
+        name: (tensor.to(torch.float32) if tensor.is_floating_point() else tensor).numpy()
+        for name, tensor in stored.items()
+    }
 
 
 def _rename(name: str) -> str:

@@ -1,11 +1,12 @@
 """Sequences in, embeddings out."""
 
+import ctypes
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dnapair.data.sequences import reverse_complement
@@ -151,7 +152,7 @@ def open_bert(
     DnapairError
         If a GPU is asked for and there is none.
     """
-    if choose_device(device, "embed.device").type == "cuda":
+    if choose_device(device, "embed.device") == "cuda":
         # the CPU's way does without what compiles for a GPU
         from dnapair.embedding.gpu_bert import GpuBert
 
@@ -203,7 +204,7 @@ def choose_precision(precision: Precision, device: str) -> Literal["float32", "b
     """
     if precision == "float32":
         return precision
-    able = choose_device(device, "embed.device").type == "cuda" or has_bfloat16()
+    able = choose_device(device, "embed.device") == "cuda" or has_bfloat16()
     if precision == "bfloat16" and not able:
         raise DnapairError(
             "embed.precision: bfloat16, but this processor has no units for it, so it would be slow. "
@@ -212,7 +213,7 @@ def choose_precision(precision: Precision, device: str) -> Literal["float32", "b
     return "bfloat16" if able else "float32"
 
 
-def choose_device(name: str, setting: str) -> torch.device:
+def choose_device(name: str, setting: str) -> Literal["cpu", "cuda"]:
     """Return the device that a setting asks for.
 
     Parameters
@@ -227,6 +228,20 @@ def choose_device(name: str, setting: str) -> torch.device:
     DnapairError
         If it asks for a GPU and there is none.
     """
-    if name == "cuda" and not torch.cuda.is_available():
+    found = name != "cpu" and _has_gpu()
+    if name == "cuda" and not found:
         raise DnapairError(f"{setting}: cuda, but PyTorch sees no GPU here. Set it to auto or cpu.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    return "cuda" if found else "cpu"
+
+
+def _has_gpu() -> bool:
+    """Tell whether PyTorch sees a GPU."""
+    # without the driver of one there is none, and no wait for PyTorch
+    if not Path("/dev/kfd").exists():
+        try:
+            ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import mlflow
 import pandas as pd
@@ -19,8 +19,10 @@ from dnapair.data.pair_columns import USUAL_PAIR, PairColumns, request_pairs
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
 from dnapair.registry.absence import explain_absence, parse_address
-from dnapair.scoring.bundle import open_bundle
-from dnapair.scoring.scorer import PairScorer
+
+if TYPE_CHECKING:
+    # loaded with a model: it brings PyTorch
+    from dnapair.scoring.scorer import PairScorer
 
 BUNDLE_TAG = "dnapair.bundle_sha256"
 REGISTRATION_TAG = "dnapair.registration_sha256"
@@ -106,6 +108,9 @@ def log_pair_model(
     if known is not None:
         _describe(name, known.version, tags, description)
         return Registered(name, str(known.version))
+    # it brings the encoder's engine
+    from dnapair.scoring.bundle import open_bundle
+
     package = Path(dnapair.__file__).parent
     if run:
         # where MLflow looks for the model's
@@ -186,7 +191,7 @@ def decide_against_champion(
         known = latest
 
 
-def load_scorer(uri: str) -> PairScorer:
+def load_scorer(uri: str) -> "PairScorer":
     """Load the scorer of a registered or logged pair model.
 
     Parameters
@@ -212,7 +217,7 @@ def load_scorer(uri: str) -> PairScorer:
         raise explain_absence(uri, error) from None
     except AttributeError:
         raise DnapairError(f"{uri} is not a pair model of dnapair's.") from None
-    return cast(PairScorer, scorer)
+    return cast("PairScorer", scorer)
 
 
 def find_version(uri: str) -> tuple[ModelVersion, str | None] | tuple[None, None]:

@@ -127,7 +127,11 @@ def _reach() -> BufferedRWPair | None:
         stream = _connect(address)
         if stream is not None:
             return stream
-    folder = tempfile.mkdtemp(prefix="dnapair-")
+    try:
+        folder = tempfile.mkdtemp(prefix="dnapair-")
+    except OSError:
+        # nowhere to write to
+        return None
     address = str(Path(folder, "recorder"))
     owner = pipeline or psutil.Process()
     # -P: what lies in this folder is no module

@@ -158,10 +158,6 @@ def _past_the_proxy() -> str:
     if not proxy:
         return ""
     return (
-        f"It was asked through the proxy {_without_user(proxy)}. If {address.hostname} is to be asked "
+        f"It was asked through the proxy {without_user(proxy)}. If {address.hostname} is to be asked "
         f"itself: export no_proxy=$no_proxy,{address.hostname}"
     )
-
-
-def without_user(words: str) -> str:
-    return re.sub(r"(?<=://)[^/@\s]*@", "", words)

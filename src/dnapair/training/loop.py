@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
@@ -15,6 +14,7 @@ from dnapair.networks.weights import Weights
 from dnapair.storage.matrix import Matrix
 from dnapair.storage.numeric_columns import read_numbers
 from dnapair.training.learner import Inputs, Learner
+from dnapair.training.ranking import average_precision
 
 PREDICTION_BATCH = 4096
 """Pairs scored at a time."""
@@ -267,7 +267,7 @@ def fit(
                     f"train.learning_rate ({learner.settings.learning_rate:g} was used) or, where the tuner "
                     "chose it, tune.space.learning_rate.high."
                 )
-            pr_auc = float(average_precision_score(val.labels, logits))
+            pr_auc = average_precision(val.labels, logits)
             val_loss = cross_entropy(logits, val.labels)
             history.append(Epoch(number, train_loss, val_loss, pr_auc, schedule.learning_rate))
             if schedule.observe(pr_auc) or keep == "last":
