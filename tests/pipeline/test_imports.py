@@ -34,15 +34,17 @@ HEAVY = {
 }
 MLFLOW = {"alembic", "fastapi", "mlflow", "pandas", "scipy", "sqlalchemy"}
 """MLflow brings the others."""
+# PyArrow brings pandas wherever it makes columns of arrays
 SCORER = {"numba", "openvino", "torch"}
-TENSORFLOW = {"keras", "scipy", "tensorflow"}
+TENSORFLOW = {"keras", "openvino", "pandas", "scipy", "tensorflow"}
+"""Keras brings pandas where it is; OpenVINO knows whether the processor has bfloat16."""
 ALLOWED = {
     "prepare": {"pandas", "scipy"},
     "embed": {"openvino"},
-    "interact": {"numba", "scipy"},
-    "scale": {"matplotlib"},
+    "interact": {"numba", "pandas", "scipy"},
+    "scale": {"matplotlib", "pandas"},
     "validate": {"great_expectations", "pandas", "scipy", "sklearn", "sqlalchemy"},
-    "tune": TENSORFLOW | {"keras_tuner", "pandas", "sklearn"},
+    "tune": TENSORFLOW | {"keras_tuner", "matplotlib", "pandas", "sklearn"},
     "train torch": MLFLOW | {"torch"},
     "train tensorflow": MLFLOW | TENSORFLOW,
     "score torch": {"scipy", "torch"},

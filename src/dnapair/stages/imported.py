@@ -124,7 +124,10 @@ def _cached(digest: str) -> bool:
 
 
 def _cache_file(digest: str) -> Path:
-    return Path(_config()["cache"].get("dir", ".dvc/cache"), "files", "md5", digest[:2], digest[2:])
+    place = Path("files", "md5", digest[:2], digest[2:])
+    usual = Path(".dvc/cache") / place
+    # what is there has this content, whatever the settings say, which are slow to ask for
+    return usual if usual.is_file() else Path(_config()["cache"].get("dir", ".dvc/cache")) / place
 
 
 def _config() -> Any:
