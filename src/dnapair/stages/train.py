@@ -17,7 +17,6 @@ from dnapair.params import Train, flatten, load_params
 from dnapair.stages import paths
 from dnapair.stages.inputs import identify_interactions, open_matrices, specify
 from dnapair.storage.files import atomic_file, atomic_folder, read_json, write_json, write_sums
-from dnapair.tracking.native_models import save_network
 from dnapair.training.calibration import Calibrated, calibrate
 from dnapair.training.frameworks import make_learner
 from dnapair.training.learner import LearnerSettings
@@ -97,6 +96,9 @@ def run(framework: str) -> None:
             run.log_metrics({"val_pr_auc_mean": np.mean(scores), "val_pr_auc_std": np.std(scores, ddof=1)})
         run.log_file(paths.model_folder(framework), "model_folder")
         example = matrices.read(val.take(slice(EXAMPLE_PAIRS)))
+        # it brings MLflow
+        from dnapair.tracking.native_models import save_network
+
         run.log_model(
             f"network-{framework}",
             lambda folder: save_network(framework, spec, model.weights, example, folder),
