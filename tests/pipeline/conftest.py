@@ -180,6 +180,11 @@ def copy_project(root: Path) -> Project:
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target)
+    # to compile the kernels takes far longer than to copy them
+    for compiled in ROOT.glob("src/**/__pycache__/*.nb[ci]"):
+        target = root / compiled.relative_to(ROOT)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy2(compiled, target)
     shutil.copy2(empty_store(), root / "mlflow.db")
     project = Project(root)
     project.set(SMALL)

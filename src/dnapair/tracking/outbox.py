@@ -5,7 +5,6 @@ queue that one thread sends, in order. What is left when the work is done is wri
 the next command that reaches the same store sends it.
 """
 
-import _thread
 import os
 import shutil
 import signal
@@ -192,7 +191,8 @@ class Outbox:
                 self._queue = []
                 self._changed.notify_all()
                 if self._interrupts:
-                    _thread.interrupt_main()
+                    # a signal, which wakes it from a wait too
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             return False
         with self._changed:
             self._ids |= ids
