@@ -34,7 +34,7 @@ from dnapair.storage.files import read_json, write_json
 from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import read_numbers, read_table
 from dnapair.storage.sequence_file import SequenceFile
-from dnapair.tracking.raw_data import log_dataset
+from dnapair.tracking.raw_data import describe_data
 from tests.small_models import LAYOUT, SPEC, make_bundle
 
 
@@ -85,7 +85,7 @@ FILES: dict[str, Callable[[Path], object]] = {
     "pairs.parquet": read_table,
     "sequences.parquet": lambda path: SequenceFile(path)[0],
     "params.yaml": load_params,
-    "data.dvc": log_dataset,
+    "data.dvc": describe_data,
     "checkpoint.safetensors": lambda path: read_standing(path, {}),
     "pairs.csv": lambda path: read_dataset(find_files(path), Reading()),
     "more.parquet": lambda path: find_sequences(open_table(path, has_names)),

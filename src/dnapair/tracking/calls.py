@@ -14,7 +14,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from dnapair.tracking.pipelines import find_pipeline, link_stages
 from dnapair.tracking.processes import end_killed_runs, source_tags
-from dnapair.tracking.raw_data import log_dataset
+from dnapair.tracking.raw_data import describe_data, log_dataset
 from dnapair.tracking.store import TROUBLE, asking, select_experiment
 from dnapair.tracking.tags import PARENT_TAG
 
@@ -40,13 +40,14 @@ def _open() -> str:
 def _begin(
     experiment: str, name: str, tags: dict[str, str], process: str, pipeline: str | None, time: int
 ) -> dict[str, str | None]:
+    dataset = describe_data()
     with asking():
         end_killed_runs(experiment)
         parent = find_pipeline(experiment, pipeline, process)
         made_by = tags | source_tags(process) | ({PARENT_TAG: parent} if parent else {})
         client = mlflow.MlflowClient()
         run = str(client.create_run(experiment, time, resolve_tags(made_by), name).info.run_id)
-        log_dataset(run)
+        log_dataset(run, dataset)
         if MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():  # type: ignore[no-untyped-call]
             mlflow.start_run(run_id=run)
     return {"run": run, "parent": parent}

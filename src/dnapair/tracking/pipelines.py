@@ -17,7 +17,7 @@ from dnapair.storage.files import sha256
 from dnapair.tracking.open_run import StageRun
 from dnapair.tracking.outbox import UNSENT, send_kept
 from dnapair.tracking.processes import source_tags, this_process
-from dnapair.tracking.raw_data import log_dataset
+from dnapair.tracking.raw_data import describe_data, log_dataset
 from dnapair.tracking.store import (
     TROUBLE,
     all_experiments,
@@ -79,7 +79,7 @@ def pipeline_run(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[
         parent = str(active.info.run_id)
         send_kept(UNSENT)
         _log_settings(parent, settings)
-        log_dataset(parent)
+        log_dataset(parent, describe_data())
     try:
         yield parent
     except BaseException:

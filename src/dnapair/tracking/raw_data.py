@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mlflow
 import yaml
+from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import DatasetInput, InputTag
@@ -13,16 +14,16 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from dnapair.errors import DnapairError
 
 
-def log_dataset(run: str, pointer: Path = Path("data.dvc")) -> None:
-    """Log the raw data as a run's input, under the first letters of the hash that DVC gives it.
+def describe_data(pointer: Path = Path("data.dvc")) -> Dataset | None:
+    """Name the raw data by the first letters of the hash that DVC gives it; None where DVC has none.
 
     Raises
     ------
     DnapairError
-        If the pointer is not what DVC writes; one that is missing is passed over.
+        If the pointer is not what DVC writes.
     """
     if not pointer.is_file():
-        return
+        return None
     try:
         content = yaml.safe_load(pointer.read_text(encoding="utf-8"))
         out = content["outs"][0]
@@ -36,6 +37,11 @@ def log_dataset(run: str, pointer: Path = Path("data.dvc")) -> None:
         # MLflow warns that two of its own classes fit a local path
         warnings.simplefilter("ignore", UserWarning)
         source = resolve_dataset_source(origin)
-    dataset = MetaDataset(source, name=Path(origin).name, digest=digest)  # type: ignore[abstract]  # it has a default at run time
-    context = InputTag(MLFLOW_DATASET_CONTEXT, "pipeline")
-    mlflow.MlflowClient().log_inputs(run, [DatasetInput(dataset._to_mlflow_entity(), [context])])
+    return MetaDataset(source, name=Path(origin).name, digest=digest)  # type: ignore[abstract]  # it has a default at run time
+
+
+def log_dataset(run: str, dataset: Dataset | None) -> None:
+    """Log what :func:`describe_data` returned as a run's input."""
+    if dataset is not None:
+        context = InputTag(MLFLOW_DATASET_CONTEXT, "pipeline")
+        mlflow.MlflowClient().log_inputs(run, [DatasetInput(dataset._to_mlflow_entity(), [context])])

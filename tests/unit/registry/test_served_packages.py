@@ -15,10 +15,12 @@ def test_a_served_model_requires_every_package_it_imports() -> None:
         for name in graph.find_upstream_modules("dnapair.scoring.pyfunc")
         if not name.startswith("dnapair")
     }
+    # it looks at every package there is
+    installed = packages_distributions()
     packages = {
         distribution.lower().replace("_", "-")
         for name in imported - sys.stdlib_module_names
-        for distribution in packages_distributions()[name]
+        for distribution in installed[name]
         # MLflow's own parts come with it
         if not distribution.startswith("mlflow-")
     }
