@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
