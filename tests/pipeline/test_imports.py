@@ -36,18 +36,20 @@ MLFLOW = {"alembic", "fastapi", "mlflow", "pandas", "scipy", "sqlalchemy"}
 """MLflow brings the others."""
 # PyArrow brings pandas wherever it makes columns of arrays
 SCORER = {"numba", "openvino", "torch"}
-TENSORFLOW = {"keras", "openvino", "pandas", "scipy", "tensorflow"}
-"""Keras brings pandas where it is; OpenVINO knows whether the processor has bfloat16."""
+TENSORFLOW = {"keras", "matplotlib", "openvino", "pandas", "scipy", "sklearn", "tensorflow"}
+"""Keras brings what it has wrappers for; OpenVINO knows whether the processor has bfloat16."""
 ALLOWED = {
+    "locate data": set(),
+    "locate encoder": set(),
     "prepare": {"pandas", "scipy"},
     "embed": {"openvino"},
     "interact": {"numba", "pandas", "scipy"},
     "scale": {"matplotlib", "pandas"},
     "validate": {"great_expectations", "pandas", "scipy", "sklearn", "sqlalchemy"},
-    "tune": TENSORFLOW | {"keras_tuner", "matplotlib", "pandas", "sklearn"},
-    "train torch": MLFLOW | {"torch"},
-    "train tensorflow": MLFLOW | TENSORFLOW,
-    "score torch": {"scipy", "torch"},
+    "tune": TENSORFLOW | {"keras_tuner"},
+    "train torch": MLFLOW - {"alembic", "sqlalchemy"} | {"openvino", "torch"},
+    "train tensorflow": MLFLOW - {"alembic", "sqlalchemy"} | TENSORFLOW,
+    "score torch": {"pandas", "scipy", "torch"},
     "score tensorflow": TENSORFLOW,
     "baselines": {"openvino", "pandas", "scipy", "sklearn", "torch"},
     "crossvalidate": set(),
@@ -60,7 +62,7 @@ ALLOWED = {
     "predict pairs.csv --output scored.csv": MLFLOW | SCORER,
     "models": MLFLOW,
     "doctor": MLFLOW | {"openvino", "torch"},
-    "export": set(),
+    "export": {"pandas"},
 }
 """Of each command, of those in HEAVY."""
 WATCHED = """
