@@ -32,18 +32,24 @@ def _store() -> str:
     return hashlib.sha256(mlflow.get_tracking_uri().encode()).hexdigest()
 
 
-def _open() -> str:
+def _open(parent: str | None) -> str:
     with asking():
-        return select_experiment()
+        return select_experiment(parent)
 
 
 def _begin(
-    experiment: str, name: str, tags: dict[str, str], process: str, pipeline: str | None, time: int
+    experiment: str,
+    name: str,
+    tags: dict[str, str],
+    process: str,
+    parent: str | None,
+    pipeline: str | None,
+    time: int,
 ) -> dict[str, str | None]:
     dataset = describe_data()
     with asking():
         end_killed_runs(experiment)
-        parent = find_pipeline(experiment, pipeline, process)
+        parent = parent or find_pipeline(experiment, pipeline, process)
         made_by = tags | source_tags(process) | ({PARENT_TAG: parent} if parent else {})
         client = mlflow.MlflowClient()
         run = str(client.create_run(experiment, time, resolve_tags(made_by), name).info.run_id)

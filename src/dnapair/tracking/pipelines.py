@@ -30,7 +30,6 @@ from dnapair.tracking.tags import (
     NOTE_TAG,
     OUTPUT_TAG,
     PARENT_TAG,
-    PARENT_VARIABLE,
     PIPELINE_TAG,
     PROCESS_TAG,
     SOURCE_TAG,
@@ -93,7 +92,7 @@ def pipeline_run(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[
 
 
 def find_pipeline(experiment: str, pipeline: str | None, process: str) -> str | None:
-    """Return the run of the pipeline that started a stage; None for a stage that was started by hand.
+    """Return the run of the `dvc repro` that started a stage; None for a stage that was started by hand.
 
     That of a bare `dvc repro` is made by the first of its stages.
 
@@ -106,9 +105,6 @@ def find_pipeline(experiment: str, pipeline: str | None, process: str) -> str | 
     process
         The stage's, by :func:`dnapair.tracking.processes.this_process`.
     """
-    given = os.environ.get(PARENT_VARIABLE)
-    if given:
-        return given
     if pipeline is None:
         return None
     client = mlflow.MlflowClient()

@@ -165,7 +165,8 @@ def join_search(study: str) -> StageRun:
 
 def _begin(stage: str, started: int) -> dict[str, str]:
     """Open the stage's run; return its id, its pipeline's and its experiment's."""
-    experiment = ask("open")
+    parent = os.environ.get(PARENT_VARIABLE)
+    experiment = ask("open", parent=parent)
     send_kept(UNSENT)
     name = stage.replace("@", " ")
     pipeline = dvc_process()
@@ -175,6 +176,7 @@ def _begin(stage: str, started: int) -> dict[str, str]:
         name=name,
         tags={STAGE_TAG: stage, SOURCE_TAG: f"dnapair {name}"},
         process=this_process(),
+        parent=parent,
         pipeline=name_process(pipeline) if pipeline else None,
         time=started,
     )

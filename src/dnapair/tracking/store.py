@@ -14,7 +14,7 @@ from requests.utils import get_environ_proxies
 from sqlalchemy.exc import SQLAlchemyError
 
 from dnapair.errors import DnapairError
-from dnapair.tracking.tags import NOTE_TAG, PARENT_VARIABLE
+from dnapair.tracking.tags import NOTE_TAG
 from dnapair.tracking.wording import reason, without_user
 
 TROUBLE = (MlflowException, SQLAlchemyError)
@@ -66,8 +66,8 @@ def asking() -> Iterator[None]:
         ) from None
 
 
-def select_experiment() -> str:
-    """Make the experiment current that the environment names, or our own; return its id.
+def select_experiment(parent: str | None = None) -> str:
+    """Make an experiment current: that of a pipeline's run, that the environment names, or our own; return its id.
 
     Raises
     ------
@@ -77,8 +77,8 @@ def select_experiment() -> str:
     _check_folder()
     client = mlflow.MlflowClient()
     given = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    if PARENT_VARIABLE in os.environ:
-        given = str(client.get_run(os.environ[PARENT_VARIABLE]).info.experiment_id)
+    if parent:
+        given = str(client.get_run(parent).info.experiment_id)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT)
     _check_not_deleted(client.get_experiment(given) if given else client.get_experiment_by_name(name))
     if not given:
