@@ -67,7 +67,7 @@ def asking() -> Iterator[None]:
 
 
 def select_experiment(parent: str | None = None) -> str:
-    """Make an experiment current: that of a pipeline's run, that the environment names, or our own; return its id.
+    """Make an experiment current: a given run's, that of the environment, or our own; return its id.
 
     Raises
     ------
