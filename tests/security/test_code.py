@@ -26,6 +26,17 @@ LISTED = {
     ("embedding/checkpoint.py", 'stored = torch.load(file, map_location="cpu", weights_only=True)'),
     # ruamel's round trip, which keeps comments and builds nothing, of what was read safely before
     ("params/overrides.py", 'content = yaml.load(PARAMS.read_text(encoding="utf-8"))'),
+    # PyYAML's safe loader, with YAML 1.2's rules of what is a word
+    ("params/reading.py", "return yaml.load(text, _PlainLoader)  # noqa: S506 - it is a safe one"),
+    # what refuses such files says how somebody who trusts them converts them
+    (
+        "data/foreign.py",
+        '_format(rb"\\x80[\\x02-\\x05]", "a pickle, which could run code", f"{_OWN} dnapair reads none."),',
+    ),
+    (
+        "data/foreign.py",
+        r'_format(rb"\x89HDF\r\n\x1a\n", "an HDF5 file", f"{_OWN} In pandas: read_hdf(...).to_csv(...)"),',
+    ),
     # Numba's own, pickled where Python keeps its .pyc: code of whoever may write the source, and no data
     ("interactions/kernels.py", "return njit(nogil=True, cache=True)(function)"),
     # the code of transformers' users, in the card of an encoder

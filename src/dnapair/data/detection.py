@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnapair.data.bedpe import is_region
@@ -69,8 +70,8 @@ def valued_columns(table: Table, meaning: Callable[[str], object]) -> list[str]:
     list of str
         Their names, in the table's order.
     """
-    meanings: dict[str, set[object]] = {name: set() for name in table.names}
-    for batch in table.batches():
+    meanings: dict[str, set[object]] = {name: set() for name in _plain_columns(table)}
+    for batch in table.batches(list(meanings)) if meanings else ():
         for name in list(meanings):
             meanings[name] |= {meaning(value) for value in pc.unique(batch[name]).to_pylist()}
             if None in meanings[name]:
@@ -82,10 +83,23 @@ def valued_columns(table: Table, meaning: Callable[[str], object]) -> list[str]:
 
 
 def _columns(table: Table, holds: Callable[[list[str]], bool]) -> list[str]:
-    batches: Any = table.batches()
-    sample = next(batches).slice(0, _SAMPLE)
-    batches.close()
-    return [name for name in table.names if holds(sample[name].to_pylist())]
+    names = _plain_columns(table)
+    batches: Any = table.batches(names) if names else iter(())
+    sample = next(batches, None)
+    return [name for name in names if sample and holds(sample[name].slice(0, _SAMPLE).to_pylist())]
+
+
+def _plain_columns(table: Table) -> list[str]:
+    """Return the columns of text and numbers: lists, blobs and dates of a Parquet file are none of a pair."""
+    types = dict(zip(table.schema.names, table.schema.types, strict=True))
+    return [name for name in table.names if _is_plain(types[name])]
+
+
+def _is_plain(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    plain = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_floating)
+    return pa.types.is_boolean(kind) or any(is_one(kind) for is_one in plain)
 
 
 def _share(values: list[str], is_one: Callable[[str], bool]) -> float:

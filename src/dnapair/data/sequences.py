@@ -138,8 +138,8 @@ def _join(words: list[str], spaced: bool) -> str:
 def _are_blocks(words: list[str], spaced: bool) -> bool:
     """Tell whether words follow each other; of k-mers with a fault, nearly all overlap still."""
     tens = {len(word) for word in words[:-1]} == {_BLOCK} and len(words[-1]) <= _BLOCK
-    # one letter repeated tells nothing
-    steps = [(word, after) for word, after in pairwise(words) if word != after]
+    # one letter repeated tells nothing, and k-mers have one length
+    steps = [(word, after) for word, after in pairwise(words) if word != after and len(word) == len(after)]
     going_on = sum(len(word) > 1 and word[1:] == after[: len(word) - 1] for word, after in steps)
     return (tens or spaced) and 2 * going_on < max(len(steps), 1)
 

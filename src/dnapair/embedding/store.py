@@ -16,6 +16,7 @@ _CODE = (
     "embedder.py",
     "encoder.py",
     "gpu_bert.py",
+    "hub.py",
     "kmers.py",
     "pooling.py",
     "rounding.py",

@@ -81,7 +81,7 @@ def test_without_drops_whole_genomes(tmp_path: Path):
         ),
         ([("x genome=a", "ACGTA")], {"b"}, True, "no record is of a genome that may be used"),
         ([("x genome=a", "")], None, True, "no record is as long"),
-        ([("x genome=a", "ACG TTT")], None, True, "record 1: k-mer 2 .* does not go on"),
+        ([("x genome=a", "ACG CGT GTA TTT")], None, True, "record 1: k-mer 4 .* does not go on"),
     ],
 )
 def test_what_can_not_be_used_is_said(tmp_path: Path, records, allowed, named, message):

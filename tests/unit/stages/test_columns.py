@@ -36,11 +36,7 @@ def table(name: str, header: str | None, row: str) -> None:
                 "c.csv": ("seq1,seq2,label", "{a},{b}C,{y}"),
                 "d.csv": ("seq1,seq2,label", "{a},{b}G,{y}"),
             },
-            [
-                ("miRNA", "gene", False, True),
-                ("gene", "miRNA", False, True),
-                ("seq1", "seq2", False, True),
-            ],
+            [("miRNA", "gene", False, True), ("seq1", "seq2", False, True)],
         ),
         ({"pairs.csv": ("id_a,id_b,label", "a{n},b{n},{y}")}, [("id_a", "id_b", True, True)]),
     ],
