@@ -126,9 +126,13 @@ def shared(project: Project) -> None:
 LOST = take_away("data", ".dvc/cache", "artifacts")
 
 
+def from_elsewhere(project: Project) -> None:
+    shutil.copytree(project.root.parent / OWN, project.root.parent / "gone")
+    project.run("dnapair", "use", "../gone")
+
+
 def lose_origin(project: Project) -> None:
-    pointer = project.root / "data.dvc"
-    pointer.write_text(pointer.read_text().replace(f"/{OWN}\n", "/gone\n"))
+    shutil.rmtree(project.root.parent / "gone")
 
 
 LAST = r": ([^:\n]+)\n?$"
@@ -183,13 +187,13 @@ STATES = {
     ),
     "a colleague's clone, a remote": State(
         "The remote may have them",
-        both(shared, LOST, lose_origin),
+        both(from_elsewhere, shared, LOST, lose_origin),
         "dnapair run prepare",
         r": (dvc pull data.dvc)\.",
     ),
     "a colleague's clone, a copy elsewhere": State(
         "which this machine does not have",
-        both(LOST, lose_origin),
+        both(from_elsewhere, LOST, lose_origin),
         "dnapair run prepare",
         r"(dnapair use WHERE)",
     ),
