@@ -94,7 +94,7 @@ def test_encoder_that_cannot_be_used_is_said(project: Project, settings: dict, w
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda text: text.replace("label", "outcome", 1), "label"),
+        (lambda text: text.replace("label", "outcome", 1).replace(",1,", ",perhaps,", 1), "label"),
         (lambda text: text.replace("g0f0", "g0f99"), "g0f99"),
         (lambda text: text.replace(",train", ",holdout"), "holdout"),
     ],
