@@ -1,8 +1,8 @@
 """`dnapair run` and `dvc` on a project with small data, as a user types them."""
 
 import json
-import shutil
 import re
+import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
