@@ -92,7 +92,8 @@ def _columns(table: Table, holds: Callable[[list[str]], bool]) -> list[str]:
 def _plain_columns(table: Table) -> list[str]:
     """Return the columns of text and numbers: lists, blobs and dates of a Parquet file are none of a pair."""
     types = dict(zip(table.schema.names, table.schema.types, strict=True))
-    return [name for name in table.names if _is_plain(types[name])]
+    # what is not in the file is made of its places, and text
+    return [name for name in table.names if name not in types or _is_plain(types[name])]
 
 
 def _is_plain(kind: Any) -> bool:

@@ -18,7 +18,7 @@ from tests.waiting import PATIENCE, wait_for
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
 STAGE = """
-import json, sys, time
+import json, os, sys
 from pathlib import Path
 import psutil
 from dnapair import cli, tracking
@@ -29,7 +29,8 @@ def work():
     output = Path(f"{name}.txt")
     with tracking.stage_run(name, {"train.epochs": 3}, {name: output}) as run:
         if "refused" in sys.argv:
-            time.sleep(1200)
+            while True:
+                os.sched_yield()
         run.log_metrics({"loss": 0.5}, step=1)
         if "kill" in sys.argv:
             print(run.run_id)
@@ -133,8 +134,9 @@ def test_stages_of_one_dvc_share_one_recorder_that_ends_with_it(folder: Path) ->
         "import subprocess, sys, psutil, json\n"
         "for name in ('embed', 'scale'):\n"
         "    subprocess.run([sys.executable, 'stage.py', name], check=True)\n"
-        "    print(json.dumps(sorted(p.pid for p in psutil.process_iter() if 'dnapair.tracking.recorder' "
-        "in p.cmdline() and p.environ().get('PWD_OF_TEST') == sys.argv[1])), flush=True)\n"
+        "    print(json.dumps(sorted(p.pid for p in psutil.process_iter(['cmdline', 'environ']) if "
+        "'dnapair.tracking.recorder' in (p.info['cmdline'] or []) and "
+        "(p.info['environ'] or {}).get('PWD_OF_TEST') == sys.argv[1])), flush=True)\n"
     )
     shutil.copy(Path(__file__).parents[3] / "params.yaml", folder)
     dropped = ("MLFLOW_", "DNAPAIR_")
