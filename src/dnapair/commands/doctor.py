@@ -145,7 +145,7 @@ def _locks() -> Iterator[str]:
     if not everywhere:
         raise DnapairError(
             "The file system of this folder has no locks, which dvc needs. Have it use links in their place: "
-            "rm -f .dvc/tmp/lock .dvc/tmp/rwlock; dvc config --local core.hardlink_lock true. If MLflow "
+            "rm -f .dvc/tmp/lock .dvc/tmp/rwlock*; dvc config --local core.hardlink_lock true. If MLflow "
             "can't lock its database either, put that on another disk: export "
             "MLFLOW_TRACKING_URI=sqlite:////another/folder/mlflow.db"
         )
