@@ -120,10 +120,10 @@ def _data_settings(dataset: Dataset, reading: Data) -> dict[str, Any]:
         # where tables differ, `prepare` finds the columns of each again
         if not usual and len(found) == 1 and not found & {*CUT_OUT}:
             settings[f"data.columns.{role}"] = found.pop()
-    if dataset.counts["sequences"]["ambiguous"]:
-        settings["data.ambiguous"] = reading.ambiguous
-    if dataset.counts["pairs"]["dropped_contradictory"]:
-        settings["data.contradictory"] = reading.contradictory
+    ambiguous = dataset.counts["sequences"]["ambiguous"]
+    contradictory = dataset.counts["pairs"]["dropped_contradictory"]
+    settings["data.ambiguous"] = reading.ambiguous if ambiguous else "error"
+    settings["data.contradictory"] = reading.contradictory if contradictory else "error"
     return settings
 
 

@@ -49,12 +49,14 @@ def test_usual_names_need_no_setting_and_those_of_other_data_are_forgotten(tmp_p
     params = load_params()
     columns = params.data.columns.model_copy(update={"seq1": "miRNA", "label": "bound"})
     evaluate = params.evaluate.model_copy(update={"slices": ["kind"], "groups": ["seq1"]})
-    data = params.data.model_copy(update={"columns": columns, "positive_label": "binder"})
+    others = {"columns": columns, "positive_label": "binder", "contradictory": "drop", "ambiguous": "drop"}
+    data = params.data.model_copy(update=others)
     found = look(path, params.model_copy(update={"data": data, "evaluate": evaluate}), ())
     assert {
         key for key, value in found.settings.items() if key.startswith("data.columns.") and value
     } == set()
     assert found.settings["data.positive_label"] is None
+    assert found.settings["data.contradictory"] == found.settings["data.ambiguous"] == "error"
     assert found.settings["evaluate.slices"] is None
     assert "evaluate.groups" not in found.settings
     assert (found.settings["split.method"], found.settings["split.column"]) == ("predefined", "split")
