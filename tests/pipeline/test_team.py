@@ -64,12 +64,13 @@ def at_once(projects: list[Project], *command: str) -> list[str]:
 
 
 def files_of(project: Project) -> dict[str, str]:
-    """Return the SHA-256 of everything the pipeline wrote, by path."""
+    """Return the SHA-256 of everything the pipeline wrote and DVC keeps, by path."""
     return {
         str(path.relative_to(project.root)): sha256(path)
         for folder in ("artifacts", "reports")
         for path in sorted((project.root / folder).rglob("*"))
-        if path.is_file() and path.suffix != ".lock"
+        # links to what this machine has are made anew
+        if path.is_file() and path.suffix != ".lock" and paths.LOCATED.name not in path.parts
     }
 
 
