@@ -180,7 +180,7 @@ class Clone:
     def server(self) -> Iterator[float]:
         """Serve the champion; give the seconds until it answers."""
         start = time.perf_counter()
-        with tempfile.TemporaryFile("w+") as said:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
             server = subprocess.Popen(
                 [sys.executable, "-m", "dnapair", "serve", "--port", "0"],
                 cwd=self.root,
