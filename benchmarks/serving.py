@@ -50,8 +50,9 @@ from dnapair.machine.environment import ENVIRONMENT
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import initial_weights, save_weights
 from dnapair.params import load_params
-from dnapair.registry import versions
 from dnapair.registry.lifecycle import Lifecycle
+from dnapair.registry.version_tags import ENCODER_TAG
+from dnapair.registry.versions import log_pair_model
 from dnapair.scoring.bundle import Settings, write_bundle
 from dnapair.storage.files import write_json
 
@@ -171,8 +172,8 @@ def register(folder: Path, sequences: Sequence[str]) -> None:
     mlflow.create_experiment("serving", (folder / "artifacts").as_uri())
     mlflow.set_experiment("serving")
     with mlflow.start_run():
-        registered = versions.log_pair_model(
-            "dnapair", bundle, identity, example, {versions.ENCODER_TAG: encoder.name}, "For a benchmark."
+        registered = log_pair_model(
+            "dnapair", bundle, identity, example, {ENCODER_TAG: encoder.name}, "For a benchmark."
         )
     Lifecycle("dnapair", "champion", "challenger").promote(registered.version, "the only one")
 

@@ -59,7 +59,7 @@ ALLOWED = {
     "--help": set(),
     "predict --help": set(),
     "use --help": set(),
-    "predict pairs.csv --output scored.csv": MLFLOW | SCORER,
+    "predict pairs.csv --output scored.csv": SCORER | {"pandas", "scipy"},
     "models": MLFLOW,
     "doctor": MLFLOW | {"openvino", "torch"},
     "export": {"pandas"},

@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from dnapair.registry.versions import REGISTRATION_TAG
+from dnapair.registry.version_tags import REGISTRATION_TAG
 from dnapair.stages import paths
 from dnapair.storage.files import sha256
 from dnapair.tracking.tags import OUTPUT_TAG, STAGE_TAG, STAGES_TAG

@@ -186,7 +186,7 @@ def test_pickles_as_values_of_a_parquet_are_text_or_refused(tmp_path: Path) -> N
 def test_a_registered_model_that_is_a_pickle_is_refused(tmp_path: Path) -> None:
     import mlflow.pyfunc
 
-    from dnapair.registry.versions import load_scorer
+    from dnapair.registry.loading import load_scorer
 
     class Tempting(mlflow.pyfunc.PythonModel):
         """A model as others log them: pickled."""
@@ -200,7 +200,7 @@ def test_a_registered_model_that_is_a_pickle_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     mlflow.pyfunc.save_model(str(folder), python_model=Tempting(), pip_requirements=["mlflow"])
     assert (folder / "python_model.pkl").is_file()
-    with pytest.raises(DnapairError, match="can't be had"):
+    with pytest.raises(DnapairError, match="is not a pair model"):
         load_scorer(str(folder))
     assert not (tmp_path / "was run").exists()
 

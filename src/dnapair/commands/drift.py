@@ -56,10 +56,10 @@ def run(
 
 def _watch(file: Path, table: PairTable, model: str, output: Path | None) -> bool:
     """Do it with a file in place of a pipe, which keeps its name in what is said."""
-    # after the first look at the table: a wrong one is said without waiting for PyTorch and MLflow
+    # after the first look at the table: a wrong one is said without waiting for PyTorch
     from dnapair.checks.drift import Watch
     from dnapair.checks.expectations import check_input
-    from dnapair.registry.versions import load_scorer
+    from dnapair.registry.loading import load_scorer
 
     scorer = load_scorer(model)
     if scorer.reference is None:

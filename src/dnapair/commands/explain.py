@@ -48,8 +48,8 @@ def explain_row(
     _check_output(output)
     with spooled(file, output) as readable:
         table = PairTable(readable, columns, sequences, genome, width)
-        # after the first look at what was given: a mistake is said without waiting for PyTorch and MLflow
-        from dnapair.registry.versions import load_scorer
+        # after the first look at what was given: a mistake is said without waiting for PyTorch
+        from dnapair.registry.loading import load_scorer
 
         scorer = load_scorer(model)
         table.find(scorer.settings.columns, scorer.settings.width)
@@ -97,7 +97,7 @@ def explain_pair(seq1: str, seq2: str, names: tuple[str, str], output: Path, mod
         If the output's name, a sequence or the model is not right; nothing is written then.
     """
     _check_output(output)
-    from dnapair.registry.versions import load_scorer
+    from dnapair.registry.loading import load_scorer
 
     _explain(load_scorer(model), seq1, seq2, names, output, model, window)
 

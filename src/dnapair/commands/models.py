@@ -36,7 +36,7 @@ def show() -> None:
     from rich.text import Text
 
     from dnapair.registry.lifecycle import ARCHIVED_TAG, ROLLED_BACK_TAG
-    from dnapair.registry.versions import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
+    from dnapair.registry.version_tags import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
 
     put_away = {ARCHIVED_TAG: "archived", ROLLED_BACK_TAG: "taken back"}
     life = _open()

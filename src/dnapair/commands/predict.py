@@ -93,7 +93,7 @@ def _predict(pair_table: PairTable, output: Path, model: str, chunk: int, cache_
     names = _free_names(table.names)
     with _parts(output) as folder:
         from dnapair.embedding.cache import EmbeddingCache
-        from dnapair.registry.versions import load_scorer
+        from dnapair.registry.loading import load_scorer
 
         scorer = load_scorer(model)
         pair_table.find(scorer.settings.columns, scorer.settings.width)

@@ -1,6 +1,5 @@
 """Why a model can't be had from the registry, and what to do about it."""
 
-import re
 import shlex
 
 from mlflow.entities.model_registry import ModelVersion
@@ -8,16 +7,11 @@ from mlflow.entities.model_registry import ModelVersion
 from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.registry.lifecycle import ARCHIVED_TAG, ROLLED_BACK_TAG, Lifecycle
+from dnapair.tracking.model_files import parse_address
 
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _SHOWN = 5
 _WORD_LETTERS = 500
-
-
-def parse_address(uri: str) -> tuple[str, str | None, str | None] | None:
-    """Return the name, the alias and the version's number in an address of the registry; None for another."""
-    address = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", uri)
-    return None if address is None else (address[1], address[2], address[3])
 
 
 def explain_absence(uri: str, error: Exception) -> DnapairError:

@@ -1,10 +1,9 @@
 """The registry: versions of the pair model, and which of them is champion."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple
 
 import mlflow
 import pandas as pd
@@ -16,23 +15,8 @@ from mlflow.types import ColSpec, Schema
 
 import dnapair
 from dnapair.data.pair_columns import USUAL_PAIR, PairColumns, request_pairs
-from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
-from dnapair.registry.absence import explain_absence, parse_address
-
-if TYPE_CHECKING:
-    # loaded with a model: it brings PyTorch
-    from dnapair.scoring.scorer import PairScorer
-
-BUNDLE_TAG = "dnapair.bundle_sha256"
-REGISTRATION_TAG = "dnapair.registration_sha256"
-DATA_TAG = "dnapair.dataset_sha256"
-FRAMEWORK_TAG = "dnapair.framework"
-ENCODER_TAG = "dnapair.encoder"
-MAKER_TAG = "dnapair.version"
-VALIDATION_TAG = "dnapair.val_pr_auc"
-TEST_TAGS = {"roc_auc": "dnapair.test_roc_auc", "pr_auc": "dnapair.test_pr_auc"}
-"""Of a version, for lists and searches: what it was trained on and with, and how good it is."""
+from dnapair.registry.version_tags import BUNDLE_TAG, REGISTRATION_TAG
 
 _SERVED_PACKAGES = (
     "huggingface-hub",
@@ -189,66 +173,6 @@ def decide_against_champion(
         if (latest and latest.version) == (known and known.version):
             return decision
         known = latest
-
-
-def load_scorer(uri: str) -> "PairScorer":
-    """Load the scorer of a registered or logged pair model.
-
-    Parameters
-    ----------
-    uri
-        Any address that MLflow knows, for example ``models:/dnapair@champion``.
-
-    Returns
-    -------
-    PairScorer
-        The one that the served model asks.
-
-    Raises
-    ------
-    DnapairError
-        If there is no such model, or it is not one of dnapair's.
-    """
-    # MLflow reads a model's pickle where there is one; none of dnapair's has one
-    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    try:
-        scorer = mlflow.pyfunc.load_model(uri).unwrap_python_model().scorer
-    except (MlflowException, OSError) as error:
-        raise explain_absence(uri, error) from None
-    except AttributeError:
-        raise DnapairError(f"{uri} is not a pair model of dnapair's.") from None
-    return cast("PairScorer", scorer)
-
-
-def find_version(uri: str) -> tuple[ModelVersion, str | None] | tuple[None, None]:
-    """Find what the registry knows of a model's address.
-
-    Parameters
-    ----------
-    uri
-        Any address that MLflow knows.
-
-    Returns
-    -------
-    tuple
-        The version and the alias it was asked for by, if any; None twice for an address that names neither.
-
-    Raises
-    ------
-    DnapairError
-        If the registry has no such version.
-    """
-    address = parse_address(uri)
-    if address is None:
-        return None, None
-    name, alias, number = address
-    client = mlflow.MlflowClient()
-    try:
-        if alias:
-            return client.get_model_version_by_alias(name, alias), alias
-        return client.get_model_version(name, str(number)), None
-    except MlflowException as error:
-        raise explain_absence(uri, error) from None
 
 
 def is_registered(name: str, registration_sha256: str) -> bool:

@@ -27,6 +27,7 @@ from dnapair.errors import DnapairError
 from dnapair.machine.memory import return_freed_arrays
 from dnapair.machine.processor import cores
 from dnapair.params import Serve, find_params
+from dnapair.registry.version_tags import DATA_TAG, ENCODER_TAG, FRAMEWORK_TAG
 from dnapair.serving import openapi
 from dnapair.serving.protocol import Limits, RefusedError, read_pairs, too_large, write_scores
 
@@ -221,24 +222,22 @@ def load(model: str) -> Served:
     DnapairError
         If there is no such model, or it is not one of dnapair's.
     """
-    # PyTorch and MLflow take seconds, in which the server listens already
-    from dnapair.registry import versions
+    # PyTorch takes seconds, in which the server listens already
+    from dnapair.registry.loading import load_model
 
-    found, alias = versions.find_version(model)
-    scorer = versions.load_scorer(f"models:/{found.name}/{found.version}" if found else model)
-    tags = found.tags if found else {}
+    loaded = load_model(model)
     facts = {
-        "name": found.name if found else None,
-        "version": str(found.version) if found else None,
-        "alias": alias,
-        "framework": tags.get(versions.FRAMEWORK_TAG),
-        "encoder": tags.get(versions.ENCODER_TAG),
-        "k": scorer.k,
-        "threshold": scorer.settings.threshold,
-        "columns": [*request_pairs(scorer.settings.columns), USUAL_PAIR],
-        "dataset_sha256": tags.get(versions.DATA_TAG),
+        "name": loaded.name,
+        "version": loaded.version,
+        "alias": loaded.alias,
+        "framework": loaded.tags.get(FRAMEWORK_TAG),
+        "encoder": loaded.tags.get(ENCODER_TAG),
+        "k": loaded.scorer.k,
+        "threshold": loaded.scorer.settings.threshold,
+        "columns": [*request_pairs(loaded.scorer.settings.columns), USUAL_PAIR],
+        "dataset_sha256": loaded.tags.get(DATA_TAG),
     }
-    return Served(scorer, facts)
+    return Served(loaded.scorer, facts)
 
 
 def read_settings(**given: float | None) -> Serve:

@@ -19,8 +19,9 @@ from dnapair.evaluation.outcome import compare_scores
 from dnapair.evaluation.resampling import Difference, find_units
 from dnapair.evaluation.verdict import spell_gain
 from dnapair.params import Params, flatten, load_params
-from dnapair.registry import versions
+from dnapair.registry import version_tags, versions
 from dnapair.registry.lifecycle import Lifecycle
+from dnapair.registry.loading import load_scorer
 from dnapair.scoring.bundle import Settings, write_bundle
 from dnapair.scoring.scorer import PairScorer
 from dnapair.stages import paths
@@ -76,13 +77,13 @@ def run() -> None:
         write_json(paths.REGISTRATION, registration)
         tested = read_json(paths.report_folder(winner) / "metrics.json")
         tags = {
-            versions.DATA_TAG: sha256(paths.PAIRS),
-            versions.VALIDATION_TAG: repr(scores[winner]),
-            versions.FRAMEWORK_TAG: winner,
-            versions.MAKER_TAG: __version__,
-            **{tag: repr(float(tested[name])) for name, tag in versions.TEST_TAGS.items()},
-            versions.ENCODER_TAG: encoder.name,
-            versions.REGISTRATION_TAG: sha256(paths.REGISTRATION),
+            version_tags.DATA_TAG: sha256(paths.PAIRS),
+            version_tags.VALIDATION_TAG: repr(scores[winner]),
+            version_tags.FRAMEWORK_TAG: winner,
+            version_tags.MAKER_TAG: __version__,
+            **{tag: repr(float(tested[name])) for name, tag in version_tags.TEST_TAGS.items()},
+            version_tags.ENCODER_TAG: encoder.name,
+            version_tags.REGISTRATION_TAG: sha256(paths.REGISTRATION),
         }
         known = versions.champion(params.registration.name, params.registration.alias)
         registered = versions.log_pair_model(
@@ -155,7 +156,7 @@ def _decide(framework: str, params: Params, run: tracking.StageRun) -> Decision:
 
 def _against_champion(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Difference:
     """Compare with the champion on the validation pairs, which decide; log the same on the test pairs."""
-    scorer = versions.load_scorer(f"models:/{known.name}/{known.version}")
+    scorer = load_scorer(f"models:/{known.name}/{known.version}")
     columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
     groups = read_groups(columns, params.split)
     found = {}

@@ -12,6 +12,7 @@ from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
 from mlflow.models import Model
 from mlflow.tracking.context.registry import resolve_tags
 
+from dnapair.tracking.model_files import bring_model
 from dnapair.tracking.pipelines import find_pipeline, link_stages
 from dnapair.tracking.processes import end_killed_runs, source_tags
 from dnapair.tracking.raw_data import describe_data, log_dataset
@@ -143,6 +144,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "store": _store,
     "open": _open,
     "begin": _begin,
+    "bring model": bring_model,
     "link": _link,
     "end pipeline": _end_pipeline,
     "start": _start,

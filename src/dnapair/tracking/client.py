@@ -57,7 +57,7 @@ class _Line:
         if "refused" in told:
             raise DnapairError(told["refused"])
         if "error" in told:
-            raise StoreError(told["error"])
+            raise StoreError(told["error"], told["code"])
         return told["value"]
 
 

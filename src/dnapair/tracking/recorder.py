@@ -66,7 +66,7 @@ def _do(line: bytes) -> dict[str, Any]:
         return {"refused": str(error)}
     # whatever it is, the one who asked is told
     except Exception as error:
-        return {"error": reason(error)}
+        return {"error": reason(error), "code": getattr(error, "error_code", None)}
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -4,7 +4,19 @@ import re
 
 
 class StoreError(Exception):
-    """The tracking store did not do what it was asked to do, as another process says."""
+    """The tracking store did not do what it was asked to do, as another process says.
+
+    Parameters
+    ----------
+    words
+        The reason.
+    error_code
+        MLflow's own name of it, if any.
+    """
+
+    def __init__(self, words: str, error_code: str | None = None) -> None:
+        super().__init__(words)
+        self.error_code = error_code
 
 
 def reason(error: Exception) -> str:

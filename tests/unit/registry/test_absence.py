@@ -12,7 +12,8 @@ import pytest
 from dnapair import cli
 from dnapair.errors import DnapairError
 from dnapair.registry.lifecycle import Lifecycle
-from dnapair.registry.versions import find_version, load_scorer, log_pair_model
+from dnapair.registry.loading import load_scorer
+from dnapair.registry.versions import log_pair_model
 from tests.small_models import SEQUENCES, make_bundle
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
@@ -102,7 +103,7 @@ def test_of_archived_versions_one_is_taken_out_first(
     last = said(*VERBS["drift"], monkeypatch=monkeypatch).splitlines()[-1]
     for command in last.split("&&"):
         assert said(*shlex.split(command)[1:], monkeypatch=monkeypatch) == ""
-    assert find_version(ADDRESS)[1] == ALIAS
+    assert mlflow.MlflowClient().get_model_version_by_alias(NAME, ALIAS)
 
 
 def test_each_version_says_what_keeps_the_alias_from_it(life: Lifecycle) -> None:
@@ -123,12 +124,12 @@ def test_each_version_says_what_keeps_the_alias_from_it(life: Lifecycle) -> None
         load_scorer(f"models:/{NAME}@other")
 
 
-@pytest.mark.parametrize("look", [load_scorer, find_version])
-def test_what_there_is_is_listed(life: Lifecycle, look) -> None:
+@pytest.mark.usefixtures("life")
+def test_what_there_is_is_listed() -> None:
     with pytest.raises(DnapairError, match=rf"has no model 'nobody': .*\. There are: {NAME}\.$"):
-        look("models:/nobody@champion")
+        load_scorer("models:/nobody@champion")
     with pytest.raises(DnapairError, match=r"has no version 7\. There are: 2, 1\.$"):
-        look(f"models:/{NAME}/7")
+        load_scorer(f"models:/{NAME}/7")
 
 
 def test_a_version_whose_files_are_gone_is_not_said_to_be_missing(life: Lifecycle) -> None:

@@ -12,7 +12,7 @@ from dnapair.commands import models
 from dnapair.errors import DnapairError
 from dnapair.registry.history import HEADING, HISTORY_TAG
 from dnapair.registry.lifecycle import Lifecycle
-from dnapair.registry.versions import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
+from dnapair.registry.version_tags import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
 pytestmark = pytest.mark.filterwarnings("default")

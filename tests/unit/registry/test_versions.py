@@ -18,16 +18,16 @@ from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
 from dnapair.params.names import OWN_TAGS
 from dnapair.params.sections import Register
-from dnapair.registry import lifecycle, versions
+from dnapair.registry import lifecycle, version_tags
 from dnapair.registry.lifecycle import Lifecycle
+from dnapair.registry.loading import load_scorer
 from dnapair.registry.versions import (
     champion,
     decide_against_champion,
-    find_version,
-    load_scorer,
     log_pair_model,
 )
 from dnapair.scoring.scorer import PairScorer
+from dnapair.tracking.model_files import parse_address
 from tests.small_models import SEQUENCES, as_version_0_1_0_wrote_it, make_bundle
 
 # MLflow itself runs in these tests: what it warns of in its own code is not ours to mend
@@ -168,7 +168,7 @@ def test_what_the_settings_let_through_mlflow_takes_and_finds(store, name: str, 
         address = f"models:/{register.name}@{register.alias}"
         found_name, version = get_model_name_and_version(store, address)
         assert (found_name, str(version)) == (register.name, "1")
-        assert find_version(address)[1] == register.alias
+        assert parse_address(address) == (register.name, register.alias, None)
         found = Lifecycle(register.name, register.alias, register.challenger).versions()
         assert [version.aliases for version in found] == [[register.alias]]
     finally:
@@ -177,7 +177,10 @@ def test_what_the_settings_let_through_mlflow_takes_and_finds(store, name: str, 
 
 def test_an_alias_is_no_tag_of_another_meaning() -> None:
     constants = [
-        value for room in (versions, lifecycle) for key, value in vars(room).items() if key.endswith("_TAG")
+        value
+        for room in (version_tags, lifecycle)
+        for key, value in vars(room).items()
+        if key.endswith("_TAG")
     ]
-    tags = {*constants, *versions.TEST_TAGS.values()}
+    tags = {*constants, *version_tags.TEST_TAGS.values()}
     assert {f"dnapair.{name}" for name in OWN_TAGS} == tags

@@ -1,0 +1,66 @@
+"""Models of the registry, loaded to score with: MLflow brings the files while PyTorch is imported."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from dnapair.errors import DnapairError
+from dnapair.tracking.client import ask
+
+if TYPE_CHECKING:
+    from dnapair.scoring.scorer import PairScorer
+
+
+class Loaded(NamedTuple):
+    """A pair model, and what the registry knows of it.
+
+    Attributes
+    ----------
+    scorer
+        The one that the served model asks.
+    name, version, alias : str or None
+        Of the version, and the alias that it was asked for by; None for an address that names none.
+    tags
+        The version's.
+    """
+
+    scorer: "PairScorer"
+    name: str | None
+    version: str | None
+    alias: str | None
+    tags: Mapping[str, str]
+
+
+def load_model(uri: str) -> Loaded:
+    """Load a registered or logged pair model.
+
+    Parameters
+    ----------
+    uri
+        Any address that MLflow knows, for example ``models:/dnapair@champion``.
+
+    Raises
+    ------
+    DnapairError
+        If there is no such model, it is damaged, or it is not one of dnapair's.
+    """
+    with ThreadPoolExecutor(1) as meanwhile:
+        brought = meanwhile.submit(ask, "bring model", uri=uri)
+        from dnapair.scoring.scorer import PairScorer
+
+        try:
+            facts = brought.result()
+        except DnapairError:
+            raise
+        # whatever MLflow and what it talks through raise
+        except Exception as error:
+            from dnapair.registry.absence import explain_absence
+
+            raise explain_absence(uri, error) from None
+    return Loaded(PairScorer(Path(facts.pop("bundle"))), **facts)
+
+
+def load_scorer(uri: str) -> "PairScorer":
+    """Load the scorer of a registered or logged pair model, as :func:`load_model` does."""
+    return load_model(uri).scorer
