@@ -216,6 +216,7 @@ def test_a_message_can_neither_steer_nor_flood_a_terminal(name: str) -> None:
     assert len(shown) < 2_100
 
 
+@pytest.mark.slow
 def test_a_problem_that_doctor_prints_is_no_markup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

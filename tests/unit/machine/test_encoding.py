@@ -39,6 +39,7 @@ def test_text_is_utf8_in_any_locale(tmp_path: Path, locale: str) -> None:
     assert done.stdout.endswith("['Mü ller', 'b']\n".encode())
 
 
+@pytest.mark.slow
 def test_a_command_writes_the_same_bytes_in_any_locale(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     records = "".join(
@@ -69,6 +70,7 @@ def test_a_command_writes_the_same_bytes_in_any_locale(tmp_path: Path) -> None:
     assert len(written) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", LOCALES)
 def test_a_message_may_have_any_letters(tmp_path: Path, locale: str) -> None:
     (tmp_path / "ü.csv").touch()

@@ -81,6 +81,7 @@ def assert_importance(scorer: PairScorer, *pair: str) -> None:
     assert max(np.abs(side.importance).max() for side in found.sides) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_sequence_of_several_windows_of_the_encoder_is_explained_like_any_other(scorer: PairScorer):
     pair = random_dna(700), random_dna(10)
     side = explain(scorer, *pair).sides[0]
@@ -199,7 +200,7 @@ def test_table_has_a_line_for_each_base(tmp_path: Path):
         np.testing.assert_allclose([float(row[key]) for row in rows], wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("length", [4, 20, 500, 3000])
+@pytest.mark.parametrize("length", [4, 20, 500, pytest.param(3000, marks=pytest.mark.slow)])
 def test_picture_of_any_length_has_ink_and_the_same_bytes_every_time(length: int, tmp_path: Path):
     for name in ("a.png", "b.png"):
         plot_explanation(made_up(length), "scored by a test", tmp_path / name)

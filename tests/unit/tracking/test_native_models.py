@@ -18,6 +18,7 @@ E1, E2, X = (RNG.uniform(-1, 1, (4, width)).astype(np.float32) for width in (6, 
 
 
 # MLflow, Keras and PyTorch warn of each other and of numpy
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("framework", ["torch", "tensorflow"])
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from dnapair.tracking.tags import OUTPUT_TAG, PARENT_TAG
 from tests.waiting import PATIENCE, wait_for
 
 # MLflow uses what SQLAlchemy is about to drop
-pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")]
 
 STAGE = """
 import json, os, sys

@@ -51,7 +51,7 @@ class Recorder:
 
 
 @pytest.mark.parametrize("method", ["random", "bayesian", "hyperband"])
-@pytest.mark.parametrize("trials", [1, 2, 8])
+@pytest.mark.parametrize("trials", [1, 2, pytest.param(8, marks=pytest.mark.slow)])
 def test_given_values_come_first_and_all_trials_are_told(method, trials: int, tmp_path: Path, capsys):
     objective = Recorder()
     found = search(objective, GIVEN, SPACE, SearchSettings(method, trials, 9, seed=1), tmp_path / "study")
@@ -166,6 +166,7 @@ def test_chief_whose_port_is_taken_is_told(tmp_path: Path, monkeypatch: pytest.M
     assert objective.numbers == [1]
 
 
+@pytest.mark.slow
 def test_trial_trains_with_its_own_values():
     rng = np.random.default_rng(0)
     matrix = np.repeat(rng.uniform(-1, 1, (20, 8)), 20, axis=0).astype(np.float32)
