@@ -340,15 +340,22 @@ def pretrain() -> None:
 
 @app.command(rich_help_panel=TOOLS)
 def export(
-    output: Annotated[Path, typer.Option(help="Folder for train.npz, val.npz and test.npz.")] = Path(
-        "exported"
-    ),
-    format: Annotated[Literal["npz"], typer.Option(help="The file format.")] = "npz",
+    output: Annotated[
+        Path, typer.Option(help="Folder for train.npz, val.npz and test.npz, or for the model.")
+    ] = Path("exported"),
+    format: Annotated[
+        Literal["npz", "model"],
+        typer.Option(help="npz: the scaled splits, as the original scripts had them. model: what scores."),
+    ] = "npz",
+    model: Model = None,
 ) -> None:
-    """Write the scaled splits as seq1, seq2 and labels, as the original scripts had them."""
+    """Write the scaled splits as seq1, seq2 and labels; or a model, to score elsewhere without a registry."""
     from dnapair.commands import export as tool
 
-    tool.run(output)
+    if format == "model":
+        tool.export_model(model or champion(), output)
+    else:
+        tool.run(output)
 
 
 app.add_typer(models, name="models", rich_help_panel=TOOLS)

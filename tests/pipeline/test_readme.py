@@ -129,7 +129,7 @@ class Reader:
                 text,
                 flags=re.MULTILINE,
             )
-        return text
+        return f"python - <<'END'\n{text}\nprint(scores)\nEND" if block.language == "python" else text
 
     def type(self, block: Block) -> str:
         script = self.script(block)
@@ -160,7 +160,9 @@ def test_every_command_of_the_readme_works_in_its_order(reader: Reader):
     for block in blocks():
         if any(line.strip().split("  ")[0] in SKIPPED for line in block.lines) and block.language != "bash":
             continue
-        assert block.language == "bash", f"a block is neither typed nor skipped:\n{chr(10).join(block.lines)}"
+        assert block.language in ("bash", "python"), (
+            f"a block is neither typed nor skipped:\n{chr(10).join(block.lines)}"
+        )
         printed[block.lines[0].split("#")[0].strip()] = reader.type(block)
     assert not reader.unused, f"the README has no such example any more: {reader.unused}"
 
@@ -172,6 +174,7 @@ def test_every_command_of_the_readme_works_in_its_order(reader: Reader):
         printed["dnapair predict FILE --output scored.parquet"],
         re.MULTILINE,
     )
+    assert "[800 rows x 2 columns]" in printed["import dnapair"]
     assert len(pd.read_csv(root / "scored.csv")) == len(pd.read_parquet(root / "scored.parquet")) == 40
     assert (root / "artifacts/encoders/own/model.safetensors").is_file() or (
         root / "encoders/own/model.safetensors"

@@ -1,4 +1,4 @@
-"""`dnapair export`: the scaled splits in the files that the original scripts read."""
+"""`dnapair export`: the scaled splits in the original scripts' files; or a model, to take away."""
 
 import zipfile
 from pathlib import Path
@@ -10,11 +10,39 @@ from tqdm import tqdm
 from dnapair.data.splits import SPLITS
 from dnapair.errors import DnapairError
 from dnapair.stages import paths
-from dnapair.storage.files import atomic_file, check_place
+from dnapair.storage.files import atomic_file, atomic_folder, check_place
 from dnapair.storage.matrix import Matrix, MatrixFile, write_header
 from dnapair.storage.numeric_columns import read_table
 
 _CHUNK_ROWS = 8192
+
+
+def export_model(model: str, output: Path) -> None:
+    """Write a model with all that it needs, as MLflow has it.
+
+    Parameters
+    ----------
+    model
+        Address of a dnapair model that MLflow knows.
+    output
+        A folder that is not there, or empty.
+
+    Raises
+    ------
+    DnapairError
+        If the folder holds something, or the model can't be had.
+    """
+    from dnapair.registry.loading import copy_model
+
+    check_place(output, "--output", folder=True)
+    if output.is_dir() and any(output.iterdir()):
+        raise DnapairError(f"--output {output} holds something already. Name a new folder.")
+    with atomic_folder(output) as folder:
+        copy_model(model, folder)
+    print(
+        f"{output}: {model}. Score with it where dnapair is installed (dnapair predict --model {output}), or "
+        f"where {output / 'requirements.txt'} is: mlflow models predict, mlflow models serve."
+    )
 
 
 def run(output: Path) -> None:

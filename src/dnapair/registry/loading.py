@@ -1,11 +1,13 @@
 """Models of the registry, loaded to score with: MLflow brings the files while PyTorch is imported."""
 
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dnapair.errors import DnapairError
+from dnapair.scoring.bundle import open_bundle
 from dnapair.tracking.client import ask
 
 if TYPE_CHECKING:
@@ -46,21 +48,40 @@ def load_model(uri: str) -> Loaded:
         If there is no such model, it is damaged, or it is not one of dnapair's.
     """
     with ThreadPoolExecutor(1) as meanwhile:
-        brought = meanwhile.submit(ask, "bring model", uri=uri)
+        brought = meanwhile.submit(_bring, uri)
         from dnapair.scoring.scorer import PairScorer
 
-        try:
-            facts = brought.result()
-        except DnapairError:
-            raise
-        # whatever MLflow and what it talks through raise
-        except Exception as error:
-            from dnapair.registry.absence import explain_absence
-
-            raise explain_absence(uri, error) from None
-    return Loaded(PairScorer(Path(facts.pop("bundle"))), **facts)
+        facts = brought.result()
+    scorer = PairScorer(Path(facts["bundle"]))
+    return Loaded(scorer, facts["name"], facts["version"], facts["alias"], facts["tags"])
 
 
 def load_scorer(uri: str) -> "PairScorer":
     """Load the scorer of a registered or logged pair model, as :func:`load_model` does."""
     return load_model(uri).scorer
+
+
+def copy_model(uri: str, folder: Path) -> None:
+    """Copy the files of a registered or logged pair model, as MLflow has them, into an empty folder.
+
+    Raises
+    ------
+    DnapairError
+        If there is no such model, it is damaged, or it is not one of dnapair's.
+    """
+    facts = _bring(uri)
+    open_bundle(Path(facts["bundle"]))
+    shutil.copytree(facts["folder"], folder, dirs_exist_ok=True)
+
+
+def _bring(uri: str) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = ask("bring model", uri=uri)
+    except DnapairError:
+        raise
+    # whatever MLflow and what it talks through raise
+    except Exception as error:
+        from dnapair.registry.absence import explain_absence
+
+        raise explain_absence(uri, error) from None
+    return facts

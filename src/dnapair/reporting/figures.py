@@ -82,13 +82,26 @@ def drawing(
         The axes, row by row.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
-        with atomic_file(path) as temporary:
-            figure.savefig(temporary, metadata={"Software": None})
-            with Image.open(temporary) as image:
-                # a palette makes a third of the bytes, which a report carries
-                image.convert("RGB").quantize(COLOURS).save(temporary, optimize=True)
+        figure, axes = make_figure(width, height, columns, rows, heights)
+        yield axes
+        save_figure(figure, path)
+
+
+def make_figure(
+    width: float, height: float, columns: int = 1, rows: int = 1, heights: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """Make a figure and its axes, as :func:`drawing` gives them; its style is the current one."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG, whose bytes depend on nothing but what is drawn."""
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, metadata={"Software": None})
+        with Image.open(temporary) as image:
+            # a palette makes a third of the bytes, which a report carries
+            image.convert("RGB").quantize(COLOURS).save(temporary, optimize=True)
 
 
 def title(axes: Axes, text: str, below: str) -> None:

@@ -1,20 +1,22 @@
 """Which bases of a pair carry its score: in-silico mutagenesis, as a table and a picture."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.special import expit
 from tqdm import tqdm
 
 from dnapair.interactions.alignment import Match, best_match, spell
-from dnapair.reporting.figures import BLUE, GREYS, INK, ORANGE, drawing, title
+from dnapair.reporting.figures import BLUE, GREYS, INK, ORANGE, STYLE, make_figure, save_figure, title
 from dnapair.scoring.scorer import PairScorer
 from dnapair.storage.files import atomic_file
 
@@ -26,6 +28,7 @@ _MATCH_COLUMNS = 120
 _MATCH_LINES = 12
 _STRETCHES = 3
 _STRETCH_BASES = 10
+BASE_COLUMNS = ("sequence", "position", "base", "importance", "mean_logit")
 NOTHING = 1e-6
 """An importance below it is rounding."""
 
@@ -160,18 +163,30 @@ def strongest(side: Side) -> list[Stretch]:
     return found
 
 
+def list_bases(explanation: Explanation) -> Iterator[tuple[str, int, str, float, float]]:
+    """List both sequences' bases: ``seq1`` or ``seq2``, position from 1, base, importance, mean logit."""
+    for name, side in zip(("seq1", "seq2"), explanation.sides, strict=True):
+        values = zip(side.sequence, side.importance.tolist(), side.mean_logit.tolist(), strict=True)
+        for position, (base, importance, mean_logit) in enumerate(values, start=1):
+            yield name, position, base, importance, mean_logit
+
+
 def write_table(explanation: Explanation, path: Path) -> None:
-    """Write a CSV with a line for each base: sequence, position from 1, base, importance, mean_logit."""
+    """Write a CSV with a line for each base, as :func:`list_bases` has them."""
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["sequence", "position", "base", "importance", "mean_logit"])
-        for name, side in zip(("seq1", "seq2"), explanation.sides, strict=True):
-            values = zip(side.sequence, side.importance.tolist(), side.mean_logit.tolist(), strict=True)
-            for position, (base, importance, mean_logit) in enumerate(values, start=1):
-                writer.writerow([name, position, base, f"{importance:.6f}", f"{mean_logit:.6f}"])
+        writer.writerow(BASE_COLUMNS)
+        for *place, importance, mean_logit in list_bases(explanation):
+            writer.writerow([*place, f"{importance:.6f}", f"{mean_logit:.6f}"])
 
 
 def plot_explanation(explanation: Explanation, subject: str, path: Path) -> None:
+    """Draw the importance of every base of both sequences, as :func:`draw_explanation` does, into a PNG."""
+    with rc_context(STYLE):
+        save_figure(draw_explanation(explanation, subject), path)
+
+
+def draw_explanation(explanation: Explanation, subject: str) -> Figure:
     """Draw the importance of every base of both sequences.
 
     Parameters
@@ -180,8 +195,11 @@ def plot_explanation(explanation: Explanation, subject: str, path: Path) -> None
         By :func:`explain`.
     subject
         The model, in a few words.
-    path
-        The PNG.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each sequence, and below them where the two meet.
     """
     label = "related" if explanation.probability >= explanation.threshold else "unrelated"
     heights = np.concatenate([side.importance for side in explanation.sides])
@@ -191,14 +209,15 @@ def plot_explanation(explanation: Explanation, subject: str, path: Path) -> None
     lines = spell_match(explanation, _MATCH_COLUMNS)
     shown = lines if len(lines) <= _MATCH_LINES else [*lines[:_MATCH_LINES], "(it goes on)"]
     ratios = [1.0, 1.0, 0.08 * len(shown)]
-    with drawing(path, 10, 3 * sum(ratios) + 0.6, rows=3, heights=ratios) as (*panels, text):
+    with rc_context(STYLE):
+        figure, (*panels, text) = make_figure(10, 3 * sum(ratios) + 0.6, rows=3, heights=ratios)
         text.axis("off")
         text.text(0, 1, "\n".join(shown), family="monospace", fontsize=8, va="top", transform=text.transAxes)
         for number, (axes, side) in enumerate(zip(panels, explanation.sides, strict=True), start=1):
             _draw_side(axes, side, f"Sequence {number}, {len(side.sequence):,} bases")
             axes.set_ylim(low - margin, high + margin)
         panels[-1].set_xlabel("position")
-        panels[0].figure.suptitle(
+        figure.suptitle(
             f"Probability {explanation.probability:.3f} of being related: called {label} "
             f"(threshold {explanation.threshold:.3f})\n{subject}; a bar says how far the logit falls "
             "where that base is replaced",
@@ -206,6 +225,7 @@ def plot_explanation(explanation: Explanation, subject: str, path: Path) -> None
             ha="left",
             fontsize=11,
         )
+    return figure
 
 
 def spell_match(explanation: Explanation, columns: int = 80) -> list[str]:

@@ -26,8 +26,9 @@ def bring_model(uri: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``bundle``, the folder; ``name``, ``version``, ``alias`` and ``tags`` of the version, which are None
-        and empty where the address is none of the registry's.
+        ``folder`` of MLflow's model, and ``bundle``, the one in it with what scores; ``name``, ``version``,
+        ``alias`` and ``tags`` of the version, which are None and empty where the address is none of the
+        registry's.
 
     Raises
     ------
@@ -53,4 +54,4 @@ def bring_model(uri: str) -> dict[str, Any]:
         bundle = flavor["artifacts"]["bundle"]["path"]
     except KeyError:
         raise DnapairError(f"{uri} is not a pair model of dnapair's.") from None
-    return facts | {"bundle": f"{folder.rstrip('/')}/{bundle}"}
+    return facts | {"folder": folder, "bundle": f"{folder.rstrip('/')}/{bundle}"}

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "explain a row": (".png", lambda output: explain.explain_row(TABLE, 1, output, MODEL, 1)),
     "explain": (".png", lambda output: explain.explain_pair("ACGT", "ACGT", ("a", "b"), output, MODEL, 1)),
     "export": ("", export.run),
+    "export a model": ("", lambda output: export.export_model(MODEL, output)),
     "make-pairs": ("", lambda output: make_pairs.run([NOTHING], output, OPTIONS)),
     "pretrain": ("", lambda output: _pretrain(output)),
 }
