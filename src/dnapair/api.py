@@ -75,7 +75,7 @@ class Explanation:
         """
         from dnapair.scoring.mutagenesis import draw_explanation
 
-        return draw_explanation(self._found, self._subject)
+        return draw_explanation(self._found, f"scored by {self._subject}")
 
     def __str__(self) -> str:
         from dnapair.scoring.mutagenesis import spell_match
@@ -209,7 +209,7 @@ class Model:
             raise DnapairError(f"window is {window!r}, not a number of bases.")
         (first,), (second,) = _texts([seq1], "seq1"), _texts([seq2], "seq2")
         found = explain(self._scorer, normalize(first), normalize(second), window=window)
-        return Explanation(found, f"scored by {self.source}")
+        return Explanation(found, self.source)
 
 
 def load_model(source: str | Path = "models:/dnapair@champion") -> Model:
