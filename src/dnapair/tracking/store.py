@@ -14,13 +14,14 @@ from requests.utils import get_environ_proxies
 from sqlalchemy.exc import SQLAlchemyError
 
 from dnapair.errors import DnapairError
-from dnapair.tracking.tags import NOTE_TAG
+from dnapair.tracking.tags import KIND_TAG, NOTE_TAG
 from dnapair.tracking.wording import reason, without_user
 
 TROUBLE = (MlflowException, SQLAlchemyError)
 """What a store raises that does not do what it is asked."""
 
 _EXPERIMENT = "dnapair"
+_KIND = "custom_model_development"
 _INTRODUCTION = (
     "Related DNA or not: each run is a pipeline. Unfold it for its stages; tick two and press Compare."
     "\n\n`chosen/` has the test metrics of the network that was registered, `torch/` and `tensorflow/` those "
@@ -87,6 +88,9 @@ def select_experiment(parent: str | None = None) -> str:
     experiment = mlflow.set_experiment(experiment_id=given)
     if experiment.name == _EXPERIMENT and NOTE_TAG not in experiment.tags:
         client.set_experiment_tag(experiment.experiment_id, NOTE_TAG, _INTRODUCTION)
+    if KIND_TAG not in experiment.tags:
+        # else its page may open on what is for language models
+        client.set_experiment_tag(experiment.experiment_id, KIND_TAG, _KIND)
     return str(experiment.experiment_id)
 
 

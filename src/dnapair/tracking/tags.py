@@ -20,6 +20,7 @@ OLD_PROCESS_TAG = "dnapair.process"
 # MLflow's own
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
+KIND_TAG = "mlflow.experimentKind"
 SOURCE_TAG = "mlflow.source.name"
 COMMIT_TAG = "mlflow.source.git.commit"
 

@@ -121,3 +121,12 @@ def test_an_old_folder_of_records_is_named_and_the_remedy_works(
         check_store()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(said.value).split("MLFLOW_TRACKING_URI=")[1].split()[0])
     check_store()
+
+
+def test_an_experiment_opens_on_the_pages_for_training_unless_it_says_otherwise(client) -> None:
+    number = select_experiment()
+    kind = "mlflow.experimentKind"
+    assert client.get_experiment(number).tags[kind] == "custom_model_development"
+    client.set_experiment_tag(number, kind, "genai_development")
+    assert select_experiment() == number
+    assert client.get_experiment(number).tags[kind] == "genai_development"
