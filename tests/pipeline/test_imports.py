@@ -62,7 +62,7 @@ ALLOWED = {
     "predict pairs.csv --output scored.csv": SCORER | {"pandas", "scipy"},
     "models": MLFLOW,
     "doctor": MLFLOW | {"openvino", "torch"},
-    "export": {"pandas"},
+    "export --output artifacts/exported": {"pandas"},
 }
 """Of each command, of those in HEAVY."""
 WATCHED = """
