@@ -164,6 +164,19 @@ def test_push_and_pull_by_s3(finished: Project, tmp_path: Path):
         server.stop()
 
 
+def test_a_model_is_an_artifact_of_dvc_and_had_elsewhere_by_its_tag(finished: Project, tmp_path: Path):
+    name = "pair-model-torch"
+    finished.run("git", "tag", "--annotate", f"{name}@v1.0.0", "--message", "First")
+    try:
+        place = str(tmp_path / "model")
+        finished.run("dvc", "artifacts", "get", str(finished.root), name, "--out", place)
+    finally:
+        finished.run("git", "tag", "--delete", f"{name}@v1.0.0")
+    weights = "weights.safetensors"
+    own = finished.root / "artifacts" / "models" / "torch" / weights
+    assert (tmp_path / "model" / weights).read_bytes() == own.read_bytes()
+
+
 def check_complete(clone: Project) -> None:
     """Nothing is left to do but to link what settings name on this machine."""
     ran = re.findall("Running stage '(.+)'", clone.run("dvc", "repro"))
