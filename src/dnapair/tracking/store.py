@@ -86,12 +86,21 @@ def select_experiment(parent: str | None = None) -> str:
         # of two that make it at once, the second gets it from MLflow without it being made current
         given = mlflow.set_experiment(name).experiment_id
     experiment = mlflow.set_experiment(experiment_id=given)
-    if experiment.name == _EXPERIMENT and NOTE_TAG not in experiment.tags:
-        client.set_experiment_tag(experiment.experiment_id, NOTE_TAG, _INTRODUCTION)
-    if KIND_TAG not in experiment.tags:
-        # else its page may open on what is for language models
-        client.set_experiment_tag(experiment.experiment_id, KIND_TAG, _KIND)
+    # without a kind, its page may open on what is for language models
+    wanted = {KIND_TAG: _KIND, **({NOTE_TAG: _INTRODUCTION} if experiment.name == _EXPERIMENT else {})}
+    for tag, value in wanted.items():
+        if tag not in experiment.tags:
+            _tag(client, str(experiment.experiment_id), tag, value)
     return str(experiment.experiment_id)
+
+
+def _tag(client: mlflow.MlflowClient, experiment: str, tag: str, value: str) -> None:
+    try:
+        client.set_experiment_tag(experiment, tag, value)
+    except TROUBLE:
+        # of two that set it at once, a database refuses the second
+        if tag not in client.get_experiment(experiment).tags:
+            raise
 
 
 def all_experiments() -> list[str]:
