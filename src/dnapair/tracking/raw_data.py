@@ -12,6 +12,7 @@ from mlflow.entities import DatasetInput, InputTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from dnapair.errors import DnapairError
+from dnapair.tracking.store import make_row
 
 
 def describe_data(pointer: Path = Path("data.dvc")) -> Dataset | None:
@@ -44,4 +45,5 @@ def log_dataset(run: str, dataset: Dataset | None) -> None:
     """Log what :func:`describe_data` returned as a run's input."""
     if dataset is not None:
         context = InputTag(MLFLOW_DATASET_CONTEXT, "pipeline")
-        mlflow.MlflowClient().log_inputs(run, [DatasetInput(dataset._to_mlflow_entity(), [context])])
+        inputs = [DatasetInput(dataset._to_mlflow_entity(), [context])]
+        make_row(lambda: mlflow.MlflowClient().log_inputs(run, inputs))

@@ -3,13 +3,15 @@
 import logging
 import os
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Experiment, LifecycleStage, Run
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 from requests.utils import get_environ_proxies
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -90,17 +92,19 @@ def select_experiment(parent: str | None = None) -> str:
     wanted = {KIND_TAG: _KIND, **({NOTE_TAG: _INTRODUCTION} if experiment.name == _EXPERIMENT else {})}
     for tag, value in wanted.items():
         if tag not in experiment.tags:
-            _tag(client, str(experiment.experiment_id), tag, value)
+            make_row(partial(client.set_experiment_tag, experiment.experiment_id, tag, value))
     return str(experiment.experiment_id)
 
 
-def _tag(client: mlflow.MlflowClient, experiment: str, tag: str, value: str) -> None:
+def make_row(make: Callable[[], object]) -> None:
+    """Do what makes a row in the store; anew, where somebody else made the same row at once."""
     try:
-        client.set_experiment_tag(experiment, tag, value)
-    except TROUBLE:
-        # of two that set it at once, a database refuses the second
-        if tag not in client.get_experiment(experiment).tags:
+        make()
+    except MlflowException as error:
+        # a database refuses the second of two; asked again, the row is there
+        if error.error_code != ErrorCode.Name(BAD_REQUEST):
             raise
+        make()
 
 
 def all_experiments() -> list[str]:

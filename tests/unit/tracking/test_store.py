@@ -7,11 +7,13 @@ from pathlib import Path
 import mlflow
 import pytest
 from click.testing import CliRunner
+from mlflow.exceptions import MlflowException
 from mlflow.experiments import commands as experiments
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, TEMPORARILY_UNAVAILABLE
 
 from dnapair import tracking
 from dnapair.errors import DnapairError
-from dnapair.tracking.store import check_store, select_experiment
+from dnapair.tracking.store import check_store, make_row, select_experiment
 from tests.unit.tracking.test_stages import client, template
 
 __all__ = ["client", "template"]
@@ -130,3 +132,23 @@ def test_an_experiment_opens_on_the_pages_for_training_unless_it_says_otherwise(
     client.set_experiment_tag(number, kind, "genai_development")
     assert select_experiment() == number
     assert client.get_experiment(number).tags[kind] == "genai_development"
+
+
+def test_what_somebody_else_made_at_once_is_found_when_asked_again_and_other_trouble_is_told() -> None:
+    def made_by(*answers: int | None) -> list[int | None]:
+        left = list(answers)
+
+        def make() -> None:
+            code = left.pop(0)
+            if code is not None:
+                raise MlflowException("duplicate key value", code)
+
+        make_row(make)
+        return left
+
+    assert made_by(BAD_REQUEST, None) == []
+    assert made_by(None, None) == [None]
+    with pytest.raises(MlflowException):
+        made_by(BAD_REQUEST, BAD_REQUEST)
+    with pytest.raises(MlflowException):
+        made_by(TEMPORARILY_UNAVAILABLE, None)
