@@ -261,6 +261,7 @@ STATES = {
 }
 
 NOT_FOLLOWED = {
+    "it is no complaint; test_export.py scores in both ways": ["Score with it where dnapair is installed"],
     "needs a GPU, Ray, or another processor; test_ray.py and test_embedder.py bring these messages": [
         "embed.engine: ray needs Ray",
         "embed.ray.address: {}: Ray can't be had",
