@@ -16,7 +16,7 @@ from dnapair.data.columns import ColumnNames
 from dnapair.data.dataset import Reading, read_dataset
 from dnapair.data.pair_columns import PairColumns, choose_pair
 from dnapair.data.raw_files import find_files
-from dnapair.data.sequences import normalize
+from dnapair.data.sequences import normalize as to_letters
 from dnapair.errors import DnapairError
 
 if TYPE_CHECKING:
@@ -165,8 +165,12 @@ class Model:
         """
         names = ("seq1", "seq2")
         if seq2 is None:
-            names = choose_pair(_column_names(pairs), self.columns)
-            first, second = (_side(pairs, name) for name in names)
+            there = _column_names(pairs)
+            names = choose_pair(there, self.columns)
+            for name in names:
+                if name not in there:
+                    raise DnapairError(f"There is no column {name!r}: the model takes seq1 and seq2.")
+            first, second = (pairs[name] for name in names)
         else:
             first, second = pairs, seq2
         index = next((side.index for side in (first, second) if isinstance(side, pd.Series)), None)
@@ -208,7 +212,7 @@ class Model:
         if not isinstance(window, int) or window < 1:
             raise DnapairError(f"window is {window!r}, not a number of bases.")
         (first,), (second,) = _texts([seq1], "seq1"), _texts([seq2], "seq2")
-        found = explain(self._scorer, normalize(first), normalize(second), window=window)
+        found = explain(self._scorer, to_letters(first), to_letters(second), window=window)
         return Explanation(found, self.source)
 
 
@@ -250,7 +254,7 @@ def embed(
     *,
     pooling: "Pooling" = "mean",
     strand: "Strand" = "both",
-    normalized: bool = False,
+    normalize: bool = False,
     precision: "Precision" = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> NDArray[np.float32]:
@@ -262,7 +266,7 @@ def embed(
         Raw DNA: upper or lower case, T or U.
     encoder
         A folder, or a name on the Hugging Face hub such as ``zhihan1996/DNA_bert_6``.
-    pooling, strand, normalized, precision, device
+    pooling, strand, normalize, precision, device
         As ``encoder.pooling``, ``encoder.strand``, ``encoder.normalize``, ``embed.precision`` and
         ``embed.device`` in params.yaml.
 
@@ -283,8 +287,8 @@ def embed(
     """
     from dnapair.embedding.embedder import check_embeddable
 
-    texts = [normalize(text) for text in _texts(sequences, "sequence", "")]
-    found = _open_embedder(str(encoder), pooling, strand, normalized, precision, device)
+    texts = [to_letters(text) for text in _texts(sequences, "sequence", "")]
+    found = _open_embedder(str(encoder), pooling, strand, normalize, precision, device)
     names = [f"sequence {number}" for number in range(1, len(texts) + 1)]
     check_embeddable(texts, names, found.encoder.vocabulary.k)
     return found.embed(texts)
@@ -349,12 +353,12 @@ def read_pairs(
 
 @lru_cache(maxsize=1)
 def _open_embedder(
-    source: str, pooling: "Pooling", strand: "Strand", normalized: bool, precision: "Precision", device: str
+    source: str, pooling: "Pooling", strand: "Strand", normalize: bool, precision: "Precision", device: str
 ) -> "Embedder":
     from dnapair.embedding.checkpoint import load_encoder
     from dnapair.embedding.embedder import Embedder
 
-    return Embedder(load_encoder(source), pooling, strand, normalized, precision, device)
+    return Embedder(load_encoder(source), pooling, strand, normalize, precision, device)
 
 
 def _column_names(table: Any) -> list[Any]:
@@ -366,13 +370,6 @@ def _column_names(table: Any) -> list[Any]:
     raise DnapairError(
         f"A {type(table).__name__} is no table of pairs: give a data frame, or both sides: score(seq1, seq2)."
     )
-
-
-def _side(table: Any, name: str) -> Any:
-    try:
-        return table[name]
-    except (KeyError, IndexError):
-        raise DnapairError(f"There is no column {name!r}: the model takes seq1 and seq2.") from None
 
 
 def _texts(values: Any, name: str, of: str = " of pair") -> list[str]:

@@ -74,6 +74,11 @@ def test_pairs_have_the_same_scores_however_they_are_given(model: api.Model, giv
     np.testing.assert_array_equal(scores["label"], expected.label)
 
 
+def test_a_model_that_remembers_no_columns_names_the_one_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DnapairError, match="There is no column 'seq2': the model takes seq1 and seq2"):
+        dnapair.load_model(save_model(tmp_path)).score({"seq1": SEQ1, "other": SEQ2})
+
+
 def test_a_data_frame_keeps_its_index(model: api.Model) -> None:
     frame = pd.DataFrame({"seq1": SEQ1, "seq2": SEQ2}, index=list("fedcba"))
     assert frame.join(model.score(frame)).notna().all(axis=None)
@@ -121,6 +126,8 @@ def test_embeddings_are_those_of_the_command_line(address: str) -> None:
     rows = dnapair.embed(SEQ1, encoder, strand="forward")
     assert rows.dtype == np.float32
     np.testing.assert_allclose(dnapair.embed(SEQ1[::-1], encoder, strand="forward")[::-1], rows, atol=1e-5)
+    unit = dnapair.embed(SEQ1, encoder, strand="forward", normalize=True)
+    np.testing.assert_allclose(unit, rows / np.linalg.norm(rows, axis=1, keepdims=True), atol=1e-6)
     assert dnapair.embed([], encoder).shape == (0, rows.shape[1])
     for given, words in (
         (["ACGTACGT", "AC"], r"sequence 2 \(2 letters\)"),
