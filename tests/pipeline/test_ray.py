@@ -108,15 +108,17 @@ def test_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, expected: dic
     process.send_signal(end)
     process.wait(PATIENCE)
     wait_for(lambda: not [helper for helper in helpers if helper.is_running()])
-    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
-    assert 4 <= len(finished) < SHARDS
+    written = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
+    assert 4 <= len(written) < SHARDS
     folder.with_suffix(".log").unlink()
     folder.with_suffix(".go").touch()
 
     finish(folder, start(folder))
     assert contents(folder) == expected
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    assert len(work(folder)) == SHARDS - len(finished)
+    kept = [path for path, time in written.items() if path.stat().st_mtime_ns == time]
+    # the end may come between a shard and its line in the journal: it is made again
+    assert len(kept) >= len(written) - 1
+    assert len(work(folder)) == SHARDS - len(kept)
 
 
 def test_failing_actor_is_one_message(tmp_path: Path):

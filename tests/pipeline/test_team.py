@@ -12,6 +12,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
+from dnapair.registry.history import read_history
 from dnapair.registry.version_tags import REGISTRATION_TAG
 from dnapair.stages import paths
 from dnapair.storage.files import sha256
@@ -126,19 +127,25 @@ def check_record(client: mlflow.MlflowClient, member: Project, runs: list[Run], 
 
 
 def check_registry(client: mlflow.MlflowClient, members: list[Project]) -> None:
-    """Versions 1 and 2 are the members'; the second to come to the gate was compared with the first."""
+    """Versions 1 and 2 are the members'; who came to the gate second was compared with who came first.
+
+    Where both came between one's last look and its move, the later wins, as Lifecycle.decide says.
+    """
     versions = sorted(client.search_model_versions("name = 'dnapair'"), key=lambda one: int(one.version))
     assert [int(version.version) for version in versions] == [1, 2]
     registrations = {sha256(member.root / paths.REGISTRATION) for member in members}
     assert {version.tags[REGISTRATION_TAG] for version in versions} == registrations
-    reasons = [version.tags["dnapair.champion"] for version in versions]
-    (first,) = [number for number, reason in enumerate(reasons) if "there is no champion yet" in reason]
-    assert reasons[first].startswith("yes: ")
-    second = 1 - first
-    assert "against the champion" in reasons[second]
-    champion = client.get_model_version_by_alias("dnapair", "champion")
-    expected = versions[second if reasons[second].startswith("yes: ") else first]
-    assert champion.version == expected.version
+    first, second = read_history(client.get_registered_model("dnapair").tags)
+    assert {first.after, second.after} == {"1", "2"}
+    assert (first.what, first.before) == ("promote", "")
+    assert "there is no champion yet" in first.why
+    if second.what == "promote" and not second.before:
+        assert "there is no champion yet" in second.why
+        possible = {first.after, second.after}
+    else:
+        assert "against the champion" in second.why
+        possible = {second.after if second.what == "promote" else first.after}
+    assert str(client.get_model_version_by_alias("dnapair", "champion").version) in possible
 
 
 def test_make_server_shows_this_folders_records_to_this_machine(finished: Project, tmp_path: Path):

@@ -4,6 +4,7 @@ Aliases and tags are all that MLflow has for this.
 """
 
 import getpass
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import mlflow
@@ -12,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from dnapair import tracking
 from dnapair.errors import DnapairError
+from dnapair.evaluation.gate import Decision
 from dnapair.registry.history import Step, describe, line_of_champions, read_history, write_step
 
 ARCHIVED_TAG = "dnapair.archived"
@@ -57,6 +59,10 @@ class Lifecycle:
             )
         return sorted(found, key=lambda version: int(version.version), reverse=True)
 
+    def champion_now(self) -> str:
+        """Return the champion's version; empty where there is none."""
+        return self._holder(self.champion)
+
     def history(self) -> list[Step]:
         """Return every step so far, the oldest first."""
         return read_history(self._model().tags)
@@ -86,7 +92,7 @@ class Lifecycle:
             If there is no such version, it is champion already, it is archived, or the gate refused it and
             ``force`` or ``why`` is missing.
         """
-        chosen, before = self._find(version), self._holder(self.champion)
+        chosen, before = self._find(version), self.champion_now()
         if before == version:
             raise DnapairError(f"Version {version} of {self.name} is {self.champion} already.")
         self._refuse_archived(chosen)
@@ -96,34 +102,44 @@ class Lifecycle:
                 f"The gate refused version {version} of {self.name}: {verdict.removeprefix('no: ')}. To make "
                 f'it {self.champion} all the same: dnapair models promote {version} --force --reason "..."'
             )
-        self._client.set_registered_model_alias(self.name, self.champion, version)
-        self._end_challenge(version)
+        step = self._make_champion(version, before, why, who)
         if ROLLED_BACK_TAG in chosen.tags:
             self._client.delete_model_version_tag(self.name, version, ROLLED_BACK_TAG)
-        return self._record("promote", self.champion, before, version, why, who)
+        return step
 
-    def decide(self, version: str, promoted: bool, why: str) -> Step:
-        """Write down what the gate decided on a version, and make it champion if it let it through.
+    def decide(self, version: str, decide: Callable[[str], Decision]) -> Decision:
+        """Let the gate decide on a version against the champion there is, and do what it decided.
+
+        If somebody else moves the alias in the meantime, it decides anew. Left is the time between the last
+        look and the move that follows it, two requests to the store: of two who move it in there, the later
+        wins.
 
         Parameters
         ----------
         version
             Its number.
-        promoted
-            The gate's decision ...
-        why
-            ... and its reason, which stays on the version.
+        decide
+            Decides against a version, or against none where it is empty. The reason stays on the version.
 
         Returns
         -------
-        Step
-            The new line of the history.
+        Decision
+            Against the champion that there was last.
         """
-        verdict = f"{'yes' if promoted else 'no'}: {why}"[:_TAG_LETTERS]
-        self._client.set_model_version_tag(self.name, version, f"dnapair.{self.champion}", verdict)
-        if promoted:
-            return self.promote(version, why, who=GATE)
-        return self._record("refuse", "", "", version, why, GATE)
+        before = self.champion_now()
+        while True:
+            decision = decide(before)
+            verdict = f"{'yes' if decision.promoted else 'no'}: {decision.reason}"[:_TAG_LETTERS]
+            self._client.set_model_version_tag(self.name, version, f"dnapair.{self.champion}", verdict)
+            latest = self.champion_now()
+            if latest == before:
+                break
+            before = latest
+        if decision.promoted:
+            self._make_champion(version, before, decision.reason, GATE)
+        else:
+            self._record("refuse", "", "", version, decision.reason, GATE)
+        return decision
 
     def roll_back(self, why: str) -> Step:
         """Make the version champion that was it before the present one.
@@ -137,7 +153,7 @@ class Lifecycle:
             If there is no champion, or none before it.
         """
         alias = self.champion
-        present = self._holder(alias)
+        present = self.champion_now()
         if not present:
             raise DnapairError(
                 f"{self.name} has no {alias} to take back: dnapair models promote VERSION makes one."
@@ -241,6 +257,11 @@ class Lifecycle:
 
     def _holder(self, alias: str) -> str:
         return str(self._model().aliases.get(alias, ""))
+
+    def _make_champion(self, version: str, before: str, why: str, who: str | None) -> Step:
+        self._client.set_registered_model_alias(self.name, self.champion, version)
+        self._end_challenge(version)
+        return self._record("promote", self.champion, before, version, why, who)
 
     def _end_challenge(self, version: str) -> None:
         if self._holder(self.challenger) == version:

@@ -1,6 +1,6 @@
 """The registry: versions of the pair model, and which of them is champion."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -8,14 +8,11 @@ from typing import NamedTuple
 import mlflow
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, Schema
 
 import dnapair
 from dnapair.data.pair_columns import USUAL_PAIR, PairColumns, request_pairs
-from dnapair.evaluation.gate import Decision
 from dnapair.registry.version_tags import BUNDLE_TAG, REGISTRATION_TAG
 
 _SERVED_PACKAGES = (
@@ -133,46 +130,6 @@ def signature(columns: Sequence[PairColumns]) -> ModelSignature:
         inputs=Schema([ColSpec("string", name, required=required) for name in names]),
         outputs=Schema([ColSpec("float", "probability"), ColSpec("long", "label")]),
     )
-
-
-def champion(name: str, alias: str) -> ModelVersion | None:
-    """Return the version that carries the alias, or None."""
-    try:
-        return mlflow.MlflowClient().get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        # anything else, a server that is busy for one, does not mean that there is no champion
-        if error.error_code in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
-            return None
-        raise
-
-
-def decide_against_champion(
-    name: str, alias: str, decide: Callable[[ModelVersion | None], Decision]
-) -> Decision:
-    """Decide against the champion there is: anew if somebody else moved the alias in the meantime.
-
-    Left is the time between the last look and the move of the alias that follows, two requests to the store:
-    of two who move it in there, the later wins.
-
-    Parameters
-    ----------
-    name, alias
-        Registered model, and its champion's alias.
-    decide
-        Decides against a champion, or against none.
-
-    Returns
-    -------
-    Decision
-        Against the version that has the alias now.
-    """
-    known = champion(name, alias)
-    while True:
-        decision = decide(known)
-        latest = champion(name, alias)
-        if (latest and latest.version) == (known and known.version):
-            return decision
-        known = latest
 
 
 def is_registered(name: str, registration_sha256: str) -> bool:

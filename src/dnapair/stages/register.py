@@ -1,7 +1,7 @@
 """Stage `register`: the better network becomes a served model, and champion if the gate lets it through."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,6 @@ def run() -> None:
             version_tags.ENCODER_TAG: encoder.name,
             version_tags.REGISTRATION_TAG: sha256(paths.REGISTRATION),
         }
-        known = versions.champion(params.registration.name, params.registration.alias)
         registered = versions.log_pair_model(
             params.registration.name,
             bundle,
@@ -95,7 +94,7 @@ def run() -> None:
             (paths.report_folder(winner) / "card.md").read_text(encoding="utf-8"),
             run.run_id,
         )
-        _gate(registered, known, winner, params, run)
+        _gate(registered, winner, params, run)
         run.log_metrics({"val_pr_auc": scores[winner], "largest_difference_to_pipeline": difference})
         run.log_parent_metrics({f"chosen/{name}": tested[name] for name in METRICS})
         run.log_file(paths.REGISTRATION)
@@ -108,16 +107,14 @@ def _example(columns: Sequence[PairColumns]) -> pd.DataFrame:
     return _pairs("val", 0, 2)[list(USUAL_PAIR)].set_axis(list(called), axis=1)
 
 
-def _gate(
-    registered: versions.Registered, known: Any, framework: str, params: Params, run: tracking.StageRun
-) -> None:
+def _gate(registered: versions.Registered, framework: str, params: Params, run: tracking.StageRun) -> None:
     """Move the alias if the gate lets the new version through; write the reason on the version."""
     settings = params.registration
-    if known is not None and str(known.version) == registered.version:
+    life = Lifecycle(settings.name, settings.alias, settings.challenger)
+    if life.champion_now() == registered.version:
         run.describe(f"{registered.uri}, the {framework} network, is {settings.alias} already.")
         print(f"register: {registered.uri} is {settings.alias} already")
         return
-    life = Lifecycle(settings.name, settings.alias, settings.challenger)
     kept_back = life.kept_back(registered.version)
     if kept_back:
         run.describe(
@@ -125,46 +122,37 @@ def _gate(
         )
         print(f"register: {registered.uri} does not become {settings.alias}: {kept_back}")
         return
-    decision = _decide(framework, params, run)
-    life.decide(registered.version, decision.promoted, decision.reason)
+    decision = life.decide(registered.version, _against(framework, params, run))
     becomes = "is" if decision.promoted else "does not become"
     run.describe(f"{registered.uri}, the {framework} network, {becomes} {settings.alias}: {decision.reason}")
     print(f"register: {registered.uri} {becomes} {settings.alias}: {decision.reason}")
 
 
-def _decide(framework: str, params: Params, run: tracking.StageRun) -> Decision:
-    """Ask the gate."""
+def _against(framework: str, params: Params, run: tracking.StageRun) -> Callable[[str], Decision]:
+    """Return what decides against a champion, given by its version, or against none."""
     settings = params.registration
     findings = read_json(paths.AUDIT_REPORT)["findings"]
     folder = paths.report_folder(framework)
     best = str(read_json(folder / "verdict.json")["best_baseline"])
     gain = Difference(**read_json(folder / "comparison.json")[best]["gains"]["pr_auc"])
+    failures = [finding["words"] for finding in findings if finding["level"] == "fail"]
 
-    def against(known: Any) -> Decision:
-        champion = None if known is None else _against_champion(known, framework, params, run)
-        return decide(
-            [finding["words"] for finding in findings if finding["level"] == "fail"],
-            best,
-            gain,
-            settings.baseline,
-            champion,
-            settings.margin,
-        )
+    def against(version: str) -> Decision:
+        champion = _against_champion(version, framework, params, run) if version else None
+        return decide(failures, best, gain, settings.baseline, champion, settings.margin)
 
-    return versions.decide_against_champion(settings.name, settings.alias, against)
+    return against
 
 
-def _against_champion(known: Any, framework: str, params: Params, run: tracking.StageRun) -> Difference:
+def _against_champion(version: str, framework: str, params: Params, run: tracking.StageRun) -> Difference:
     """Compare with the champion on the validation pairs, which decide; log the same on the test pairs."""
-    scorer = load_scorer(f"models:/{known.name}/{known.version}")
+    scorer = load_scorer(f"models:/{params.registration.name}/{version}")
     columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
     groups = read_groups(columns, params.split)
     found = {}
     for split in ("val", "test"):
         row, label = read_numbers(paths.split_file(split), ["row", "label"])
-        print(
-            f"register: version {known.version}, the {params.registration.alias}, scores {label.size} pairs"
-        )
+        print(f"register: version {version}, the {params.registration.alias}, scores {label.size} pairs")
         scores = read_table(paths.score_folder(framework) / f"{split}.parquet")["probability"].to_numpy()
         found[split] = compare_scores(
             label,

@@ -11,6 +11,7 @@ import pytest
 
 from dnapair import cli
 from dnapair.errors import DnapairError
+from dnapair.evaluation.gate import Decision
 from dnapair.registry.lifecycle import Lifecycle
 from dnapair.registry.loading import load_scorer
 from dnapair.registry.versions import log_pair_model
@@ -73,7 +74,7 @@ def test_after_a_refusal_every_verb_says_why_and_how_to_go_on(
 ) -> None:
     life.challenge("2", "")
     life.archive("2", "trained on drafts")
-    life.decide("1", False, "it is not better than 4-mers")
+    life.decide("1", lambda champion: Decision(False, "it is not better than 4-mers"))
     words = said(*VERBS[verb], monkeypatch=monkeypatch)
     assert f"The model {ADDRESS} can't be had: no version of {NAME} in sqlite:" in words
     assert f"is {ALIAS}.\n  version 2: archived: trained on drafts\n" in words
@@ -83,7 +84,7 @@ def test_after_a_refusal_every_verb_says_why_and_how_to_go_on(
 
 
 def test_both_ways_on_lead_on(life: Lifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
-    life.decide("1", False, "it is not better than 4-mers")
+    life.decide("1", lambda champion: Decision(False, "it is not better than 4-mers"))
     life.archive("2", "")
     lines = said(*VERBS["predict"], monkeypatch=monkeypatch).splitlines()
     option = next(line for line in lines if line.startswith("Use one as it is: "))
@@ -107,7 +108,7 @@ def test_of_archived_versions_one_is_taken_out_first(
 
 
 def test_each_version_says_what_keeps_the_alias_from_it(life: Lifecycle) -> None:
-    life.decide("1", True, "there is none yet")
+    life.decide("1", lambda champion: Decision(True, "there is none yet"))
     life.promote("2", "")
     life.roll_back("it was slow")
     mlflow.MlflowClient().delete_registered_model_alias(NAME, ALIAS)

@@ -1,6 +1,7 @@
 """The life of registered versions, in a registry of sqlite as users have it."""
 
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from dnapair.commands import models
 from dnapair.errors import DnapairError
+from dnapair.evaluation.gate import Decision
 from dnapair.registry.history import HEADING, HISTORY_TAG
 from dnapair.registry.lifecycle import Lifecycle
 from dnapair.registry.version_tags import DATA_TAG, FRAMEWORK_TAG, TEST_TAGS, VALIDATION_TAG
@@ -51,6 +53,11 @@ def life(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lif
     return Lifecycle(NAME, "champion", "challenger")
 
 
+def says(promoted: bool, why: str) -> Callable[[str], Decision]:
+    """A gate that decides so against any champion."""
+    return lambda champion: Decision(promoted, why)
+
+
 def aliases() -> dict[str, str]:
     found = mlflow.MlflowClient().get_registered_model(NAME).aliases
     return {alias: str(version) for alias, version in found.items()}
@@ -65,8 +72,8 @@ def version_tags(number: int) -> dict[str, str]:
 
 
 def test_every_step_is_a_line_of_the_description_and_keeps_what_people_wrote(life: Lifecycle) -> None:
-    life.decide("1", True, "there is no champion yet")
-    life.decide("2", False, "it is not better: <b>0.8</b>")
+    life.decide("1", says(True, "there is no champion yet"))
+    life.decide("2", says(False, "it is not better: <b>0.8</b>"))
     life.challenge("3", "to be\nwatched")
     life.promote("3", "faster")
     life.archive("1", "old")
@@ -123,8 +130,8 @@ def test_without_a_champion_there_is_nothing_to_roll_back(life: Lifecycle) -> No
 
 
 def test_what_the_gate_refused_is_promoted_by_force_and_a_reason_alone(life: Lifecycle) -> None:
-    life.decide("1", True, "first")
-    life.decide("2", False, "the audit fails")
+    life.decide("1", says(True, "first"))
+    life.decide("2", says(False, "the audit fails"))
     for force, why in ((False, ""), (False, "I know better"), (True, "")):
         with pytest.raises(
             DnapairError, match=r"The gate refused version 2.*the audit fails.*--force --reason"
@@ -183,7 +190,7 @@ def test_steps_at_once_lose_no_line(life: Lifecycle) -> None:
     def decide_often(version: int) -> None:
         own = Lifecycle(NAME, "champion", "challenger")
         for number in range(version - 1, 24, 4):
-            own.decide(str(version), False, f"reason {number}")
+            own.decide(str(version), says(False, f"reason {number}"))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(decide_often, range(1, 5)))
@@ -210,7 +217,7 @@ def test_a_clock_that_was_set_back_keeps_the_order(life: Lifecycle) -> None:
 
 def test_a_long_history_fits_into_the_registry_and_the_newest_lines_are_shown(life: Lifecycle) -> None:
     for number in range(25):
-        life.decide("2", False, f"{number} " + "word " * 200)
+        life.decide("2", says(False, f"{number} " + "word " * 200))
     assert len(description()) <= 5000
     assert "24 word" in description()
     assert "earlier: dnapair models history" in description()
@@ -221,8 +228,11 @@ def test_the_list_reads_well_in_80_columns(
     life: Lifecycle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    life.decide("1", True, "there is no champion yet; PR-AUC +0.009 (-0.013 to +0.032) against cosine")
-    life.decide("2", False, "[red]it is not better[/red] than the champion")
+    life.decide(
+        "1",
+        says(True, "there is no champion yet; PR-AUC +0.009 (-0.013 to +0.032) against cosine"),
+    )
+    life.decide("2", says(False, "[red]it is not better[/red] than the champion"))
     models.challenger(4, "to be watched")
     models.archive(3, "")
     capsys.readouterr()

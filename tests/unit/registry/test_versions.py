@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 from pydantic import ValidationError
 
@@ -21,11 +20,7 @@ from dnapair.params.sections import Register
 from dnapair.registry import lifecycle, version_tags
 from dnapair.registry.lifecycle import Lifecycle
 from dnapair.registry.loading import load_scorer
-from dnapair.registry.versions import (
-    champion,
-    decide_against_champion,
-    log_pair_model,
-)
+from dnapair.registry.versions import log_pair_model
 from dnapair.scoring.scorer import PairScorer
 from dnapair.tracking.model_files import parse_address
 from tests.small_models import SEQUENCES, as_version_0_1_0_wrote_it, make_bundle
@@ -124,27 +119,29 @@ def client(store, tmp_path: Path) -> Iterator[object]:
 def test_a_champion_of_somebody_else_while_deciding_is_decided_against(client):
     seen = []
 
-    def decide(known) -> Decision:
-        seen.append(known and known.version)
-        if known is None:
+    def decide(known: str) -> Decision:
+        seen.append(known)
+        if not known:
             client.set_registered_model_alias(NAME, ALIAS, 1)
-        return Decision(known is None, f"against {seen[-1]}")
+        return Decision(not known, f"against {known or 'none'}")
 
-    assert decide_against_champion(NAME, ALIAS, decide) == Decision(False, "against 1")
-    assert seen == [None, 1]
-    assert decide_against_champion(NAME, ALIAS, decide).reason == "against 1"
-    assert seen == [None, 1, 1]
+    life = Lifecycle(NAME, ALIAS, "challenger")
+    assert life.decide("2", decide) == Decision(False, "against 1")
+    assert seen == ["", "1"]
+    assert client.get_model_version(NAME, "2").tags["dnapair.champion"] == "no: against 1"
+    assert [(step.what, step.after, step.why) for step in life.history()] == [("refuse", "2", "against 1")]
+    assert life.champion_now() == "1"
 
 
 def test_a_store_that_fails_is_not_taken_for_one_without_a_champion(client, database: Path):
-    assert champion(NAME, ALIAS) is None
-    assert champion("no such model", ALIAS) is None
+    life = Lifecycle(NAME, ALIAS, "challenger")
+    assert life.champion_now() == ""
     client.set_registered_model_alias(NAME, ALIAS, 2)
-    assert champion(NAME, ALIAS).version == 2
+    assert life.champion_now() == "2"
     with sqlite3.connect(database) as connection:
         connection.execute("ALTER TABLE registered_model_aliases RENAME TO gone")
-    with pytest.raises(MlflowException):
-        champion(NAME, ALIAS)
+    with pytest.raises(DnapairError, match="does not answer"):
+        life.champion_now()
     connection.execute("ALTER TABLE gone RENAME TO registered_model_aliases")
 
 
