@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 TWO := -n 2 --dist loadfile
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# many images set it: without bytecode, each process compiles all that it imports anew, which doubles its time
+unexport PYTHONDONTWRITEBYTECODE
 # uv does not read pip's settings: hand its links and index on
 pip_setting = $(shell $(BIN)/python -m pip config get $(1) 2>/dev/null)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 import psutil
@@ -44,6 +45,7 @@ def run() -> bool:
     for check in (
         _python,
         _packages,
+        _bytecode,
         _user,
         _tools,
         _repository,
@@ -88,6 +90,18 @@ def _packages() -> Iterator[str]:
             f"Packages: {'; '.join(wrong)}. Run: pip install -r requirements.txt -c constraints.txt"
         )
     yield f"{len(wanted)} packages as pinned in requirements.txt"
+
+
+def _bytecode() -> Iterator[str]:
+    torch = find_spec("torch")
+    if torch and torch.origin and not Path(cache_from_source(torch.origin)).exists():
+        if sys.dont_write_bytecode:
+            raise DnapairError(
+                "The packages have no bytecode, and PYTHONDONTWRITEBYTECODE keeps Python from writing it: "
+                "every command compiles all that it imports, which doubles its time. Run: unset "
+                "PYTHONDONTWRITEBYTECODE"
+            )
+        yield "packages without bytecode: Python writes it with their first import"
 
 
 def _tools() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ class TorchLearner:
         if self._device.type == "cuda":
             # cuBLAS gives the same sums each time with a workspace of fixed size only
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        # what use_deterministic_algorithms does, without its import of the compiler, which takes seconds
+        torch.set_deterministic_debug_mode("error")
         torch.manual_seed(settings.seed)
         self.settings = settings
         self._net = TorchNet(spec).to(self._device)
@@ -40,14 +42,6 @@ class TorchLearner:
             settings.precision == "auto" and _multiplies_bfloat16(self._device)
         )
         self._positive_weight = torch.tensor(settings.positive_weight, device=self._device)
-        self._optimizer = torch.optim.AdamW(
-            self._net.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            betas=ADAM_BETAS,
-            eps=ADAM_EPSILON,
-            fused=True,
-        )
 
     def train_batches(self, inputs: Inputs, labels: np.ndarray) -> np.ndarray:
         """Take one step for each batch and return the weighted losses before them."""
@@ -76,6 +70,18 @@ class TorchLearner:
         """Use another learning rate from the next step on."""
         for group in self._optimizer.param_groups:
             group["lr"] = value
+
+    @cached_property
+    def _optimizer(self) -> torch.optim.Optimizer:
+        # PyTorch imports its compiler with the first one, which takes seconds: not to predict
+        return torch.optim.AdamW(
+            self._net.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+            betas=ADAM_BETAS,
+            eps=ADAM_EPSILON,
+            fused=True,
+        )
 
     def _step(self, *batch: Tensor) -> Tensor:
         *inputs, labels = batch
