@@ -48,17 +48,25 @@ def prepare() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
-def embed() -> None:
-    """Turn each unique sequence into a DNABERT embedding; goes on where it was stopped."""
-    from dnapair.stages import embed as stage
+def interact() -> None:
+    """Describe how the two sequences of each pair meet, base by base; goes on where it was stopped."""
+    from dnapair.stages import interact as stage
 
     stage.run()
 
 
 @app.command(rich_help_panel=STAGES)
-def interact() -> None:
-    """Describe how the two sequences of each pair meet, base by base; goes on where it was stopped."""
-    from dnapair.stages import interact as stage
+def finetune() -> None:
+    """Let the encoder learn from the train pairs (finetune.method); goes on where it was stopped."""
+    from dnapair.stages import finetune as stage
+
+    stage.run()
+
+
+@app.command(rich_help_panel=STAGES)
+def embed() -> None:
+    """Turn each unique sequence into a DNABERT embedding; goes on where it was stopped."""
+    from dnapair.stages import embed as stage
 
     stage.run()
 

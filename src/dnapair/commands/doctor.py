@@ -182,9 +182,9 @@ def _data() -> Iterator[str]:
 
 def _encoder() -> Iterator[str]:
     from dnapair.params import load_params
-    from dnapair.stages.encoders import open_encoder
+    from dnapair.stages.encoders import open_source
 
-    encoder = open_encoder(load_params().encoder)
+    encoder = open_source(load_params().encoder)
     parameters = sum(values.size for values in encoder.weights.values())
     yield f"encoder {encoder.name}: {encoder.dimensions} dimensions, {parameters:,} weights"
 

@@ -8,12 +8,13 @@ from dnapair.params.reading import (
     load_params,
     parse_yaml,
 )
-from dnapair.params.sections import Data, Embed, Encoder, Params, Pretrain, Serve, Split, Train
+from dnapair.params.sections import Data, Embed, Encoder, Finetune, Params, Pretrain, Serve, Split, Train
 
 __all__ = [
     "Data",
     "Embed",
     "Encoder",
+    "Finetune",
     "Params",
     "Pretrain",
     "Serve",

@@ -137,6 +137,44 @@ class Ray(Section):
         return self
 
 
+class Lora(Section):
+    """Low-rank adaptation."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)]
+    alpha: AboveZero
+    dropout: BelowOne
+    targets: Annotated[list[Place], Field(min_length=1)]
+
+
+class Finetune(Section):
+    """How the encoder learns from the train pairs."""
+
+    method: Literal["none", "full", "lora", "auto"]
+    bag_epochs: Count
+    bag_learning_rate: Rate
+    dropout: BelowOne
+    steps: Count
+    learning_rate: Rate
+    batch_size: BatchSize
+    micro_batch: Positive
+    weight_decay: NotNegative
+    clip_norm: AboveZero
+    patience: Positive
+    lora: Lora
+    checkpoint_minutes: AboveZero
+    precision: Precision
+    device: Device
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> "Finetune":
+        if self.method == "lora" and not self.steps:
+            raise ValueError("method: lora learns as a BERT, and steps is 0. Set steps, say 1000")
+        if self.method in ("full", "auto") and not self.steps and not self.bag_epochs:
+            raise ValueError("steps and bag_epochs are both 0: there is nothing to do. Set method: none")
+        return self
+
+
 class Embed(Section):
     """How sequences are sent through the encoder."""
 
@@ -407,6 +445,7 @@ class Params(Section):
     data: Data
     split: Split
     encoder: Encoder
+    finetune: Finetune
     embed: Embed
     interactions: Interactions
     scale: Scale

@@ -25,6 +25,21 @@ class Shape(NamedTuple):
     dropout: float
 
 
+def shape_config(vocabulary: KmerVocabulary, shape: Shape) -> BertConfig:
+    """Describe a BERT as transformers does."""
+    return BertConfig(
+        vocab_size=vocabulary.size,
+        hidden_size=shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=shape.feed_forward,
+        hidden_dropout_prob=shape.dropout,
+        attention_probs_dropout_prob=shape.dropout,
+        max_position_embeddings=POSITIONS,
+        pad_token_id=vocabulary.pad,
+    )
+
+
 class PretrainingNetwork(nn.Module):
     """A BERT, the head that guesses hidden k-mers, and the temperature of the contrastive loss.
 
@@ -40,17 +55,22 @@ class PretrainingNetwork(nn.Module):
 
     def __init__(self, vocabulary: KmerVocabulary, shape: Shape, seed: int) -> None:
         super().__init__()
-        config = BertConfig(
-            vocab_size=vocabulary.size,
-            hidden_size=shape.hidden,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            intermediate_size=shape.feed_forward,
-            hidden_dropout_prob=shape.dropout,
-            attention_probs_dropout_prob=shape.dropout,
-            max_position_embeddings=POSITIONS,
-            pad_token_id=vocabulary.pad,
-        )
+        self._build(vocabulary, shape_config(vocabulary, shape), seed)
+
+    @classmethod
+    def of(cls, encoder: Encoder, seed: int) -> "PretrainingNetwork":
+        """Build it in an encoder's shape and with its weights; the seed is that of the head's."""
+        network = cls.__new__(cls)
+        nn.Module.__init__(network)
+        network._build(encoder.vocabulary, BertConfig(**{key: encoder.config[key] for key in CONFIG}), seed)
+        network.load(encoder)
+        return network
+
+    def load(self, encoder: Encoder) -> None:
+        """Copy an encoder's weights in."""
+        self.bert.load_state_dict({name: torch.from_numpy(value) for name, value in encoder.weights.items()})
+
+    def _build(self, vocabulary: KmerVocabulary, config: BertConfig, seed: int) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.masked_model = BertForMaskedLM(config)

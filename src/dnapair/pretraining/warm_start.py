@@ -51,7 +51,14 @@ class BagOfKmers(nn.Module):
         Share of the fragment's vector that is left out in training, ahead of the feed-forward layer.
     seed
         Of the first embeddings.
+
+    Attributes
+    ----------
+    gain
+        See :data:`GAIN`.
     """
+
+    gain = GAIN
 
     def __init__(self, network: PretrainingNetwork, both_strands: bool, dropout: float, seed: int) -> None:
         super().__init__()
@@ -125,6 +132,9 @@ class BagOfKmers(nn.Module):
         counts : torch.Tensor, shape=(n, 3, 4 ** k)
             Of some fragments, to measure strengths on.
         """
+        self._hand_over(self._attended(counts))
+
+    def _hand_over(self, attended: torch.Tensor) -> None:
         bert = self.network.bert
         first = bert.embeddings
         words = self._words()
@@ -148,7 +158,7 @@ class BagOfKmers(nn.Module):
         attention = self.layer.attention
         attention.self.value.weight[:, self._word_width :] = 0
         # the norm that follows undoes any factor, so this weakens the residual connection alone
-        gain = GAIN / self._attended(counts).std(-1).mean()
+        gain = self.gain / attended.std(-1).mean()
         attention.output.dense.weight.mul_(gain)
         attention.output.dense.bias.mul_(gain)
         strength = float(self._normed()[:, self._word_width].median())
@@ -191,9 +201,14 @@ class BagOfKmers(nn.Module):
         # without a mean of their own, the first norm keeps frames apart from words
         return words - words.mean(1, keepdim=True)
 
-    def _normed(self) -> torch.Tensor:
-        """Return each k-mer's embedding as the BERT's first norm gives it, in the first frame."""
+    def _normed(self, *, special: bool = False) -> torch.Tensor:
+        """Return each k-mer's embedding as the BERT's first norm gives it, in the first frame.
+
+        With ``special``, a last row stands for all tokens that are no k-mers.
+        """
         words = self._words()
+        if special:
+            words = torch.cat([words, words.mean(0, keepdim=True)])
         whole = torch.cat([words, self._frames()[0].expand(len(words), _RESERVED)], dim=1)
         return functional.layer_norm(whole, whole.shape[1:], eps=self.network.bert.config.layer_norm_eps)
 

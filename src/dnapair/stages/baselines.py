@@ -60,7 +60,7 @@ def run() -> None:
 
 def original_recipe(params: Params, splits: dict[str, Pairs]) -> Baseline:
     """Follow the original recipe with the encoder of params.yaml."""
-    encoder = open_encoder(params.encoder)
+    encoder = open_encoder()
     device = params.embed.device
     bert = open_bert(encoder, "mean", choose_precision(params.embed.precision, device), device)
     # beside the outputs: embeddings of many sequences may be too large for the system's own place

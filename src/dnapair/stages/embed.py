@@ -21,7 +21,7 @@ def run() -> None:
     params = load_params()
     logged = flatten(params.encoder, "encoder") | flatten(params.embed, "embed")
     with tracking.stage_run("embed", logged, paths.IDENTITIES) as run:
-        encoder = open_encoder(params.encoder)
+        encoder = open_encoder()
         paths.check(paths.DATASET)
         sequences = SequenceFile(paths.SEQUENCES)
         check_embeddable(sequences, SequenceFile(paths.SEQUENCES, "id"), encoder.vocabulary.k)

@@ -8,6 +8,7 @@ LOCATED = Path("artifacts/located")
 DATASET = Path("artifacts/dataset")
 SEQUENCES = DATASET / "sequences.parquet"
 PAIRS = DATASET / "pairs.parquet"
+ENCODER = Path("artifacts/encoder")
 EMBEDDINGS = Path("artifacts/embeddings")
 INTERACTIONS = Path("artifacts/interactions")
 NORMALIZED = Path("artifacts/normalized")
@@ -20,6 +21,7 @@ SCORES = Path("artifacts/scores")
 BASELINES = Path("artifacts/baselines")
 REPORTS = Path("reports")
 DATASET_REPORT = REPORTS / "dataset.json"
+FINETUNING_REPORT = REPORTS / "finetuning.json"
 SCALING_REPORT = REPORTS / "scaling.json"
 VALIDATION_REPORT = REPORTS / "validation.json"
 AUDIT_REPORT = REPORTS / "audit.json"
@@ -51,6 +53,7 @@ def report_folder(framework: str) -> Path:
 
 MADE_BY = {
     DATASET: "prepare",
+    ENCODER: "finetune",
     NORMALIZED: "scale",
     BASELINES: "baselines",
     model_folder("torch"): "train@torch",
@@ -77,6 +80,7 @@ def check(*folders: Path) -> None:
 
 IDENTITIES = {
     "prepare": DATASET_REPORT,
+    "finetune": FINETUNING_REPORT,
     "embed": EMBEDDINGS / "manifest.json",
     "interact": INTERACTIONS / "manifest.json",
     "scale": SCALING_REPORT,

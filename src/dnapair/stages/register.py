@@ -61,7 +61,7 @@ def run() -> None:
             tuple(PairColumns(**pair) for pair in read_json(paths.DATASET_REPORT)["columns"]),
             params.data.width,
         )
-        encoder = open_encoder(params.encoder)
+        encoder = open_encoder()
         bundle = Path(temporary)
         reference = _describe_training(encoder.vocabulary.k, Limits(**params.watch.model_dump()))
         network = paths.model_folder(winner)
