@@ -40,8 +40,9 @@ from dnapair.storage.shards import Shard, Values
 ROOT = Path(__file__).parents[1]
 STAGES = (
     "prepare",
-    "embed",
     "interact",
+    "finetune",
+    "embed",
     "scale",
     "validate",
     "tune",

@@ -25,7 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.set({"evaluate.folds": FOLDS, "tune.trials": 0})
     # many genomes: few pairs of two have both in one fold
     write_small_data(project.root / "data", genomes=120)
-    for stage in ("prepare", "embed", "interact", "scale", "tune"):
+    for stage in ("prepare", "finetune", "embed", "interact", "scale", "tune"):
         project.run("dnapair", stage)
     return project
 

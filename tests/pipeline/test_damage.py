@@ -19,6 +19,7 @@ READERS = [
     ("data/pairs.csv", "prepare", "data.dvc"),
     ("data/sequences.fasta", "prepare", "data.dvc"),
     ("artifacts/dataset/sequences.parquet", "embed", "prepare"),
+    ("artifacts/encoder/model.safetensors", "embed", "finetune"),
     ("artifacts/dataset/pairs.parquet", "scale", "prepare"),
     ("artifacts/embeddings/shard-00002.npy", "scale", "embed"),
     ("artifacts/interactions/shard-00000.npy", "scale", "interact"),
@@ -36,7 +37,16 @@ READERS = [
     ("artifacts/models/torch/repeats/seed_2.safetensors", "register", "train@torch"),
     ("artifacts/normalized/embeddings.npy", "export", "scale"),
 ]
-WRITERS = ["prepare", "embed", "scale", "train torch", "score torch", "baselines", "evaluate torch"]
+WRITERS = [
+    "prepare",
+    "finetune",
+    "embed",
+    "scale",
+    "train torch",
+    "score torch",
+    "baselines",
+    "evaluate torch",
+]
 
 
 def run(project: Project, commands: list[tuple[str | None, str]]) -> list[str | None]:

@@ -65,16 +65,27 @@ def test_what_a_change_of_each_room_runs_again():
         for dependency in code_dependencies(content):
             runs_again[Path(dependency).parts[2]].add(stage)
     everywhere = set(STAGES)
-    networks = {"tune", "train", "score", "baselines", "crossvalidate", "evaluate", "register"}
+    networks = {"finetune", "tune", "train", "score", "baselines", "crossvalidate", "evaluate", "register"}
     assert runs_again == {
         "checks": {"validate", "register"},
         "commands": set(),
-        "data": {"prepare", "embed", "validate", "baselines", "crossvalidate", "evaluate", "register"},
-        "embedding": {"locate", "embed", "scale", "validate", "tune"}
+        "data": {
+            "prepare",
+            "finetune",
+            "embed",
+            "validate",
+            "baselines",
+            "crossvalidate",
+            "evaluate",
+            "register",
+        },
+        "embedding": {"locate", "finetune", "embed", "scale", "validate", "tune"}
         | {"baselines", "crossvalidate", "register"},
-        "evaluation": {"train", "baselines", "crossvalidate", "evaluate", "register"},
+        "evaluation": {"finetune", "train", "baselines", "crossvalidate", "evaluate", "register"},
+        "finetuning": {"finetune"},
         "interactions": {
             "interact",
+            "finetune",
             "scale",
             "validate",
             "tune",
@@ -85,7 +96,7 @@ def test_what_a_change_of_each_room_runs_again():
         "machine": set(),
         "params": set(),
         "networks": networks,
-        "pretraining": set(),
+        "pretraining": {"finetune"},
         "registry": {"register"},
         "reporting": {"scale", "validate", "evaluate"},
         "scoring": {"register"},
@@ -130,8 +141,9 @@ def test_stages_have_the_promised_names():
     assert list(STAGES) == [
         "locate",
         "prepare",
-        "embed",
         "interact",
+        "finetune",
+        "embed",
         "scale",
         "validate",
         "tune",
@@ -172,6 +184,7 @@ def test_entry_points_of_the_mlflow_project():
     assert set(project["entry_points"]) >= {
         "main",
         "prepare",
+        "finetune",
         "embed",
         "pretrain",
         "tune",

@@ -129,7 +129,16 @@ def test_shuffled_labels_are_not_better_than_chance(tmp_path: Path):
     table.to_csv(source / "pairs.csv", index=False)
     shutil.copytree(source, project.root / "data")
     project.set({"tune.trials": 0, "train.repeats": 1})
-    for stage in ("prepare", "embed", "interact", "scale", "validate", "baselines", "crossvalidate"):
+    for stage in (
+        "prepare",
+        "finetune",
+        "embed",
+        "interact",
+        "scale",
+        "validate",
+        "baselines",
+        "crossvalidate",
+    ):
         project.run("dnapair", stage)
     project.train_anew()
     for framework in FRAMEWORKS:

@@ -46,7 +46,8 @@ def fails_plainly(project: Project, *command: str) -> str:
 
 def test_full_disk_while_embedding_keeps_what_was_finished(project: Project, small_disk: Path):
     project.set({"embed.shard_rows": 16})
-    project.run("dnapair", "prepare")
+    for stage in ("prepare", "finetune"):
+        project.run("dnapair", stage)
     message = fails_plainly(project, "dnapair", "embed")
     assert "No space left" in message
     names = {path.name for path in small_disk.iterdir()}
@@ -56,7 +57,7 @@ def test_full_disk_while_embedding_keeps_what_was_finished(project: Project, sma
 
 
 def test_truncated_shard_stops_the_next_stage_and_is_made_again(project: Project):
-    for stage in ("prepare", "embed", "interact"):
+    for stage in ("prepare", "finetune", "embed", "interact"):
         project.run("dnapair", stage)
     shard = project.root / "artifacts/embeddings/shard-00001.npy"
     whole = shard.read_bytes()
@@ -72,7 +73,8 @@ def test_sequence_shorter_than_k_is_named(project: Project):
     fasta = project.root / "data/sequences.fasta"
     text = fasta.read_text().split("\n", 2)
     fasta.write_text(f"{text[0]}\nACG\n{text[2]}")
-    project.run("dnapair", "prepare")
+    for stage in ("prepare", "finetune"):
+        project.run("dnapair", stage)
     message = fails_plainly(project, "dnapair", "embed")
     assert "g0f0 (3 letters)" in message
     assert not (project.root / "artifacts/embeddings").exists()
@@ -87,8 +89,8 @@ def test_sequence_shorter_than_k_is_named(project: Project):
 )
 def test_encoder_that_cannot_be_used_is_said(project: Project, settings: dict, words: str):
     project.set(settings)
-    assert words in fails_plainly(project, "dnapair", "embed")
-    assert not (project.root / "artifacts/embeddings").exists()
+    assert words in fails_plainly(project, "dnapair", "finetune")
+    assert not (project.root / "artifacts/encoder").exists()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def append_pair(project: Project, *fields: str) -> None:
 
 
 def run_stages(project: Project) -> None:
-    for stage in ("prepare", "embed", "interact", "scale"):
+    for stage in ("prepare", "finetune", "embed", "interact", "scale"):
         project.run("dnapair", stage)
 
 

@@ -18,6 +18,7 @@ from tests.waiting import Gate, wait_for
 
 STAGES = {
     "prepare": "artifacts",
+    "finetune": "artifacts",
     "embed": "artifacts/embeddings",
     "interact": "artifacts/interactions",
     "scale": "artifacts",

@@ -43,7 +43,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Path]:
             "split.column": "split",
         }
     )
-    for stage in ("prepare", "embed", "interact", "scale", "validate", "baselines", "crossvalidate"):
+    for stage in (
+        "prepare",
+        "finetune",
+        "embed",
+        "interact",
+        "scale",
+        "validate",
+        "baselines",
+        "crossvalidate",
+    ):
         project.run("dnapair", stage)
     assert "does not become best" in project.train_anew()
     return project, table

@@ -87,6 +87,7 @@ def test_losses_fall_and_the_encoder_is_used_by_the_pipeline(settings: Project):
     train = {f"g{number}" for number in range(24)}
     assert set((folder / "genomes.txt").read_text().split()) == train
     settings.set({"encoder.source": "encoders/own"})
+    settings.run("dnapair", "finetune")
     settings.run("dnapair", "embed")
     store = EmbeddingStore.open(settings.root / "artifacts" / "embeddings")
     assert (store.encoder, store.trained) == ("encoders/own", True)

@@ -21,8 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 STAGES = {
     "prepare",
-    "embed",
     "interact",
+    "finetune",
+    "embed",
     "scale",
     "validate",
     "tune",
@@ -208,8 +209,9 @@ def test_mlflow_run_with_another_setting_does_what_it_must_and_finds_the_rest(fi
         assert parent.info.status == "FINISHED"
         assert set(children) == STAGES - {
             "prepare",
-            "embed",
             "interact",
+            "finetune",
+            "embed",
             "scale",
             "validate",
             "tune",

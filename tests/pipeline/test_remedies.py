@@ -221,7 +221,7 @@ STATES = {
         PREPARE,
         LAST,
     ),
-    "an encoder in a .bin": State("a format that can carry code", checkpoint_in_bin, "dnapair embed"),
+    "an encoder in a .bin": State("a format that can carry code", checkpoint_in_bin, "dnapair finetune"),
     "a shard that is cut": State(
         "its SHA-256 is not the manifest's",
         cut("artifacts/embeddings/shard-00000.npy"),

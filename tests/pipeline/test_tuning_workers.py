@@ -40,7 +40,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("tuning") / "project")
     project.set({"tune.trials": TRIALS, "tune.epochs": 3, "tune.method": "random"})
     write_small_data(project.root / "data")
-    for stage in ("prepare", "embed", "interact", "scale"):
+    for stage in ("prepare", "finetune", "embed", "interact", "scale"):
         project.run("dnapair", stage)
     return project
 

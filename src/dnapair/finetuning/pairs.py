@@ -78,8 +78,8 @@ def check_pairs(train: Pairs, val: Pairs, batch: int) -> None:
         if positives in (0, labels.size):
             raise DnapairError(
                 f"finetune: the {split} split holds {positives} related and {labels.size - positives} "
-                "unrelated pairs, and both are needed. Change the section split of params.yaml or the data, or "
-                "leave the encoder as it is (finetune.method: none)."
+                "unrelated pairs, and both are needed. Change the section split of params.yaml or the data, "
+                "or leave the encoder as it is (finetune.method: none)."
             )
     if train.labels.size < batch:
         raise DnapairError(

@@ -148,7 +148,8 @@ def learn(start: Encoder, name: str, lesson: Lesson, course: Course, watch: Watc
     if not by_bag and not course.steps:
         raise CannotLearnError(
             f"the encoder {start.name} is no net over bags of k-mers, or finetune.method is lora, so it "
-            "learns as a BERT, and finetune.steps is 0. Set finetune.steps; on a CPU a step of 12 x 768 takes seconds."
+            "learns as a BERT, and finetune.steps is 0. Set finetune.steps; on a CPU a step of 12 x 768 "
+            "takes seconds."
         )
     torch.use_deterministic_algorithms(course.device == "cpu")
     first = Standing(BAG if by_bag else BERT, 0, 0.0, [])

@@ -68,6 +68,11 @@ def cross_validate(params: Params) -> None:
     from dnapair.evaluation.metrics import METRICS, spread
 
     asked = params.evaluate
+    if read_json(paths.FINETUNING_REPORT)["fine_tuned"]:
+        raise DnapairError(
+            "evaluate.folds would test pairs of train, whose labels the encoder has learnt from: the numbers "
+            "would be too good. Set evaluate.folds: 0, or finetune.method: none."
+        )
     best = read_json(paths.BEST_HYPERPARAMETERS)
     columns = group_columns(asked.groups, params.split.groups, column_names(paths.PAIRS))
     settings = {

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dnapair import tracking
-from dnapair.embedding.embedder import Embedder, check_embeddable, choose_device
 from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.embedding.scaling import fit, write_scaled
 from dnapair.errors import DnapairError
@@ -91,6 +90,7 @@ def write_folder(encoder: Encoder, card: str, *, fine_tuned: bool) -> None:
 def fine_tune(params: Params, source: Encoder, run: tracking.StageRun) -> dict[str, Any]:
     """Try what the settings ask for, write what is kept, and return the report's words on it."""
     # PyTorch and transformers are slow to import, and not needed where the encoder stays as it is
+    from dnapair.embedding.embedder import Embedder
     from dnapair.finetuning.card import card
     from dnapair.finetuning.choice import choose, describe
     from dnapair.finetuning.pairs import check_pairs
@@ -199,6 +199,7 @@ def make_tries(
 
 def course_of(params: Params, kind: str) -> "Course":
     """Return what the settings say of a try."""
+    from dnapair.embedding.embedder import choose_device
     from dnapair.finetuning.lora import LoraSettings
     from dnapair.finetuning.tries import Course
 
@@ -265,6 +266,7 @@ class Sequences:
 
     def tokens(self, encoder: Encoder) -> "Tokens":
         """Return all of them as an encoder's k-mers."""
+        from dnapair.embedding.embedder import check_embeddable
         from dnapair.finetuning.tokens import Tokens
 
         k = encoder.vocabulary.k

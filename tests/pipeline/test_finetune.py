@@ -1,0 +1,169 @@
+"""`dnapair finetune` as its users run it: it hands through, learns, goes on after kill -9, says mistakes."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from transformers import AutoModel
+
+from dnapair.embedding.checkpoint import load_encoder
+from dnapair.embedding.store import EmbeddingStore
+from tests.waiting import Gate
+
+from .conftest import Project, copy_project, write_small_data
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+SHORT = {
+    "finetune.bag_epochs": 3,
+    "finetune.bag_learning_rate": 0.01,
+    "finetune.batch_size": 64,
+    "finetune.steps": 6,
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = copy_project(tmp_path_factory.mktemp("finetune") / "project")
+    write_small_data(project.root / "datasets" / "small")
+    project.run("dnapair", "use", "datasets/small")
+    project.set(SHORT)
+    project.commit("Small data")
+    for stage in ("prepare", "interact"):
+        project.run("dnapair", stage)
+    return project
+
+
+@pytest.fixture
+def settings(project: Project):
+    """params.yaml is as it was after each test, and nothing that the stage wrote is left."""
+    text = (project.root / "params.yaml").read_text()
+    yield project
+    (project.root / "params.yaml").write_text(text)
+    for name in ("encoder", "finetuning"):
+        shutil.rmtree(project.root / "artifacts" / name, ignore_errors=True)
+
+
+def report(project: Project) -> dict:
+    return json.loads((project.root / "reports/finetuning.json").read_text())
+
+
+def weights(project: Project) -> bytes:
+    return (project.root / "artifacts/encoder/model.safetensors").read_bytes()
+
+
+def test_none_hands_the_encoder_through_and_embed_takes_it(settings: Project):
+    source = Path(__file__).parents[2] / "encoders" / "dnabert6-mini"
+    settings.set({"encoder.source": "encoders/dnabert6-mini"})
+    settings.run("dnapair", "finetune")
+    folder = settings.root / "artifacts" / "encoder"
+    assert load_encoder(str(folder)).fingerprint == load_encoder(str(source)).fingerprint
+    assert (folder / "README.md").read_text() == (source / "README.md").read_text()
+    assert AutoModel.from_pretrained(folder, add_pooling_layer=False).config.hidden_size == 128
+    settings.run("dnapair", "embed")
+    store = EmbeddingStore.open(settings.root / "artifacts" / "embeddings")
+    assert store.encoder == "encoders/dnabert6-mini"
+    assert report(settings)["fine_tuned"] is False
+
+
+def test_it_learns_and_the_later_stages_take_what_it_learnt(settings: Project):
+    settings.set({"finetune.method": "full"})
+    printed = settings.run("dnapair", "finetune")
+    assert "pairs/s" in printed
+    found = report(settings)
+    assert found["fine_tuned"] is True
+    assert found["encoder"].endswith("fine-tuned")
+    (only,) = found["tries"]
+    assert {look["phase"] for look in only["history"]} == {"bag", "bert"}
+    folder = settings.root / "artifacts" / "encoder"
+    assert "learnt from" in (folder / "README.md").read_text()
+    assert not (settings.root / "artifacts" / "finetuning").exists()
+    settings.run("dnapair", "embed")
+    store = EmbeddingStore.open(settings.root / "artifacts" / "embeddings")
+    assert (store.encoder, store.trained) == (found["encoder"], True)
+    client = mlflow.MlflowClient(settings.tracking_uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'dnapair'")
+    (run,) = client.search_runs(
+        [experiment.experiment_id], "attributes.run_name = 'try 1'", order_by=["attributes.start_time DESC"]
+    )[:1]
+    assert len(client.get_metric_history(run.info.run_id, "bag/val_pr_auc")) == 3
+    # a fold would test pairs that the encoder has learnt from
+    settings.set({"evaluate.folds": 2})
+    assert "whose labels the encoder has learnt from" in settings.run("dnapair", "crossvalidate", fails=True)
+
+
+def test_labels_of_test_pairs_change_not_a_bit(settings: Project):
+    settings.set({"finetune.method": "auto"})
+    settings.run("dnapair", "finetune")
+    first, told = weights(settings), report(settings)
+    table = settings.root / "data" / "pairs.csv"
+    text = table.read_text()
+    try:
+        lines = [line.split(",") for line in text.splitlines()]
+        chosen = [row for row in lines if row[-1] == "test"]
+        turned = np.random.default_rng(1).permutation([row[2] for row in chosen])
+        for row, label in zip(chosen, turned, strict=True):
+            row[2] = str(label)
+        table.write_text("\n".join(",".join(row) for row in lines))
+        settings.set({"data.path": str(shutil.copytree(settings.root / "data", settings.root / "turned"))})
+        settings.run("dnapair", "prepare")
+        settings.run("dnapair", "finetune")
+        assert weights(settings) == first
+        assert report(settings) == told
+    finally:
+        table.write_text(text)
+        settings.set({"data.path": "data"})
+        settings.run("dnapair", "prepare")
+        shutil.rmtree(settings.root / "turned")
+
+
+def test_killed_it_goes_on_from_its_checkpoint_to_the_same_weights(settings: Project, tmp_path: Path):
+    settings.set({"finetune.method": "full", "finetune.checkpoint_minutes": 1e-12})
+    settings.run("dnapair", "finetune")
+    expected = weights(settings)
+    shutil.rmtree(settings.root / "artifacts" / "encoder")
+    gate = Gate(tmp_path / "gate", "os.rename", r"untrained\.safetensors", turn=9)
+    with subprocess.Popen(
+        ["dnapair", "finetune"],
+        cwd=settings.root,
+        env=gate.put_into(settings.env),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        gate.wait(process)
+        process.kill()
+    assert (settings.root / "artifacts/finetuning/untrained.safetensors").is_file()
+    assert not (settings.root / "artifacts" / "encoder").exists()
+    settings.set({"finetune.seed": 2})
+    assert "finetune.seed: 1 then, 2 now" in settings.run("dnapair", "finetune", fails=True)
+    settings.set({"finetune.seed": 1})
+    settings.run("dnapair", "finetune")
+    assert weights(settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"finetune.method": "lora", "finetune.steps": 0}, "method: lora learns as a BERT, and steps is 0"),
+        (
+            {"finetune.method": "lora", "finetune.lora.targets": ["Wqkv"]},
+            "the encoder has no layer Wqkv. There are: dense, key, query, value",
+        ),
+        ({"finetune.method": "full", "finetune.batch_size": 4096}, "fewer than one batch"),
+        ({"finetune.method": "full", "encoder.pooling": "cls"}, "Set encoder.pooling: mean"),
+        (
+            {"finetune.method": "full", "finetune.device": "cuda"},
+            "finetune.device: cuda, but PyTorch sees no",
+        ),
+    ],
+)
+def test_mistakes_are_said_and_leave_nothing(settings: Project, changes: dict, message: str):
+    settings.set(changes)
+    output = settings.run("dnapair", "finetune", fails=True)
+    assert message in output
+    assert "Traceback" not in output
+    assert not (settings.root / "artifacts" / "encoder").exists()
