@@ -64,8 +64,8 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# What fine-tuning is worth on validation",
         "",
-        "PR-AUC on validation of a small residual network on the embeddings, interactions beside; in brackets "
-        "the difference to the encoder as it is, and its 95 % interval. Test was not looked at.",
+        "PR-AUC on validation of a small residual network on the embeddings, interactions beside; in "
+        "brackets the difference to the encoder as it is, and its 95 % interval. Test was not looked at.",
         "",
         "| data | as it is | the same, fine-tuned | untrained, fine-tuned | kept | minutes |",
         "|---|---|---|---|---|---|",

@@ -123,7 +123,7 @@ def finetuning(
     tower = BertTower(module, encoder.vocabulary, tokens, True, device)
     network = PairNetwork(tower, lesson, encoder.dimensions, 1)
     if device.type == "cuda":
-        bert.compile()
+        module.compile()
         torch.cuda.reset_peak_memory_stats()
     speeds: list[float] = []
     phase = Phase(

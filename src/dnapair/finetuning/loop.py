@@ -162,7 +162,7 @@ def train(
     scores = [entry["val_pr_auc"] for entry in standing.history if entry["phase"] == phase.name]
     steps = range(standing.step, phase.steps) if _waited(scores) < phase.patience else range(0)
     worker = _Worker(network, lesson, phase, bf16)
-    before, started = standing.seconds, time.monotonic()
+    first, before, started = standing.step, standing.seconds, time.monotonic()
     saved, losses = started, list[float]()
     bar = tqdm(
         total=phase.steps * phase.batch_pairs,
@@ -189,7 +189,7 @@ def train(
                 if measured["val_pr_auc"] > max(scores, default=-math.inf):
                     kept.keep()
                 scores.append(measured["val_pr_auc"])
-                rate = phase.batch_pairs * len(scores) * phase.look / max(seconds - before, 1e-9)
+                rate = phase.batch_pairs * (standing.step - first) / max(seconds - before, 1e-9)
                 watch.record(phase.name, standing.step, {**measured, "pairs_per_s": rate})
                 entry = {"phase": phase.name, "step": standing.step, **measured}
                 standing = standing._replace(history=[*standing.history, entry])

@@ -198,7 +198,7 @@ def _learn(
         if handed is not None:
             pairs.head.set_weights(handed)
         if course.device == "cuda":
-            bert.compile()
+            module.compile()
         standing = train(pairs, lesson, _phase(BERT, lesson, course), watch, standing, course.bf16)
         if course.lora:
             merge(module)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
@@ -56,6 +57,8 @@ class Subject(NamedTuple):
         By section of params.yaml.
     hashes
         SHA-256 by what it is of.
+    finetuning
+        The content of reports/finetuning.json.
     """
 
     title: str
@@ -74,6 +77,7 @@ class Subject(NamedTuple):
     folds: Mapping[str, Any]
     settings: Mapping[str, Any]
     hashes: Mapping[str, str]
+    finetuning: Mapping[str, Any] = MappingProxyType({})
 
 
 def render_page(subject: Subject, outcome: Outcome, verdict: Verdict, figures: Path) -> str:

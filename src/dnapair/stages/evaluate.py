@@ -59,6 +59,7 @@ def run(framework: str) -> None:
         "data": params.data,
         "split": params.split,
         "encoder": params.encoder,
+        "finetune": params.finetune,
         "embed": params.embed,
         "interactions": params.interactions,
         "scale": params.scale,
@@ -72,7 +73,7 @@ def run(framework: str) -> None:
     other = next(name for name in TITLES if name != framework)
     model = paths.model_folder(framework)
     with tracking.stage_run(f"evaluate@{framework}", flatten(settings, "evaluate"), paths.IDENTITIES) as run:
-        paths.check(*paths.MADE_BY)
+        paths.check(*(folder for folder in paths.MADE_BY if folder != paths.ENCODER))
         row, seq1, seq2, label = read_numbers(paths.split_file("test"), ["row", "seq1", "seq2", "label"])
         labels, sequences = label.astype(np.int64), np.stack([seq1, seq2], axis=1)
         network, baselines = read_scores(framework), read_baselines()
@@ -114,6 +115,7 @@ def run(framework: str) -> None:
             read_json(paths.FOLDS_REPORT),
             {name: section.model_dump(mode="json") for name, section in shown.items()},
             hashes(framework, scaling),
+            read_json(paths.FINETUNING_REPORT),
         )
         chosen, places = map_pairs(
             MatrixFile(paths.SCALED), sequences.T, spec.symmetric, settings.map_pairs, settings.seed

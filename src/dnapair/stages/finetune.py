@@ -20,7 +20,7 @@ from dnapair.interactions.store import InteractionStore
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
 from dnapair.stages.encoders import FACTS, open_source
-from dnapair.storage.files import atomic_folder, write_json, write_sums
+from dnapair.storage.files import atomic_folder, sha256, write_json, write_sums
 from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import read_numbers, read_table
 from dnapair.storage.sequence_file import SequenceFile
@@ -158,7 +158,8 @@ def make_tries(
     """Let the encoder learn, and an untrained one, which shows what the first one's past is worth."""
     from dnapair.finetuning.choice import Try
     from dnapair.finetuning.probe import compare
-    from dnapair.finetuning.tries import CannotLearnError, learn
+    from dnapair.finetuning.tries import CannotLearnError, Learnt, learn
+    from dnapair.pretraining.checkpoint import Standing
 
     settings = params.finetune
     starts = {LEARNT: source} if source.trained else {}
@@ -171,14 +172,13 @@ def make_tries(
             own = lesson._replace(tokens=sequences.tokens(start))
             watch = watch_over(params, kind, start, own, nested)
             try:
-                learnt = learn(start, name, own, course_of(params, kind), watch)
+                course = course_of(params, start, asked=kind == next(iter(starts)))
+                learnt = learn(start, name, own, course, watch)
             except CannotLearnError as error:
                 # a baseline that can't be had stops nothing
                 if eligible and settings.method != "auto":
                     raise
-                nested.describe(f"Not tried: {error}")
-                print(f"finetune: {name}: not tried: {error}", file=sys.stderr)
-                continue
+                learnt = Learnt(None, Standing(kind, 0, 0.0, []), f"Not tried: {error}")
             measured = worth(learnt.encoder) if learnt.encoder else None
             gain = compare(lesson, measured, frozen, settings.seed) if measured else None
             if measured and gain:
@@ -197,18 +197,18 @@ def make_tries(
             yield Try(name, learnt, measured, gain, eligible)
 
 
-def course_of(params: Params, kind: str) -> "Course":
-    """Return what the settings say of a try."""
+def course_of(params: Params, start: Encoder, *, asked: bool) -> "Course":
+    """Return what the settings say of a try; one that nobody asked for is a baseline, which learns in full."""
     from dnapair.embedding.embedder import choose_device
     from dnapair.finetuning.lora import LoraSettings
     from dnapair.finetuning.tries import Course
 
     settings = params.finetune
     device = choose_device(settings.device, "finetune.device") if settings.steps else "cpu"
-    small = settings.method == "lora" and kind == LEARNT
     lora = settings.lora
+    small = settings.method == "lora" and asked
     return Course(
-        fresh=kind == DRAWN,
+        fresh=not start.trained,
         bag_epochs=settings.bag_epochs,
         bag_rate=settings.bag_learning_rate,
         dropout=settings.dropout,
@@ -235,6 +235,7 @@ def watch_over(
     flat = flatten(params.finetune, "finetune")
     identity = {key: value for key, value in flat.items() if key.rpartition(".")[2] not in _FREE}
     identity |= {"encoder": start.fingerprint, "pairs": lesson.identity()}
+    identity |= {"interactions": sha256(paths.INTERACTIONS / "manifest.json")}
 
     def record(phase: str, step: int, values: Mapping[str, float]) -> None:
         run.log_metrics({f"{phase}/{name}": value for name, value in values.items()}, step)
