@@ -7,6 +7,7 @@ python benchmarks/gpu.py FOLDER --toy    on a CPU, small: whether all of it runs
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,8 +92,8 @@ def embedding(encoder: Encoder, size: Size, device: torch.device, peak: float) -
         bert = GpuBert(encoder.weights, encoder.shape, "mean", precision, device=device.type)
         error = float(np.abs(bert.run([few])[0] - expected).mean()) / spread
         found[f"{precision}_error"] = error
-        tokens = ids.size * rate(lambda bert=bert: bert.run([(ids, real)]), size.seconds)
-        found[f"{precision}_tokens_per_s"] = tokens
+        runs = rate(partial(bert.run, [(ids, real)]), size.seconds)
+        found[f"{precision}_tokens_per_s"] = ids.size * runs
     config = PretrainingNetwork.of(encoder, 1).bert.config
     found["share_of_bf16"] = found["bfloat16_tokens_per_s"] * forward_flops(config, size.length + 2) / peak
     return found

@@ -77,7 +77,7 @@ class Subject(NamedTuple):
     folds: Mapping[str, Any]
     settings: Mapping[str, Any]
     hashes: Mapping[str, str]
-    finetuning: Mapping[str, Any] = MappingProxyType({})
+    finetuning: Mapping[str, Any] = MappingProxyType({"tries": ()})
 
 
 def render_page(subject: Subject, outcome: Outcome, verdict: Verdict, figures: Path) -> str:

@@ -198,7 +198,7 @@ def make_tries(
 
 
 def course_of(params: Params, start: Encoder, *, asked: bool) -> "Course":
-    """Return what the settings say of a try; one that nobody asked for is a baseline, which learns in full."""
+    """Return what the settings say of a try; one that nobody asked for, a baseline, learns in full."""
     from dnapair.embedding.embedder import choose_device
     from dnapair.finetuning.lora import LoraSettings
     from dnapair.finetuning.tries import Course
