@@ -64,10 +64,10 @@ def main() -> None:
     for layers, hidden, heads in size.shapes:
         encoder = build_untrained(6, layers, hidden, heads, 1)
         figures["embed"][f"{layers} x {hidden}"] = embedding(encoder, size, device, peak)
-    for kind, lora in (("full", None), ("lora", LORA)):
-        figures["finetune"][kind] = finetuning(encoder, size, device, lora)
-    figures["pretrain_tokens_per_s"] = pretraining(encoder, size, device)
     given.folder.mkdir(parents=True, exist_ok=True)
+    for kind, lora in (("full", None), ("lora", LORA)):
+        figures["finetune"][kind] = finetuning(encoder, size, device, lora, given.folder)
+    figures["pretrain_tokens_per_s"] = pretraining(encoder, size, device)
     write_json(given.folder / "gpu.json", figures)
     text = table(figures)
     (given.folder / "gpu.md").write_text(text, encoding="utf-8")
@@ -110,7 +110,7 @@ def rate(run: Callable[[], object], seconds: float) -> float:
 
 
 def finetuning(
-    encoder: Encoder, size: Size, device: torch.device, lora: LoraSettings | None
+    encoder: Encoder, size: Size, device: torch.device, lora: LoraSettings | None, folder: Path
 ) -> dict[str, float]:
     """Fine-tune for some steps."""
     rng = np.random.default_rng(1)
@@ -130,7 +130,7 @@ def finetuning(
     phase = Phase(
         "bert", size.steps, size.batch, size.batch, 1e-5, 1e-3, 0.01, 1.0, max(1, size.steps // 2), 9, 1
     )
-    checkpoint = Path("artifacts/gpu/checkpoint.safetensors")
+    checkpoint = folder / "checkpoint.safetensors"
     watch = Watch(checkpoint, {}, 1e9, lambda _, step, values: speeds.append(values["pairs_per_s"]))
     train(network, lesson, phase, watch, Standing("bert", 0, 0.0, []), bf16=device.type == "cuda")
     checkpoint.unlink()

@@ -17,6 +17,8 @@ from dnapair.networks.torch_net import TorchNet
 from dnapair.networks.weights import initial_weights
 from dnapair.training.loop import Pairs
 
+_BUCKET = 32
+"""Windows whose lengths differ by less go through a BERT together."""
 _SPREAD = 0.35
 """Standard deviation of what the network sees of an embedding, about that of one scaled to [-1, 1]."""
 
@@ -64,10 +66,21 @@ class BagTower:
 
 
 class Batch(NamedTuple):
-    """Windows of one length; ``kmers`` and ``ids`` of shape=(n, length), ``owners`` of shape=(n,)."""
+    """Windows of about one length.
+
+    Attributes
+    ----------
+    ids, kmers : torch.Tensor, shape=(n, length)
+        Token ids, and 1 for real k-mers.
+    mask : torch.Tensor, shape=(n, length), or None
+        1 for what is no padding; None where nothing is.
+    owners : torch.Tensor, shape=(n,)
+        The sequence of each.
+    """
 
     ids: torch.Tensor
     kmers: torch.Tensor
+    mask: torch.Tensor | None
     owners: torch.Tensor
 
 
@@ -105,12 +118,12 @@ class BertTower:
         self._ids = np.append(vocabulary.ids, vocabulary.unk)
 
     def read(self, rows: NDArray[np.int64], seed: int | None) -> tuple[list[Batch], int]:
-        """Cut both strands into windows, and put those of one length together."""
+        """Cut both strands into windows, and put those of about one length together."""
         strands = [(self._tokens, rows)]
         if self._both_strands:
             strands.append((self._tokens.turned(rows), np.arange(rows.size)))
         found = [
-            Batch(batch.ids, batch.kmers, batch.owners + strand * rows.size)
+            batch._replace(owners=batch.owners + strand * rows.size)
             for strand, (tokens, chosen) in enumerate(strands)
             for batch in self._batches(tokens, chosen)
         ]
@@ -122,7 +135,8 @@ class BertTower:
         values, owners, weights = [], [], []
         for batch in batches:
             ids, kmers = batch.ids.to(self.device), batch.kmers.to(self.device)
-            hidden = self.module(input_ids=ids).last_hidden_state.to(torch.float32)
+            mask = None if batch.mask is None else batch.mask.to(self.device)
+            hidden = self.module(input_ids=ids, attention_mask=mask).last_hidden_state.to(torch.float32)
             values.append((kmers[:, None] @ hidden)[:, 0])
             weights.append(kmers.sum(1, keepdim=True))
             owners.append(batch.owners.to(self.device))
@@ -135,15 +149,31 @@ class BertTower:
 
     def _batches(self, tokens: Tokens, rows: NDArray[np.int64]) -> list[Batch]:
         windows = tokens.windows(rows)
+        vocabulary = self._vocabulary
+        buckets = windows.lengths // _BUCKET
         batches = []
-        for length in np.unique(windows.lengths):
-            chosen = np.flatnonzero(windows.lengths == length)
-            codes = tokens.codes[windows.starts[chosen, None] + np.arange(length)].astype(np.int64)
-            ids = np.empty((chosen.size, length + 2), np.int64)
-            ids[:, 0], ids[:, -1] = self._vocabulary.cls, self._vocabulary.sep
-            ids[:, 1:-1] = self._ids[codes]
+        for bucket in np.unique(buckets):
+            chosen = np.flatnonzero(buckets == bucket)
+            lengths = windows.lengths[chosen, None]
+            longest = int(lengths.max())
+            places = np.arange(longest)
+            inside = places < lengths
+            at = windows.starts[chosen, None] + np.minimum(places, lengths - 1)
+            codes = np.where(inside, tokens.codes[at], -1).astype(np.int64)
+            ids = np.full((chosen.size, longest + 2), vocabulary.pad)
+            ids[:, 0] = vocabulary.cls
+            ids[:, 1:-1] = np.where(inside, self._ids[codes], vocabulary.pad)
+            np.put_along_axis(ids, lengths + 1, vocabulary.sep, axis=1)
             kmers = np.pad(codes >= 0, ((0, 0), (1, 1))).astype(np.float32)
-            batches.append(Batch(*(torch.from_numpy(part) for part in (ids, kmers, windows.owners[chosen]))))
+            mask = (np.arange(longest + 2) <= lengths + 1).astype(np.int64)
+            batches.append(
+                Batch(
+                    torch.from_numpy(ids),
+                    torch.from_numpy(kmers),
+                    None if mask.all() else torch.from_numpy(mask),
+                    torch.from_numpy(windows.owners[chosen]),
+                )
+            )
         return batches
 
 
