@@ -322,6 +322,7 @@ NOT_FOLLOWED = {
         "is no shard: {}",
         "they are from different data. Run the whole pipeline",
         "pretraining is measured on the validation pairs",
+        "would test pairs of train, whose labels",
     ],
     "the setting's value is checked alone": [
         "et split.method: grouped",
@@ -330,6 +331,7 @@ NOT_FOLLOWED = {
         "or set split.method to random",
         "Set encoder.normalize to true",
         "names no genome: nothing in its header fits",
+        "learns the mean over a sequence's k-mers",
     ],
     "test_machines.py and test_store.py follow it": [
         "This folder is not in a git repository, and",

@@ -125,6 +125,12 @@ def hostile_report(folder: Path) -> tuple[str, str]:
         },
         {"data": {"pairs": list(HOSTILE)}},
         {HOSTILE[2]: HOSTILE[0]},
+        {
+            "source": HOSTILE[0],
+            "reason": words,
+            "frozen": {"roc_auc": 0.7, "pr_auc": 0.6},
+            "tries": [{"encoder": HOSTILE[1], "val": None, "failure": words}],
+        },
     )
     verdict = judge(outcome, N, int(LABELS.sum()), findings)
     return render_page(subject, outcome, verdict, folder), write_card(subject, outcome, verdict)

@@ -53,8 +53,7 @@ def wrap(bert: BertModel, settings: LoraSettings) -> nn.Module:
         from peft import LoraConfig, get_peft_model
     except ImportError:
         raise DnapairError(
-            "finetune.method: lora needs the package peft: pip install 'dnapair[lora]', or pip install -e "
-            "'.[lora]' in the project's folder."
+            "finetune.method: lora needs peft, which is not here; install it: pip install 'peft==0.21.0'"
         ) from None
     config = LoraConfig(
         r=settings.rank,

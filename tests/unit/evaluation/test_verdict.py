@@ -194,6 +194,36 @@ def test_the_page_is_whole_fetches_nothing_and_runs_nothing(tmp_path: Path) -> N
     assert page == render_page(about, outcome, verdict, tmp_path)
 
 
+def test_the_page_says_what_fine_tuning_was_worth_where_it_was_tried(tmp_path: Path) -> None:
+    about = subject(tmp_path)
+    outcome = outcome_of(GOOD, {"noise": NOISE})
+    verdict = judge(outcome, N, int(LABELS.sum()), list(about.findings))
+    assert "fine-tuning" not in render_page(about, outcome, verdict, tmp_path)
+    learnt = {
+        "encoder": "mini, fine-tuned",
+        "failure": None,
+        "val": {"roc_auc": 0.8, "pr_auc": 0.75, "better_than_chance": True},
+        "gain": {"estimate": 0.05, "low": 0.01, "high": 0.09, "certainty": 0.99},
+    }
+    failed = {
+        "encoder": "untrained, fine-tuned",
+        "failure": "Training came to nothing.",
+        "val": None,
+        "gain": None,
+    }
+    tried = about._replace(
+        finetuning={
+            "source": "mini",
+            "reason": "It is kept.",
+            "frozen": {"roc_auc": 0.75, "pr_auc": 0.7, "better_than_chance": True},
+            "tries": [learnt, failed],
+        }
+    )
+    page = render_page(tried, outcome, verdict, tmp_path)
+    for words in ("mini, as it is", "mini, fine-tuned", "+0.010 to +0.090", "It is kept.", "came to nothing"):
+        assert words in page
+
+
 def test_the_card_says_the_same_within_its_limit_and_its_tables_hold(tmp_path: Path) -> None:
     about = subject(tmp_path)
     outcome = outcome_of(GOOD, {f"baseline {number}": NOISE for number in range(60)})
