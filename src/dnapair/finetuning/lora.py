@@ -3,6 +3,7 @@
 Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
 """
 
+import warnings
 from typing import Any, NamedTuple, cast
 
 from torch import nn
@@ -61,7 +62,10 @@ def wrap(bert: BertModel, settings: LoraSettings) -> nn.Module:
         lora_dropout=settings.dropout,
         target_modules=list(settings.targets),
     )
-    return cast(nn.Module, get_peft_model(bert, config))
+    with warnings.catch_warnings():
+        # peft calls a part of transformers by its name of before
+        warnings.simplefilter("ignore", FutureWarning)
+        return cast(nn.Module, get_peft_model(bert, config))
 
 
 def merge(wrapped: nn.Module) -> BertModel:

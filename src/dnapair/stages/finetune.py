@@ -71,7 +71,7 @@ def hand_through(params: Params, source: Encoder) -> None:
     )
     own = Path(params.encoder.source, "README.md")
     card = (
-        own.read_text(encoding="utf-8")
+        own.read_text(encoding="utf-8", errors="replace")
         if own.is_file()
         else f"# {source.name}\n\nThe encoder of `encoder.source`, as it is.\n"
     )
