@@ -220,7 +220,7 @@ def _phase(name: str, lesson: Lesson, course: Course) -> Phase:
         head_rate=_HEAD_RATE,
         weight_decay=course.weight_decay,
         clip_norm=course.clip_norm,
-        look=max(1, min(epoch, math.ceil(steps / 10))),
+        look=epoch if name == BAG else max(1, min(epoch, math.ceil(steps / 10))),
         patience=course.patience,
         seed=course.seed,
     )
