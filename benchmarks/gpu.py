@@ -120,7 +120,7 @@ def finetuning(
     tokens = Tokens([sequences], encoder.vocabulary.k, encoder.window)
     lesson = Lesson(pairs, pairs.take(slice(size.batch)), tokens, None, True, True, True)
     bert = PretrainingNetwork.of(encoder, 1).bert
-    module = wrap(bert, lora) if lora else bert
+    module = wrap(bert, lora, 1) if lora else bert
     tower = BertTower(module, encoder.vocabulary, tokens, True, device)
     network = PairNetwork(tower, lesson, encoder.dimensions, 1)
     if device.type == "cuda":

@@ -6,6 +6,7 @@ Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
 import warnings
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import nn
 from transformers import BertModel
 
@@ -33,8 +34,8 @@ class LoraSettings(NamedTuple):
     targets: tuple[str, ...]
 
 
-def wrap(bert: BertModel, settings: LoraSettings) -> nn.Module:
-    """Freeze a BERT and put small matrices beside its layers.
+def wrap(bert: BertModel, settings: LoraSettings, seed: int) -> nn.Module:
+    """Freeze a BERT and put small matrices beside its layers, drawn by a seed.
 
     Raises
     ------
@@ -62,7 +63,8 @@ def wrap(bert: BertModel, settings: LoraSettings) -> nn.Module:
         lora_dropout=settings.dropout,
         target_modules=list(settings.targets),
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         # peft calls a part of transformers by its name of before
         warnings.simplefilter("ignore", FutureWarning)
         return cast(nn.Module, get_peft_model(bert, config))

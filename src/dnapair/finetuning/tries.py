@@ -191,7 +191,7 @@ def _learn(
         handed = pairs.head.get_weights()
     if course.steps:
         bert = network.bert
-        module = wrap(bert, course.lora) if course.lora else bert
+        module = wrap(bert, course.lora, course.seed) if course.lora else bert
         device = torch.device(course.device)
         tower = BertTower(module, start.vocabulary, lesson.tokens, lesson.both_strands, device)
         pairs = PairNetwork(tower, lesson, start.dimensions, course.seed)

@@ -262,7 +262,7 @@ def test_merged_lora_gives_what_the_wrapped_bert_gave():
     from dnapair.finetuning.lora import merge, wrap
 
     bert = PretrainingNetwork.of(tiny(4, 2, 16, 2), 1).bert
-    wrapped = wrap(bert, LORA._replace(dropout=0.0)).eval()
+    wrapped = wrap(bert, LORA._replace(dropout=0.0), 1).eval()
     with torch.no_grad():
         for name, parameter in wrapped.named_parameters():
             if "lora_B" in name:
