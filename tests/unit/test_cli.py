@@ -47,7 +47,7 @@ def test_help_names_every_verb(tmp_path: Path):
     assert done.returncode == 0
     verbs = [command.callback.__name__ for command in cli.app.registered_commands]
     verbs += [group.name for group in cli.app.registered_groups]
-    assert len(verbs) == 25
+    assert len(verbs) == 26
     assert [verb for verb in verbs if f" {verb.replace('_', '-')} " not in done.stdout] == []
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from dnapair.embedding.encoder import Encoder
 from dnapair.finetuning.choice import Choice, Try
+from dnapair.pretraining.card import show_use
 
 _FORMS = {"bag": "a net over bags of k-mers", "bert": "a BERT"}
 
@@ -46,16 +47,7 @@ def card(encoder: Encoder, kept: Try, choice: Choice, settings: Mapping[str, Any
             f"{settings['encoder.strand']}`. It has seen the train pairs: measure what is made with it on "
             "test alone. In transformers, one strand:",
             "",
-            "```python",
-            "import torch",
-            "from transformers import AutoModel, AutoTokenizer",
-            "",
-            "tokenizer = AutoTokenizer.from_pretrained(folder)",
-            "model = AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)",
-            f'kmers = " ".join(dna[i : i + {k}] for i in range(len(dna) - {k - 1}))  # upper case',
-            'hidden = model(**tokenizer(kmers, return_tensors="pt")).last_hidden_state',
-            "embedding = hidden[:, 1:-1].mean(1)  # without [CLS] and [SEP]",
-            "```",
+            *show_use(k),
             "",
             "## Training",
             "",

@@ -103,16 +103,7 @@ def card(bert: BertModel, facts: Facts) -> str:
         f"In dnapair: `encoder.source: <this folder>`, `encoder.pooling: mean`, `encoder.strand: "
         f"{settings['pretrain.strand']}`. In transformers, one strand:",
         "",
-        "```python",
-        "import torch",
-        "from transformers import AutoModel, AutoTokenizer",
-        "",
-        "tokenizer = AutoTokenizer.from_pretrained(folder)",
-        "model = AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)",
-        f'kmers = " ".join(dna[i : i + {k}] for i in range(len(dna) - {k - 1}))  # upper case, A, C, G, T',
-        'hidden = model(**tokenizer(kmers, return_tensors="pt")).last_hidden_state',
-        "embedding = hidden[:, 1:-1].mean(1)  # without [CLS] and [SEP]",
-        "```",
+        *show_use(k),
         "",
         "## Training",
         "",
@@ -145,6 +136,22 @@ def card(bert: BertModel, facts: Facts) -> str:
             _row("4-mers, logistic regression", "", facts.kmers),
         ]
     return "\n".join([*lines, ""])
+
+
+def show_use(k: int) -> list[str]:
+    """Return the lines of Markdown that show how transformers embed a sequence with an encoder of k-mers."""
+    return [
+        "```python",
+        "import torch",
+        "from transformers import AutoModel, AutoTokenizer",
+        "",
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        "model = AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)",
+        f'kmers = " ".join(dna[i : i + {k}] for i in range(len(dna) - {k - 1}))  # upper case, A, C, G, T',
+        'hidden = model(**tokenizer(kmers, return_tensors="pt")).last_hidden_state',
+        "embedding = hidden[:, 1:-1].mean(1)  # without [CLS] and [SEP]",
+        "```",
+    ]
 
 
 def _row(phase: str, step: str, measured: Mapping[str, Any]) -> str:
