@@ -7,7 +7,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
-from mlflow.entities import Run
+from mlflow.entities import Dataset, Run
 
 from dnapair.stages.paths import IDENTITIES
 from dnapair.storage.files import sha256
@@ -147,7 +147,7 @@ def test_data_commit_plots_reports_and_models_are_logged(finished: Project):
     digest = yaml.safe_load((finished.root / "data.dvc").read_text())["outs"][0]["md5"]
     commit = finished.run("git", "rev-list", "--max-parents=0", "HEAD").strip()
     for run in (parent, *children.values()):
-        assert run.inputs.dataset_inputs[0].dataset.digest == digest[:8]
+        assert data_sets(run)["pipeline"].digest == digest[:8]
         assert run.data.tags["mlflow.source.git.commit"] == commit
     assert any(name.endswith("dataset.json") for name in record.files(children["prepare"]))
     assert any(name.endswith("validation.html") for name in record.files(children["validate"]))
@@ -157,6 +157,68 @@ def test_data_commit_plots_reports_and_models_are_logged(finished: Project):
         assert {Path(name).name for name in files} >= {"roc.png", "pr.png", "confusion.png", "metrics.json"}
         assert children[f"train@{framework}"].outputs.model_outputs
     assert children["register"].outputs.model_outputs
+
+
+def data_sets(run: Run) -> dict[str, Dataset]:
+    """The data sets that a run got, by their context."""
+    return {tag.value: given.dataset for given in run.inputs.dataset_inputs for tag in given.tags}
+
+
+def test_splits_are_data_sets_by_which_models_are_ranked(finished: Project):
+    record = Record(finished)
+    parent = record.parents()[0]
+    children = record.children(parent)
+    splits = json.loads((finished.root / "reports" / "dataset.json").read_text())["splits"]
+    known = data_sets(children["prepare"])
+    contexts = {"train": "training", "val": "validation", "test": "testing"}
+    for name, context in contexts.items():
+        split = known[context]
+        assert split.name == f"small {name}"
+        assert json.loads(split.profile)["num_rows"] == splits[name]["pairs"]
+        columns = [column["name"] for column in json.loads(split.schema)["mlflow_colspec"]]
+        assert columns == ["seq1", "seq2", "label"]
+    assert len({split.digest for split in known.values()}) == len(known)
+
+    ids = {}
+    for framework in FRAMEWORKS:
+        trained, tested = children[f"train@{framework}"], children[f"evaluate@{framework}"]
+        for run, names in ((trained, ("training", "validation")), (tested, ("testing",))):
+            assert {name: data_sets(run)[name].digest for name in names} == {
+                name: known[name].digest for name in names
+            }
+        (output,) = trained.outputs.model_outputs
+        ids[framework] = output.model_id
+        of_model = {one.key: one for one in record.client.get_logged_model(output.model_id).metrics}
+        for name, run, context in (
+            ("val_pr_auc", trained, "validation"),
+            ("test/pr_auc", tested, "testing"),
+            ("test_intervals/pr_auc_low", tested, "testing"),
+        ):
+            assert of_model[name].value == run.data.metrics[name]
+            assert of_model[name].dataset_digest == known[context].digest
+            assert of_model[name].run_id == run.info.run_id
+    test = known["testing"]
+    ranked = record.client.search_logged_models(
+        [parent.info.experiment_id],
+        order_by=[
+            {
+                "field_name": "metrics.test/pr_auc",
+                "ascending": False,
+                "dataset_name": test.name,
+                "dataset_digest": test.digest,
+            }
+        ],
+    )
+    scores = [
+        one.value
+        for model in ranked
+        for one in model.metrics or []
+        if (one.key, one.dataset_digest) == ("test/pr_auc", test.digest)
+    ]
+    # both networks, and the one that was registered with the encoder
+    assert len(scores) >= 3
+    assert scores == sorted(scores, reverse=True)
+    assert set(ids.values()) <= {model.model_id for model in ranked}
 
 
 def test_logged_models_have_signature_example_and_fixed_requirements(finished: Project):

@@ -38,10 +38,13 @@ class Registered(NamedTuple):
     ----------
     name, version : str
         Of the registered model, and of this one.
+    model_id : str or None
+        By which MLflow knows the model that the version is of.
     """
 
     name: str
     version: str
+    model_id: str | None
 
     @property
     def uri(self) -> str:
@@ -88,7 +91,7 @@ def log_pair_model(
     known = _find(name, BUNDLE_TAG, identity)
     if known is not None:
         _describe(name, known.version, tags, description)
-        return Registered(name, str(known.version))
+        return Registered(name, str(known.version), known.model_id)
     # it brings the encoder's engine
     from dnapair.scoring.bundle import open_bundle
 
@@ -112,7 +115,7 @@ def log_pair_model(
         registered_model_name=name,
     )
     _describe(name, info.registered_model_version, {**tags, BUNDLE_TAG: identity}, description)
-    return Registered(name, str(info.registered_model_version))
+    return Registered(name, str(info.registered_model_version), info.model_id)
 
 
 def signature(columns: Sequence[PairColumns]) -> ModelSignature:

@@ -39,6 +39,8 @@ from dnapair.storage.sequence_file import SequenceFile
 TITLES = {"torch": "PyTorch", "tensorflow": "TensorFlow"}
 ROUNDING = 1e-4
 """How far a threshold may be from the one computed again: scores differ a little between machines."""
+OF_THE_MODEL = ("test", "test_intervals")
+"""Groups of metrics that MLflow shows on the model's page too."""
 OWN_COLUMNS = ("row1", "row2", "label", "split")
 _BLOCK = 8192
 
@@ -284,14 +286,12 @@ def log(run: tracking.StageRun, framework: str, subject: Subject, outcome: Outco
             for end, value in zip(("", "_low", "_high"), rival.gains[metric][:3], strict=True)
         },
     }
-    run.log_metrics(
-        {
-            f"{group}/{name}": value
-            for group, logged in groups.items()
-            for name, value in logged.items()
-            if np.isfinite(value)
-        }
-    )
+    split = tracking.Split.of("test", subject.dataset)
+    run.log_split(split)
+    weights = sha256(paths.IDENTITIES[f"train@{framework}"])
+    for group, logged in groups.items():
+        finite = {f"{group}/{name}": value for name, value in logged.items() if np.isfinite(value)}
+        run.log_metrics(finite, split=split, model=weights if group in OF_THE_MODEL else None)
     tested = "".join(sha256(path) for path in (paths.PAIRS, paths.SEQUENCES, paths.split_file("test")))
     run.set_tags(
         {

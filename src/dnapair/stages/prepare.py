@@ -79,6 +79,8 @@ def run() -> None:
         write_json(paths.DATASET_REPORT, report)
         logged = ("pairs", "sequences", "splits", "sharing_with_train", "dropped_across_splits")
         run.log_metrics(numbers({key: report[key] for key in logged if key in report}))
+        for name in report["splits"]:
+            run.log_split(tracking.Split.of(name, report))
         run.log_file(paths.DATASET_REPORT)
         splits = ", ".join(f"{counts['pairs']:,} in {name}" for name, counts in report["splits"].items())
         run.describe(

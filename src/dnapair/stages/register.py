@@ -96,6 +96,10 @@ def run() -> None:
         )
         _gate(registered, winner, params, run)
         run.log_metrics({"val_pr_auc": scores[winner], "largest_difference_to_pipeline": difference})
+        test = tracking.Split.of("test", read_json(paths.DATASET_REPORT))
+        run.log_split(test)
+        named = {f"test/{name}": float(tested[name]) for name in METRICS}
+        run.log_metrics(named, split=test, model=registered.model_id)
         run.log_parent_metrics({f"chosen/{name}": tested[name] for name in METRICS})
         run.log_file(paths.REGISTRATION)
         run.log_file(paths.report_folder(winner) / "report.html", "reports")

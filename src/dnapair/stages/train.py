@@ -51,6 +51,10 @@ def run(framework: str) -> None:
     logged = flatten(settings, "train") | {f"network.{key}": value for key, value in best["network"].items()}
     with tracking.stage_run(f"train@{framework}", logged, paths.IDENTITIES) as run:
         paths.check(paths.NORMALIZED)
+        dataset = read_json(paths.DATASET_REPORT)
+        splits = {name: tracking.Split.of(name, dataset) for name in ("train", "val")}
+        for split in splits.values():
+            run.log_split(split)
         train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
         spec = specify(best["network"])
         matrices = open_matrices(spec)
@@ -102,6 +106,7 @@ def run(framework: str) -> None:
         run.log_model(
             f"network-{framework}",
             lambda folder: save_network(framework, spec, model.weights, example, folder),
+            splits["val"],
         )
 
 

@@ -7,7 +7,7 @@ most stages do not. What needs MLflow in this process is imported when it is fir
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dnapair.tracking.open_run import StageRun, metric_name
+from dnapair.tracking.open_run import Split, StageRun, metric_name
 from dnapair.tracking.stages import join_search, stage_run, trial_run
 from dnapair.tracking.tags import PARENT_VARIABLE, TESTED_TAG
 from dnapair.tracking.wording import StoreError, reason
@@ -31,6 +31,7 @@ __all__ = [
     "PARENT_VARIABLE",
     "TESTED_TAG",
     "Evaluation",
+    "Split",
     "StageRun",
     "StoreError",
     "check_store",

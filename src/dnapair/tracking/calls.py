@@ -9,15 +9,17 @@ from typing import Any
 import mlflow
 from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
 from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.tracking.context.registry import resolve_tags
 
 from dnapair.tracking.model_files import bring_model
+from dnapair.tracking.open_run import Split
 from dnapair.tracking.pipelines import find_pipeline, link_stages
 from dnapair.tracking.processes import end_killed_runs, source_tags
-from dnapair.tracking.raw_data import describe_data, log_dataset
+from dnapair.tracking.raw_data import dataset_name, describe_data, log_dataset, log_split
 from dnapair.tracking.store import TROUBLE, asking, select_experiment
-from dnapair.tracking.tags import PARENT_TAG
+from dnapair.tracking.tags import OUTPUT_TAG, PARENT_TAG
 
 _BATCH = 100
 """Params, metrics and tags that a request of MLflow's may hold in any store."""
@@ -79,15 +81,50 @@ def _start(experiment: str, name: str, tags: dict[str, str], parent: str, time: 
 
 
 def _log(
-    run: str, metrics: dict[str, float], params: dict[str, str], tags: dict[str, str], step: int, time: int
+    run: str,
+    metrics: dict[str, float],
+    params: dict[str, str],
+    tags: dict[str, str],
+    step: int,
+    time: int,
+    split: dict[str, Any] | None = None,
+    model: str | None = None,
 ) -> None:
     client = mlflow.MlflowClient()
-    numbers = [Metric(key, value, time, step) for key, value in metrics.items()]
+    own = _of(split)
+    model_id = _find_model(run, model) if model else None
+    if model_id:
+        own |= {"model_id": model_id, "run_id": run}
+    numbers = [Metric(key, value, time, step, **own) for key, value in metrics.items()]
     settings = [Param(key, value) for key, value in params.items()]
     marks = [RunTag(key, value) for key, value in tags.items()]
     for start in range(0, max(len(numbers), len(settings), len(marks)), _BATCH):
         part = slice(start, start + _BATCH)
         client.log_batch(run, metrics=numbers[part], params=settings[part], tags=marks[part])
+
+
+def _of(split: dict[str, Any] | None) -> dict[str, str]:
+    """Return what a metric says of the pairs that it was measured on."""
+    if split is None:
+        return {}
+    pairs = Split(**split)
+    return {"dataset_name": dataset_name(pairs, describe_data()), "dataset_digest": pairs.digest}
+
+
+def _find_model(run: str, model: str) -> str | None:
+    """Return the id of a model, given by it or by the tag of the run that logged it; None if it is gone."""
+    client = mlflow.MlflowClient()
+    made_by = [client.get_run(run).info.experiment_id], f"tags.`{OUTPUT_TAG}` = '{model}'"
+    for found in client.search_runs(*made_by, order_by=["attributes.start_time DESC"]):
+        if found.outputs and found.outputs.model_outputs:
+            return str(found.outputs.model_outputs[-1].model_id)
+    with suppress(MlflowException):
+        return str(client.get_logged_model(model).model_id)
+    return None
+
+
+def _log_split(run: str, split: dict[str, Any]) -> None:
+    log_split(run, Split(**split))
 
 
 def _files(run: str, path: str, folder: str | None) -> None:
@@ -104,15 +141,21 @@ def _make_model(run: str, name: str) -> str:
     return str(made.model_id)
 
 
-def _fill_model(run: str, path: str, model: str) -> None:
+def _fill_model(run: str, path: str, model: str, val: dict[str, Any] | None) -> None:
     client = mlflow.MlflowClient()
     found, made = client.get_run(run), client.get_logged_model(model)
     client.log_outputs(run, [LoggedModelOutput(model, step=0)])
     # those that are no epoch's, as MLflow's own log_model has them
     logged = [one for name in found.data.metrics for one in client.get_metric_history(run, name)]
     own = {"model_id": model, "run_id": run}
+    measured = own | _of(val)
     client.log_batch(
-        run, metrics=[Metric(one.key, one.value, one.timestamp, 0, **own) for one in logged if not one.step]
+        run,
+        metrics=[
+            Metric(one.key, one.value, one.timestamp, 0, **measured if one.key.startswith("val_") else own)
+            for one in logged
+            if not one.step
+        ],
     )
     description = Model.load(path)
     description.run_id, description.model_id, description.model_uuid = run, model, model
@@ -149,6 +192,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "end pipeline": _end_pipeline,
     "start": _start,
     "log": _log,
+    "split": _log_split,
     "files": _files,
     "make model": _make_model,
     "fill model": _fill_model,

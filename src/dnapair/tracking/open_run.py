@@ -5,12 +5,38 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dnapair.tracking.outbox import Outbox, deliver, now
 from dnapair.tracking.tags import NOTE_TAG, STUDY_TAG
 
 _LONGEST_NAME = 200
+
+
+class Split(NamedTuple):
+    """The pairs of a split, which metrics are of.
+
+    Attributes
+    ----------
+    name : str
+        ``train``, ``val`` or ``test``.
+    digest : str
+        Tells these pairs from all others, in 36 letters at most.
+    pairs, related : int
+        Their number, and how many have label 1.
+    """
+
+    name: str
+    digest: str
+    pairs: int
+    related: int
+
+    @classmethod
+    def of(cls, name: str, dataset: Mapping[str, Any]) -> "Split":
+        """Take a split of the pairs that reports/dataset.json describes."""
+        content = "".join(sha for _, sha in sorted(dataset["files"].items())) + name
+        counts = dataset["splits"][name]
+        return cls(name, hashlib.sha256(content.encode()).hexdigest()[:8], counts["pairs"], counts["related"])
 
 
 @dataclass(frozen=True)
@@ -55,9 +81,32 @@ class StageRun:
         """Log settings and facts that do not change during the run."""
         self._log(params={key: str(value) for key, value in params.items()})
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log numbers in one call; ``step`` is the epoch where there is one."""
-        self._log(step, metrics={key: float(value) for key, value in metrics.items()})
+    def log_metrics(
+        self,
+        metrics: Mapping[str, float],
+        step: int = 0,
+        split: Split | None = None,
+        model: str | None = None,
+    ) -> None:
+        """Log numbers in one call.
+
+        Parameters
+        ----------
+        metrics
+            By their names.
+        step
+            The epoch, where there is one.
+        split
+            The pairs they were measured on.
+        model
+            SHA-256 that the run is tagged with that logged the model they are of, or the model's id.
+        """
+        numbers = {key: float(value) for key, value in metrics.items()}
+        self._log(step, metrics=numbers, split=split and split._asdict(), model=model)
+
+    def log_split(self, split: Split) -> None:
+        """Log a split of the pairs as an input."""
+        self.put("split", split=split._asdict())
 
     def log_parent_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log numbers on the pipeline's run too, where whole pipelines are compared."""
@@ -68,13 +117,23 @@ class StageRun:
         """Log a file, or every file of a folder, as artifacts; it must stay until the run's end."""
         self.put("files", path=str(path), folder=folder)
 
-    def log_model(self, name: str, save: Callable[[Path], None]) -> None:
-        """Log a model in MLflow's own form, which ``save`` writes to the path that it is given."""
+    def log_model(self, name: str, save: Callable[[Path], None], val: Split) -> None:
+        """Log a model in MLflow's own form, with the run's metrics; those named ``val_...`` are of ``val``.
+
+        Parameters
+        ----------
+        name
+            Of the model.
+        save
+            Writes it to the path that it is given.
+        val
+            The validation pairs.
+        """
         if self.outbox is None:
             raise RuntimeError("a model is logged to the run of a stage")
         folder = self.outbox.scratch() / name
         save(folder)
-        self.put("model", path=str(folder), name=name)
+        self.put("model", path=str(folder), name=name, val=val._asdict())
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags in one call."""
@@ -98,7 +157,7 @@ class StageRun:
     def _identify(self, name: str) -> str:
         return self.outbox.identify(name) if self.outbox else name
 
-    def _log(self, step: int = 0, **logged: Mapping[str, Any]) -> None:
+    def _log(self, step: int = 0, **logged: Any) -> None:
         nothing: dict[str, Any] = {"params": {}, "metrics": {}, "tags": {}}
         self.put("log", **nothing | logged, step=step, time=now())
 

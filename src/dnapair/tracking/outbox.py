@@ -249,7 +249,7 @@ def deliver(call: Call, ids: dict[str, str]) -> None:
         # so that a second attempt fills this one
         if "model" not in call:
             call["model"] = ask("make model", run=values["run"], name=call["name"])
-        ask("fill model", run=values["run"], path=call["path"], model=call["model"])
+        ask("fill model", run=values["run"], path=call["path"], model=call["model"], val=call.get("val"))
     else:
         ask(do, **values)
 

@@ -1,5 +1,6 @@
-"""The raw data as a data set of MLflow's."""
+"""The raw data as a data set of MLflow's, and each split of their pairs as one."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -8,11 +9,17 @@ import yaml
 from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Dataset as Entity
 from mlflow.entities import DatasetInput, InputTag
+from mlflow.types import ColSpec, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from dnapair.errors import DnapairError
+from dnapair.tracking.open_run import Split
 from dnapair.tracking.store import make_row
+
+_CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}
+_PAIR = Schema([ColSpec("string", "seq1"), ColSpec("string", "seq2"), ColSpec("long", "label")])
 
 
 def describe_data(pointer: Path = Path("data.dvc")) -> Dataset | None:
@@ -44,6 +51,29 @@ def describe_data(pointer: Path = Path("data.dvc")) -> Dataset | None:
 def log_dataset(run: str, dataset: Dataset | None) -> None:
     """Log what :func:`describe_data` returned as a run's input."""
     if dataset is not None:
-        context = InputTag(MLFLOW_DATASET_CONTEXT, "pipeline")
-        inputs = [DatasetInput(dataset._to_mlflow_entity(), [context])]
-        make_row(lambda: mlflow.MlflowClient().log_inputs(run, inputs))
+        _log(run, dataset._to_mlflow_entity(), "pipeline")
+
+
+def log_split(run: str, split: Split) -> None:
+    """Log a split of the pairs as a run's input, as a model takes them."""
+    raw = describe_data()
+    source = raw._to_mlflow_entity() if raw else Entity("data", "", "local", json.dumps({"uri": "data"}))
+    shown = Entity(
+        name=dataset_name(split, raw),
+        digest=split.digest,
+        source_type=source.source_type,
+        source=source.source,
+        schema=json.dumps({"mlflow_colspec": _PAIR.to_dict()}),
+        profile=json.dumps({"num_rows": split.pairs, "num_related": split.related}),
+    )
+    _log(run, shown, _CONTEXTS[split.name])
+
+
+def dataset_name(split: Split, raw: Dataset | None) -> str:
+    """Return what a split is called among MLflow's data sets."""
+    return f"{raw.name if raw else 'data'} {split.name}"
+
+
+def _log(run: str, dataset: Entity, context: str) -> None:
+    inputs = [DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, context)])]
+    make_row(lambda: mlflow.MlflowClient().log_inputs(run, inputs))
