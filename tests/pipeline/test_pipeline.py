@@ -164,17 +164,23 @@ def test_push_and_pull_by_s3(finished: Project, tmp_path: Path):
         server.stop()
 
 
-def test_a_model_is_an_artifact_of_dvc_and_had_elsewhere_by_its_tag(finished: Project, tmp_path: Path):
-    name = "pair-model-torch"
+@pytest.mark.parametrize(
+    ("name", "own", "weights"),
+    [
+        ("pair-model-torch", "artifacts/models/torch", "weights.safetensors"),
+        ("pair-encoder", "artifacts/encoder", "model.safetensors"),
+    ],
+)
+def test_a_model_is_an_artifact_of_dvc_and_had_elsewhere_by_its_tag(
+    finished: Project, tmp_path: Path, name: str, own: str, weights: str
+):
     finished.run("git", "tag", "--annotate", f"{name}@v1.0.0", "--message", "First")
     try:
         place = str(tmp_path / "model")
         finished.run("dvc", "artifacts", "get", str(finished.root), name, "--out", place)
     finally:
         finished.run("git", "tag", "--delete", f"{name}@v1.0.0")
-    weights = "weights.safetensors"
-    own = finished.root / "artifacts" / "models" / "torch" / weights
-    assert (tmp_path / "model" / weights).read_bytes() == own.read_bytes()
+    assert (tmp_path / "model" / weights).read_bytes() == (finished.root / own / weights).read_bytes()
 
 
 def check_complete(clone: Project) -> None:
