@@ -137,7 +137,7 @@ def save_model(
         folder / "model",
         python_model=str(Path(dnapair.__file__).parent / "scoring" / "pyfunc.py"),
         artifacts={"bundle": str(make_bundle(folder, seed=seed, settings=settings))},
-        signature=signature(columns),
+        signature=signature(columns, settings.threshold),
         pip_requirements=["mlflow"],
     )
     return str(folder / "model")

@@ -129,7 +129,9 @@ class Model:
         """What the pair's two columns were called in training."""
         return self._scorer.settings.columns
 
-    def score(self, pairs: Any, seq2: Sequence[str] | None = None) -> pd.DataFrame:
+    def score(
+        self, pairs: Any, seq2: Sequence[str] | None = None, threshold: float | None = None
+    ) -> pd.DataFrame:
         """Score pairs.
 
         Parameters
@@ -140,6 +142,8 @@ class Model:
             first sequences: a list, an array, a column of a table.
         seq2
             The second sequences, where the first are given apart.
+        threshold
+            Probability from which a pair is called related; None: the model's own.
 
         Returns
         -------
@@ -150,8 +154,9 @@ class Model:
         Raises
         ------
         DnapairError
-            If the columns are not there, the two sides differ in length, there are no pairs, or a sequence
-            is missing or can't be scored; the message names the pair, counted from 1.
+            If the columns are not there, the two sides differ in length, there are no pairs, the threshold is
+            no probability, or a sequence is missing or can't be scored; the message names the pair, counted
+            from 1.
 
         Examples
         --------
@@ -179,7 +184,7 @@ class Model:
             raise DnapairError(f"{names[0]} has {len(seq1)} sequences and {names[1]} {len(seq2)}.")
         if not seq1:
             raise DnapairError("There are no pairs to score.")
-        scores = self._scorer.score(seq1, seq2, columns=names)
+        scores = self._scorer.score(seq1, seq2, columns=names, threshold=threshold)
         return pd.DataFrame(scores._asdict(), index=index)
 
     def explain(self, seq1: str, seq2: str, window: int = 1) -> Explanation:

@@ -193,12 +193,16 @@ def predict(
     cache_mb: Annotated[
         int, typer.Option(min=0, help="Memory for embeddings of sequences that come again.")
     ] = 500,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Probability from which label is 1, in place of the model's own."),
+    ] = None,
 ) -> None:
     """Score a file of pairs of raw DNA, of any size; goes on where it was stopped."""
     from dnapair.commands import predict as tool
 
     where = (columns, sequences, genome, width)
-    tool.predict_file(file, output, model or champion(), chunk, cache_mb, *where)
+    tool.predict_file(file, output, model or champion(), chunk, cache_mb, *where, threshold)
 
 
 @app.command(rich_help_panel=TOOLS)

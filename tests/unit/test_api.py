@@ -107,6 +107,24 @@ def test_what_can_not_be_scored_is_told(model: api.Model, given, words: str) -> 
         model.score(*given)
 
 
+def between(probability: pd.Series) -> float:
+    """A threshold in the middle that no pair lies on."""
+    values = np.unique(probability)
+    return float(values[values.size // 2 - 1 : values.size // 2 + 1].mean(dtype=np.float64))
+
+
+def test_a_threshold_turns_labels_and_no_probability(model: api.Model) -> None:
+    own = model.score(SEQ1, SEQ2)
+    middle = between(own["probability"])
+    turned = model.score(SEQ1, SEQ2, threshold=middle)
+    assert turned["probability"].equals(own["probability"])
+    assert turned["label"].tolist() == (own["probability"] >= middle).astype(int).tolist()
+    assert set(turned["label"]) == {0, 1}
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(DnapairError, match="a probability is from 0 to 1"):
+            model.score(SEQ1, SEQ2, threshold=wrong)
+
+
 def test_an_explanation_is_a_frame_a_figure_and_a_picture(model: api.Model) -> None:
     found = model.explain(SEQ1[0], SEQ2[0], window=5)
     frame = found.frame()

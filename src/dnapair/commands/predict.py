@@ -48,6 +48,7 @@ def predict_file(
     sequences: Path | None = None,
     genome: Path | None = None,
     width: int | None = None,
+    threshold: float | None = None,
 ) -> None:
     """Score every pair of a table, in constant memory.
 
@@ -71,6 +72,8 @@ def predict_file(
         The most memory, in 10^6 bytes, for embeddings of sequences that may come again.
     columns, sequences, genome, width
         As for :class:`~dnapair.commands.pair_table.PairTable`.
+    threshold
+        Probability from which a pair is called related; None: the model's own.
 
     Raises
     ------
@@ -85,10 +88,12 @@ def predict_file(
     check_place(output, "--output")
     with spooled(file, output) as readable:
         table = PairTable(readable, columns, sequences, genome, width)
-        _predict(table, output, model, chunk, cache_mb)
+        _predict(table, output, model, chunk, cache_mb, threshold)
 
 
-def _predict(pair_table: PairTable, output: Path, model: str, chunk: int, cache_mb: int) -> None:
+def _predict(
+    pair_table: PairTable, output: Path, model: str, chunk: int, cache_mb: int, threshold: float | None
+) -> None:
     table = pair_table.table
     names = _free_names(table.names)
     with _parts(output) as folder:
@@ -98,7 +103,7 @@ def _predict(pair_table: PairTable, output: Path, model: str, chunk: int, cache_
         scorer = load_scorer(model)
         pair_table.find(scorer.settings.columns, scorer.settings.width)
         cache = EmbeddingCache(cache_mb * 10**6)
-        made_by = _made_by(scorer)
+        made_by = _made_by(scorer, scorer.settings.threshold if threshold is None else threshold)
         done = reused = 0
         with (
             atomic_file(folder / output.name) as temporary,
@@ -115,7 +120,7 @@ def _predict(pair_table: PairTable, output: Path, model: str, chunk: int, cache_
                 scores = _read_part(part, pairs.num_rows)
                 if scores is None:
                     try:
-                        scored = scorer.score(*sides, done + 1, cache, pair_table.columns)
+                        scored = scorer.score(*sides, done + 1, cache, pair_table.columns, threshold)
                     except DnapairError as error:
                         raise DnapairError(f"{table.path}: {error}{_kept(folder)}") from None
                     scores = np.empty(pairs.num_rows, _PART)
@@ -165,11 +170,12 @@ def _kept(folder: Path) -> str:
     return f" What was scored before is kept in {folder}: mend the table and run the same command again."
 
 
-def _made_by(scorer: "PairScorer") -> bytes:
-    """Hash all that scores depend on beside the sequences: the model, its precision here, and this code."""
+def _made_by(scorer: "PairScorer", threshold: float) -> bytes:
+    """Hash what scores depend on beside the sequences: the model, its precision here, threshold and code."""
     from dnapair.scoring.bundle import bundle_sha256
 
-    digest = hashlib.sha256(f"{bundle_sha256(scorer.folder)} {scorer.precision}\n".encode())
+    model = bundle_sha256(scorer.folder)
+    digest = hashlib.sha256(f"{model} {scorer.precision} {threshold!r}\n".encode())
     for path in sorted(Path(dnapair.__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.digest()

@@ -9,7 +9,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 import dnapair
 from dnapair.data.pair_columns import USUAL_PAIR, PairColumns, request_pairs
@@ -95,6 +95,7 @@ def log_pair_model(
     # it brings the encoder's engine
     from dnapair.scoring.bundle import open_bundle
 
+    settings = open_bundle(bundle)
     package = Path(dnapair.__file__).parent
     if run:
         # where MLflow looks for the model's
@@ -109,7 +110,7 @@ def log_pair_model(
         python_model=str(package / "scoring" / "pyfunc.py"),
         artifacts={"bundle": str(bundle)},
         code_paths=[str(package)],
-        signature=signature(open_bundle(bundle).columns),
+        signature=signature(settings.columns, settings.threshold),
         input_example=example,
         pip_requirements=[f"{required}=={version(required).split('+')[0]}" for required in _SERVED_PACKAGES],
         registered_model_name=name,
@@ -118,7 +119,7 @@ def log_pair_model(
     return Registered(name, str(info.registered_model_version), info.model_id)
 
 
-def signature(columns: Sequence[PairColumns]) -> ModelSignature:
+def signature(columns: Sequence[PairColumns], threshold: float) -> ModelSignature:
     """Make MLflow's signature of a model.
 
     Parameters
@@ -126,12 +127,15 @@ def signature(columns: Sequence[PairColumns]) -> ModelSignature:
     columns
         What it was trained with. Columns of sequences that are not called ``seq1`` and ``seq2`` may be given
         in place of these: MLflow has no other word for it than that none is required.
+    threshold
+        Its own, in place of which another may be given.
     """
     names = dict.fromkeys(name for pair in (USUAL_PAIR, *request_pairs(columns)) for name in pair)
     required = len(names) == len(USUAL_PAIR)
     return ModelSignature(
         inputs=Schema([ColSpec("string", name, required=required) for name in names]),
         outputs=Schema([ColSpec("float", "probability"), ColSpec("long", "label")]),
+        params=ParamSchema([ParamSpec("threshold", "double", threshold)]),
     )
 
 

@@ -33,7 +33,7 @@ class PairModel(PythonModel):
         model_input
             Two columns of strings: of the names that the model was trained with, or ``seq1`` and ``seq2``.
         params
-            Unused; the model has no parameters.
+            ``threshold``: probability from which a pair is called related, in place of the model's own.
 
         Returns
         -------
@@ -48,7 +48,8 @@ class PairModel(PythonModel):
         try:
             columns = choose_pair(_filled(model_input), self.scorer.settings.columns)
             seq1, seq2 = (_strings(model_input, name) for name in columns)
-            scores = self.scorer.score(seq1, seq2, columns=columns)
+            threshold = (params or {}).get("threshold")
+            scores = self.scorer.score(seq1, seq2, columns=columns, threshold=threshold)
         except DnapairError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
         return pd.DataFrame(scores._asdict())

@@ -115,6 +115,7 @@ class PairScorer:
         first_row: int = 1,
         cache: EmbeddingCache | None = None,
         columns: tuple[str, str] = USUAL_PAIR,
+        threshold: float | None = None,
     ) -> Scores:
         """Score pairs; a sequence that occurs more than once is embedded once.
 
@@ -129,6 +130,8 @@ class PairScorer:
             A network that takes interactions alone needs none.
         columns
             What to call the two sides in a message.
+        threshold
+            Probability from which a pair is called related; None: the model's own, chosen on validation.
 
         Returns
         -------
@@ -138,9 +141,14 @@ class PairScorer:
         Raises
         ------
         DnapairError
-            If a sequence is empty, too short for one k-mer, or has letters outside ACGT while the model
-            does not let them through; or an embedding is beyond float16's range.
+            If the threshold is no probability; a sequence is empty, too short for one k-mer, or has letters
+            outside ACGT while the model does not let them through; or an embedding is beyond float16's
+            range.
         """
+        if threshold is None:
+            threshold = self.settings.threshold
+        elif not 0 <= threshold <= 1:
+            raise DnapairError(f"threshold is {threshold:g}, and a probability is from 0 to 1.")
         names: dict[str, str] = {}
         sides: tuple[list[str], list[str]] = ([], [])
         for side, values, sequences in zip(columns, (seq1, seq2), sides, strict=True):
@@ -154,9 +162,7 @@ class PairScorer:
                 names.setdefault(sequence, name)
         logits = self.score_sequences(*sides, names, cache)
         probability = torch.sigmoid(torch.from_numpy(logits)).numpy()
-        return Scores(
-            probability.astype(np.float32), (probability >= self.settings.threshold).astype(np.int64)
-        )
+        return Scores(probability.astype(np.float32), (probability >= threshold).astype(np.int64))
 
     def score_sequences(
         self,

@@ -34,25 +34,39 @@ class Columns(BaseModel):
     seq2: list[Dna]
 
 
-class DataframeRecords(BaseModel):
+class Turned(BaseModel):
+    """What a request may turn."""
+
+    threshold: Annotated[
+        float, Field(ge=0, le=1, description="Probability from which label is 1, not the model's own.")
+    ]
+
+
+class Body(BaseModel):
+    """What all forms of a request have."""
+
+    params: Turned | None = None
+
+
+class DataframeRecords(Body):
     """MLflow's records: an object for each pair."""
 
     dataframe_records: list[Pair]
 
 
-class DataframeSplit(BaseModel):
+class DataframeSplit(Body):
     """MLflow's table: names, then rows."""
 
     dataframe_split: Rows
 
 
-class Instances(BaseModel):
+class Instances(Body):
     """TensorFlow Serving's rows: an object for each pair."""
 
     instances: list[Pair]
 
 
-class Inputs(BaseModel):
+class Inputs(Body):
     """TensorFlow Serving's columns."""
 
     inputs: Columns

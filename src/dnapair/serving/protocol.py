@@ -38,11 +38,14 @@ class Pairs(NamedTuple):
         The sequences, as they were sent.
     columns
         What the request calls the two.
+    threshold
+        Probability from which it wants a pair called related; None: the model's own.
     """
 
     seq1: list[str]
     seq2: list[str]
     columns: tuple[str, str]
+    threshold: float | None = None
 
 
 class Limits(NamedTuple):
@@ -93,8 +96,9 @@ def read_pairs(
     Parameters
     ----------
     body
-        JSON with one of ``dataframe_records``, ``dataframe_split``, ``instances`` and ``inputs``, or CSV
-        with a header. Columns other than the two are left out, as MLflow leaves them out.
+        JSON with one of ``dataframe_records``, ``dataframe_split``, ``instances`` and ``inputs``, and with
+        ``params`` where the threshold is to be another; or CSV with a header. Columns other than the two
+        are left out, as MLflow leaves them out.
     content_type
         Its header: application/json or text/csv.
     limits
@@ -180,7 +184,19 @@ def _read_json(text: str, limits: Limits, choose: Choose) -> Pairs:
     if len(forms) != 1:
         raise RefusedError(f"The body must be a JSON object with exactly one of: {', '.join(_FORMS)}.")
     form = next(iter(forms))
-    return _FORMS[form](content[form], form, limits, choose)
+    pairs = _FORMS[form](content[form], form, limits, choose)
+    return pairs._replace(threshold=_read_threshold(content.get("params")))
+
+
+def _read_threshold(params: Any) -> float | None:
+    if params is None or params == {}:
+        return None
+    if not isinstance(params, dict) or params.keys() != {"threshold"}:
+        raise RefusedError("params must be an object, and the one parameter that the model has is threshold.")
+    threshold = params["threshold"]
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise RefusedError(f"threshold is {reprlib.repr(threshold)}, and a probability is from 0 to 1.")
+    return float(threshold)
 
 
 def _records(content: Any, form: str, limits: Limits, choose: Choose) -> Pairs:

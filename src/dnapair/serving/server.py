@@ -195,7 +195,7 @@ class Server:
 def _score(scorer: "PairScorer", body: bytes, content_type: str | None, limits: Limits) -> bytes:
     pairs = read_pairs(body, content_type, limits, scorer.settings.columns)
     try:
-        scores = scorer.score(pairs.seq1, pairs.seq2, columns=pairs.columns)
+        scores = scorer.score(pairs.seq1, pairs.seq2, columns=pairs.columns, threshold=pairs.threshold)
     except DnapairError as error:
         raise RefusedError(str(error)) from None
     return write_scores(scores.probability, scores.label)

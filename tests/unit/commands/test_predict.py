@@ -260,6 +260,21 @@ def test_another_model_keeps_nothing(
     np.testing.assert_array_equal(read(tmp_path / "out.csv")["probability"], expected)
 
 
+def test_another_threshold_keeps_nothing_and_turns_labels(
+    model: str, table: Path, expected: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    middle = np.unique(expected).size // 2
+    # one that no pair lies on
+    threshold = float(np.unique(expected)[middle - 1 : middle + 1].mean(dtype=np.float64))
+    stopped(table, tmp_path / "out.csv", model)
+    predict_file(table, tmp_path / "out.csv", model, CHUNK, CACHE_MB, threshold=threshold)
+    assert "before" not in capsys.readouterr().out
+    scored = read(tmp_path / "out.csv")
+    np.testing.assert_array_equal(scored["probability"], expected)
+    np.testing.assert_array_equal(scored["label"], expected >= threshold)
+    assert scored["label"].nunique() == 2
+
+
 def test_other_code_keeps_nothing(
     model: str,
     table: Path,

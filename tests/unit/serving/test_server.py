@@ -89,6 +89,11 @@ def records(seq1: list[str], seq2: list[str]) -> dict:
     return {"dataframe_records": [{"seq1": a, "seq2": b} for a, b in zip(seq1, seq2, strict=True)]}
 
 
+def turned(params: object) -> dict[str, object]:
+    """A request with parameters."""
+    return {**records(["ACGTACGT"], ["ACGTACGT"]), "params": params}
+
+
 def test_until_the_model_is_there_all_that_needs_it_is_503(scorer: PairScorer) -> None:
     app = Server(Serve(), threads=1)
     pair = records(["ACGTACGT"], ["ACGTTTTT"])
@@ -133,7 +138,7 @@ def model(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> "PyFuncMode
         path,
         python_model=str(Path(dnapair.__file__).parent / "scoring" / "pyfunc.py"),
         artifacts={"bundle": str(bundle)},
-        signature=versions.signature(()),
+        signature=versions.signature((), 0.5),
         pip_requirements=[],
     )
     return mlflow.pyfunc.load_model(str(path))
@@ -155,6 +160,10 @@ def test_every_form_of_request_is_answered_as_mlflow_does(port: int, model: "PyF
         ({"inputs": {"seq1": seq1, "seq2": seq2}}, "application/json"),
         ({"inputs": both}, "application/json; charset=utf-8"),
         (table, "text/csv"),
+        # above all scores, below all, and the model's own
+        ({"instances": both, "params": {"threshold": 1.0}}, "application/json"),
+        ({"inputs": both, "params": {"threshold": 0.0}}, "application/json"),
+        ({"inputs": both, "params": {}}, "application/json"),
     ]
     schema = model.metadata.get_input_schema()
     for form, content_type in forms:
@@ -165,6 +174,9 @@ def test_every_form_of_request_is_answered_as_mlflow_does(port: int, model: "PyF
         )
         assert (status, headers["Content-Type"]) == (200, "application/json")
         assert ours == json.loads(theirs.response)
+        given = form.get("params", {}) if isinstance(form, dict) else {}
+        if given:
+            assert {score["label"] for score in ours["predictions"]} == {int(given["threshold"] == 0)}
 
 
 @pytest.mark.parametrize(
@@ -175,6 +187,12 @@ def test_every_form_of_request_is_answered_as_mlflow_does(port: int, model: "PyF
         (b"a", {}, 415, "The content type is None"),
         (records(["ACGT"], ["ACG"]), JSON, 400, "no 4-mer"),
         (records(["ACGTN"], ["ACGT"]), JSON, 400, "seq1 of pair 1: letter 'N' at position 5"),
+        (turned({"threshold": 1.5}), JSON, 400, "threshold is 1.5, and a probability is from 0 to 1"),
+        (turned({"threshold": "0.5"}), JSON, 400, "threshold is '0.5'"),
+        (turned({"threshold": True}), JSON, 400, "threshold is True"),
+        (turned({"threshold": float("nan")}), JSON, 400, "threshold is nan"),
+        (turned({"treshold": 0.5}), JSON, 400, "the one parameter that the model has is threshold"),
+        (turned([0.5]), JSON, 400, "params must be an object"),
         (records(["ACGT"] * 301, ["ACGT"] * 301), JSON, 400, "Pair 301 is one too many"),
         (records(["ACGT"], ["A" * 601]), JSON, 400, "seq2 of pair 1 has 601 bases; the most is 600"),
         (b" " * 400_001, JSON, 413, "larger than 0.4 MB (serve.max_megabytes)"),
