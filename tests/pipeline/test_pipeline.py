@@ -95,7 +95,7 @@ def test_docs_make_nothing_stale(finished: Project):
         ("registry/versions.py", {"register"}),
         (
             "training/loop.py",
-            {"tune", "baselines", "crossvalidate"}
+            {"finetune", "tune", "baselines", "crossvalidate"}
             | {f"{stage}@{name}" for stage in ("train", "score") for name in FRAMEWORKS},
         ),
     ],
@@ -232,6 +232,7 @@ def test_killed_embedding_goes_on(tmp_path: Path):
     project.set({"embed.shard_rows": 16})
     write_small_data(project.root / "data")
     project.run("dnapair", "prepare")
+    project.run("dnapair", "finetune")
     # three shards are there, the fourth is written
     gate = Gate(tmp_path / "gate", "os.rename", r"embeddings/shard-00003\.npy")
     command = ["dnapair", "embed"]

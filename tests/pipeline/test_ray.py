@@ -31,6 +31,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.env |= NICE
     write_small_data(project.root / "data")
     project.run("dnapair", "prepare")
+    project.run("dnapair", "finetune")
     return project
 
 
