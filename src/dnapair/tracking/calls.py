@@ -9,7 +9,6 @@ from typing import Any
 import mlflow
 from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
 from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.tracking.context.registry import resolve_tags
 
@@ -23,6 +22,7 @@ from dnapair.tracking.tags import OUTPUT_TAG, PARENT_TAG
 
 _BATCH = 100
 """Params, metrics and tags that a request of MLflow's may hold in any store."""
+_SHA256_LETTERS = 64
 
 
 def call(do: str, values: Mapping[str, Any]) -> Any:
@@ -113,13 +113,13 @@ def _of(split: dict[str, Any] | None) -> dict[str, str]:
 
 def _find_model(run: str, model: str) -> str | None:
     """Return the id of a model, given by it or by the tag of the run that logged it; None if it is gone."""
+    if len(model) != _SHA256_LETTERS:
+        return model
     client = mlflow.MlflowClient()
     made_by = [client.get_run(run).info.experiment_id], f"tags.`{OUTPUT_TAG}` = '{model}'"
     for found in client.search_runs(*made_by, order_by=["attributes.start_time DESC"]):
         if found.outputs and found.outputs.model_outputs:
             return str(found.outputs.model_outputs[-1].model_id)
-    with suppress(MlflowException):
-        return str(client.get_logged_model(model).model_id)
     return None
 
 
