@@ -139,6 +139,24 @@ def test_a_folder_that_can_only_be_read_is_no_place_for_records(project: Project
         project.root.chmod(0o755)
 
 
+def test_who_never_told_git_a_name_runs_with_another_setting(project: Project, tmp_path: Path):
+    (tmp_path / "home").mkdir()
+    project.env |= {"HOME": str(tmp_path / "home"), "GIT_CONFIG_NOSYSTEM": "1"}
+    for part in ("name", "email"):
+        project.run("git", "config", "--unset", f"user.{part}")
+    # what is not committed DVC puts aside, by a commit
+    (project.root / "README.md").write_text("changed\n")
+    printed = project.run("dnapair", "run", "prepare", "--split.seed", "2")
+    assert "dvc exp show" in printed
+    assert "seed: 2" in (project.root / "params.yaml").read_text()
+    # and who did, signs
+    project.run("git", "config", "user.name", "Ada")
+    project.run("git", "config", "user.email", "ada@example.org")
+    project.run("dnapair", "run", "prepare", "--split.seed", "3")
+    authors = project.run("git", "for-each-ref", "--format=%(authorname)", "refs/exps").split()
+    assert "Ada" in authors
+
+
 def test_without_git_the_pipeline_runs_and_its_record_has_no_commit(project: Project, tmp_path: Path):
     tools = tmp_path / "tools"
     tools.mkdir()

@@ -1,6 +1,10 @@
-"""Whether this folder is one that DVC works in."""
+"""Whether this folder is one that DVC works in, and whose name its commits bear."""
 
 import configparser
+import getpass
+import os
+import socket
+import subprocess
 from pathlib import Path
 
 from dnapair.errors import DnapairError
@@ -36,3 +40,24 @@ def check_repository() -> None:
             "init; git add -A; git commit -m 'First'. Or do without (no `dvc exp run`): dvc config --local "
             "core.no_scm true"
         )
+
+
+def missing_signature() -> dict[str, str]:
+    """Return the variables by which DVC signs an experiment's commit where git was never told who commits.
+
+    Returns
+    -------
+    dict of str to str
+        Empty where git knows, or there is no git.
+    """
+    user = getpass.getuser()
+    found: dict[str, str] = {}
+    for part, own in (("name", user), ("email", f"{user}@{socket.gethostname()}")):
+        try:
+            known = subprocess.run(["git", "config", f"user.{part}"], capture_output=True, check=False)
+        except OSError:
+            return {}
+        if not known.stdout.strip():
+            names = (f"GIT_AUTHOR_{part.upper()}", f"GIT_COMMITTER_{part.upper()}")
+            found |= {name: own for name in names if name not in os.environ}
+    return found

@@ -11,7 +11,7 @@ from typing import Any
 from dnapair import tracking
 from dnapair.commands import summary
 from dnapair.commands.progress import pipeline_stages, watch
-from dnapair.commands.repository import check_repository
+from dnapair.commands.repository import check_repository, missing_signature
 from dnapair.errors import DnapairError
 from dnapair.params import load_params
 from dnapair.params.overrides import changed_settings, parse_words, write_settings
@@ -92,7 +92,7 @@ def _dvc(
     arguments: Sequence[str], *, parent: str, recorder: str, verbose: bool, all_stages: bool = False
 ) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
-    environment |= {tracking.PARENT_VARIABLE: parent, RECORDER_VARIABLE: recorder}
+    environment |= {tracking.PARENT_VARIABLE: parent, RECORDER_VARIABLE: recorder} | missing_signature()
     # the stages say `python`: it must be the one that runs now
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     command = [sys.executable, "-m", "dvc", *arguments]
