@@ -144,7 +144,10 @@ def main() -> None:
         sys.exit(f"{arguments.store} has no experiment dnapair: run `make demo` first.")
     experiment = found.experiment_id
     runs = client.search_runs([experiment], max_results=1000, order_by=["attributes.start_time DESC"])
-    pipelines = [run.info.run_id for run in runs if "mlflow.parentRunId" not in run.data.tags][:2]
+    newest = next(run.info.run_id for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    # not the second `make demo`, in which nothing ran
+    tuned = next(run.data.tags["mlflow.parentRunId"] for run in runs if run.info.run_name == "tune")
+    pipelines = [newest, tuned]
     first = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == pipelines[-1]]
     stages = {run.info.run_name: run.info.run_id for run in first}
     version = client.get_model_version_by_alias("dnapair", "champion").version
