@@ -21,6 +21,7 @@ from dnapair.errors import DnapairError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from mlflow.pyfunc import PyFuncModel
 
     from dnapair.embedding.embedder import Embedder, Precision, Strand
     from dnapair.embedding.pooling import Pooling
@@ -102,6 +103,8 @@ class Model:
         Where it was loaded from.
     tags
         What the registry says of its version.
+    model_id
+        By which MLflow knows it.
 
     Attributes
     ----------
@@ -111,8 +114,11 @@ class Model:
         What the registry says of its version: what it was trained on and with, and how good it is.
     """
 
-    def __init__(self, scorer: "PairScorer", source: str, tags: Mapping[str, str]) -> None:
+    def __init__(
+        self, scorer: "PairScorer", source: str, tags: Mapping[str, str], model_id: str | None = None
+    ) -> None:
         self._scorer = scorer
+        self._model_id = model_id
         self.source = source
         self.tags = dict(tags)
 
@@ -220,6 +226,32 @@ class Model:
         found = explain(self._scorer, to_letters(first), to_letters(second), window=window)
         return Explanation(found, self.source)
 
+    def classifier(self, threshold: float | None = None) -> "PyFuncModel":
+        """Return the model as ``mlflow.models.evaluate`` takes a classifier.
+
+        Its evaluator wants labels alone as predictions, and asks for probabilities apart; the registered
+        model answers with both, in two columns.
+
+        Parameters
+        ----------
+        threshold
+            Probability from which a pair is called related; None: the model's own.
+
+        Returns
+        -------
+        mlflow.pyfunc.PyFuncModel
+            Its ``predict`` gives labels. A table may have other columns than the pair's too.
+
+        Examples
+        --------
+        >>> model = load_model(address)
+        >>> model.classifier(threshold=0.0).predict({"seq1": ["ACGTTGCA"], "seq2": ["ACGTTGCA"]})
+        array([1])
+        """
+        from dnapair.registry.classifier import make_pyfunc
+
+        return make_pyfunc(lambda pairs: self.score(pairs, threshold=threshold), self._model_id)
+
 
 def load_model(source: str | Path = "models:/dnapair@champion") -> Model:
     """Load a model.
@@ -250,7 +282,7 @@ def load_model(source: str | Path = "models:/dnapair@champion") -> Model:
     from dnapair.registry.loading import load_model as load
 
     loaded = load(str(source))
-    return Model(loaded.scorer, str(source), loaded.tags)
+    return Model(loaded.scorer, str(source), loaded.tags, loaded.model_id)
 
 
 def embed(

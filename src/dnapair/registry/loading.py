@@ -25,6 +25,8 @@ class Loaded(NamedTuple):
         Of the version, and the alias that it was asked for by; None for an address that names none.
     tags
         The version's.
+    model_id : str or None
+        By which MLflow knows it; None of a folder.
     """
 
     scorer: "PairScorer"
@@ -32,6 +34,7 @@ class Loaded(NamedTuple):
     version: str | None
     alias: str | None
     tags: Mapping[str, str]
+    model_id: str | None
 
 
 def load_model(uri: str) -> Loaded:
@@ -53,7 +56,7 @@ def load_model(uri: str) -> Loaded:
 
         facts = brought.result()
     scorer = PairScorer(Path(facts["bundle"]))
-    return Loaded(scorer, facts["name"], facts["version"], facts["alias"], facts["tags"])
+    return Loaded(scorer, **{name: facts[name] for name in Loaded._fields[1:]})
 
 
 def load_scorer(uri: str) -> "PairScorer":

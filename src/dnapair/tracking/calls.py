@@ -8,7 +8,6 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
-from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
 from mlflow.models import Model
 from mlflow.tracking.context.registry import resolve_tags
 
@@ -18,6 +17,7 @@ from dnapair.tracking.pipelines import find_pipeline, link_stages
 from dnapair.tracking.processes import end_killed_runs, source_tags
 from dnapair.tracking.raw_data import dataset_name, describe_data, log_dataset, log_split
 from dnapair.tracking.store import TROUBLE, asking, select_experiment
+from dnapair.tracking.system_metrics import PREFIX, end_measuring, measure
 from dnapair.tracking.tags import OUTPUT_TAG, PARENT_TAG
 
 _BATCH = 100
@@ -57,8 +57,7 @@ def _begin(
         client = mlflow.MlflowClient()
         run = str(client.create_run(experiment, time, resolve_tags(made_by), name).info.run_id)
         log_dataset(run, dataset)
-        if MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():  # type: ignore[no-untyped-call]
-            mlflow.start_run(run_id=run)
+        measure(run)
     return {"run": run, "parent": parent}
 
 
@@ -145,8 +144,9 @@ def _fill_model(run: str, path: str, model: str, val: dict[str, Any] | None) -> 
     client = mlflow.MlflowClient()
     found, made = client.get_run(run), client.get_logged_model(model)
     client.log_outputs(run, [LoggedModelOutput(model, step=0)])
-    # those that are no epoch's, as MLflow's own log_model has them
-    logged = [one for name in found.data.metrics for one in client.get_metric_history(run, name)]
+    # those of the model that are no epoch's, as MLflow's own log_model has them
+    names = [name for name in found.data.metrics if not name.startswith(PREFIX)]
+    logged = [one for name in names for one in client.get_metric_history(run, name)]
     own = {"model_id": model, "run_id": run}
     measured = own | _of(val)
     client.log_batch(
@@ -166,11 +166,8 @@ def _fill_model(run: str, path: str, model: str, val: dict[str, Any] | None) -> 
 
 
 def _end(run: str, status: str, time: int, drop: str | None = None) -> None:
+    end_measuring(run)
     client = mlflow.MlflowClient()
-    active = mlflow.active_run()
-    if active is not None and active.info.run_id == run:
-        # with it ends the measuring of the machine
-        mlflow.end_run(status)
     client.set_terminated(run, status, time)
     if drop in client.get_run(run).data.tags:
         client.delete_tag(run, drop)

@@ -26,9 +26,9 @@ def bring_model(uri: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``folder`` of MLflow's model, and ``bundle``, the one in it with what scores; ``name``, ``version``,
-        ``alias`` and ``tags`` of the version, which are None and empty where the address is none of the
-        registry's.
+        ``folder`` of MLflow's model, and ``bundle``, the one in it with what scores; ``model_id`` by which
+        MLflow knows it, None of a folder; ``name``, ``version``, ``alias`` and ``tags`` of the version, which
+        are None and empty where the address is none of the registry's.
 
     Raises
     ------
@@ -49,9 +49,12 @@ def bring_model(uri: str) -> dict[str, Any]:
         uri = f"models:/{name}/{found.version}"
         facts = {"name": name, "version": str(found.version), "alias": alias, "tags": dict(found.tags)}
     folder = mlflow.artifacts.download_artifacts(uri)
-    flavor = Model.load(folder).flavors.get(mlflow.pyfunc.FLAVOR_NAME, {})
+    model = Model.load(folder)
+    flavor = model.flavors.get(mlflow.pyfunc.FLAVOR_NAME, {})
     try:
         bundle = flavor["artifacts"]["bundle"]["path"]
     except KeyError:
         raise DnapairError(f"{uri} is not a pair model of dnapair's.") from None
-    return facts | {"folder": folder, "bundle": f"{folder.rstrip('/')}/{bundle}"}
+    # a folder may come from another store, which knows the model when this one does not
+    known = model.model_id if uri.startswith(("models:/", "runs:/")) else None
+    return facts | {"folder": folder, "bundle": f"{folder.rstrip('/')}/{bundle}", "model_id": known}

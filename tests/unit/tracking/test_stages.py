@@ -10,7 +10,9 @@ import pytest
 from dnapair import tracking
 from dnapair.commands import compare
 from dnapair.errors import DnapairError
+from dnapair.tracking import system_metrics
 from dnapair.tracking.tags import OUTPUT_TAG, PARENT_TAG, STAGES_TAG
+from tests.waiting import wait_for
 
 # MLflow uses what SQLAlchemy is about to drop
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -112,3 +114,29 @@ def test_a_search_is_joined_while_it_is_open_and_a_failure_is_described(
     assert (trial.info.status, trial.data.tags[PARENT_TAG]) == ("FINISHED", run.run_id)
     with pytest.raises(DnapairError, match="has no chief"):
         tracking.join_search("study")
+
+
+@pytest.mark.parametrize(("asked", "measured"), [(None, True), ("true", True), ("false", False)])
+def test_what_the_machine_did_stands_on_the_runs_of_long_stages(
+    client: mlflow.MlflowClient,
+    identities: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str | None,
+    measured: bool,
+):
+    # the wait for those that nobody asked for
+    monkeypatch.setattr(system_metrics, "_LONG_S", 0.0 if asked is None else 3600.0)
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    if asked is None:
+        monkeypatch.delenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", raising=False)
+    else:
+        monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", asked)
+    with tracking.stage_run("tune", {}, identities) as run:
+        identities["tune"].write_text("tuned")
+        found = {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"}
+        if measured:
+            wait_for(lambda: found <= set(client.get_run(run.run_id).data.metrics))
+    ended = client.get_run(run.run_id)
+    assert ended.info.status == "FINISHED"
+    if not measured:
+        assert not ended.data.metrics

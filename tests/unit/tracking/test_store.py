@@ -77,8 +77,10 @@ def test_a_deleted_experiment_is_named_and_comes_back_by_the_remedy(
 
 
 @pytest.fixture
-def no_address(template: Path, tmp_path: Path) -> Iterator[Path]:
+def no_address(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder where nobody said where the store is."""
+    # MLflow sets it, for whatever comes later in this process
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(None)
     yield tmp_path
