@@ -35,7 +35,7 @@ class Explanation:
     Parameters
     ----------
     found
-        What :func:`dnapair.scoring.mutagenesis.explain` says.
+        What ``dnapair.scoring.mutagenesis.explain`` says.
     subject
         The model, in a few words.
 
@@ -93,7 +93,7 @@ class Explanation:
 
 
 class Model:
-    """A trained pair model: raw DNA in, probabilities out. :func:`load_model` makes one.
+    """A trained pair model: raw DNA in, probabilities out. ``load_model`` makes one.
 
     Parameters
     ----------
@@ -303,9 +303,16 @@ def embed(
         Raw DNA: upper or lower case, T or U.
     encoder
         A folder, or a name on the Hugging Face hub such as ``zhihan1996/DNA_bert_6``.
-    pooling, strand, normalize, precision, device
-        As ``encoder.pooling``, ``encoder.strand``, ``encoder.normalize``, ``embed.precision`` and
-        ``embed.device`` in params.yaml.
+    pooling
+        As ``encoder.pooling`` in params.yaml.
+    strand
+        As ``encoder.strand``.
+    normalize
+        As ``encoder.normalize``.
+    precision
+        As ``embed.precision``.
+    device
+        As ``embed.device``.
 
     Returns
     -------
@@ -349,9 +356,16 @@ def read_pairs(
         A file, or a folder of tables and FASTA files; packed or not.
     columns
         Names of columns that are not found: keys are ``id1``, ``id2``, ``seq1``, ``seq2`` and ``label``.
-    positive_label, ambiguous, contradictory, genome, width
-        As ``data.positive_label``, ``data.ambiguous``, ``data.contradictory``, ``data.genome`` and
-        ``data.width`` in params.yaml.
+    positive_label
+        As ``data.positive_label`` in params.yaml.
+    ambiguous
+        As ``data.ambiguous``.
+    contradictory
+        As ``data.contradictory``.
+    genome
+        As ``data.genome``.
+    width
+        As ``data.width``.
 
     Returns
     -------
