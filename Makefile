@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # uv does not read pip's settings: hand its links and index on
 pip_setting = $(shell $(BIN)/python -m pip config get $(1) 2>/dev/null)
 
-.PHONY: demo server test test-slow soak lint audit bench install clean
+.PHONY: demo server test test-slow soak lint docs audit bench install clean
 
 demo: install
 	dnapair run
@@ -52,6 +52,9 @@ lint: install
 	check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
+docs: install
+	python docs/build.py
+
 audit: install
 	.ci/audit
 
@@ -73,4 +76,4 @@ $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) artifacts data
+	rm -rf $(VENV) artifacts data build site
