@@ -18,9 +18,10 @@ from machine import describe_machine
 from dnapair.embedding.cpu_bert import CpuBert
 from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.embedding.gpu_bert import GpuBert
-from dnapair.finetuning.loop import Phase, Watch, train
+from dnapair.finetuning.loop import Watch, train
 from dnapair.finetuning.lora import LoraSettings, wrap
 from dnapair.finetuning.pairs import Lesson
+from dnapair.finetuning.steps import Phase
 from dnapair.finetuning.tokens import Tokens
 from dnapair.finetuning.towers import BertTower, PairNetwork
 from dnapair.pretraining.checkpoint import Standing

@@ -145,6 +145,63 @@ def test_killed_it_goes_on_from_its_checkpoint_to_the_same_weights(settings: Pro
     assert weights(settings) == expected
 
 
+@pytest.fixture
+def small_disk(settings: Project):
+    """All that stages write lies on a small disk."""
+    artifacts = settings.root / "artifacts"
+    kept = artifacts.with_name("kept")
+    artifacts.rename(kept)
+    artifacts.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(artifacts)], capture_output=True, check=False
+    )
+    try:
+        if mounted.returncode:
+            pytest.skip("mounting a small file system needs root")
+        shutil.copytree(kept, artifacts, dirs_exist_ok=True)
+        yield artifacts
+    finally:
+        subprocess.run(["umount", "-l", str(artifacts)], check=False, capture_output=True)
+        artifacts.rmdir()
+        kept.rename(artifacts)
+
+
+def test_a_full_disk_leaves_the_encoder_that_was_there_and_room_lets_it_go_on(
+    settings: Project, small_disk: Path
+):
+    def written() -> dict[str, bytes]:
+        files = (path for path in small_disk.rglob("*") if path.is_file() and path.suffix != ".lock")
+        return {str(path): path.read_bytes() for path in files if "scratch" not in path.parts}
+
+    settings.set({"finetune.method": "full"})
+    settings.run("dnapair", "finetune")
+    expected = weights(settings)
+    settings.set({"finetune.method": "none"})
+    settings.run("dnapair", "finetune")
+    assert weights(settings) != expected
+    ballast = small_disk / "ballast"
+    for method, free, file in (("none", 2**13, ""), ("full", 2**21, "untrained.safetensors")):
+        settings.set({"finetune.method": method})
+        before = written()
+        ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - free))
+        output = settings.run("dnapair", "finetune", fails=True)
+        assert "dnapair: No space left on device" in output
+        assert file in output
+        assert "Traceback" not in output
+        ballast.unlink()
+        assert written() == before
+    settings.run("dnapair", "finetune")
+    assert weights(settings) == expected
+
+
+def test_fewer_pairs_than_a_batch_are_one(settings: Project):
+    settings.set({"finetune.method": "full", "finetune.batch_size": 4096, "finetune.steps": 2})
+    output = settings.run("dnapair", "finetune")
+    assert "pairs, fewer than finetune.batch_size (4096): a batch is all of them" in output
+    (only,) = report(settings)["tries"]
+    assert [look["step"] for look in only["history"]] == [1, 2, 3, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -153,7 +210,6 @@ def test_killed_it_goes_on_from_its_checkpoint_to_the_same_weights(settings: Pro
             {"finetune.method": "lora", "finetune.lora.targets": ["Wqkv"]},
             "the encoder has no layer Wqkv. There are: dense, key, query, value",
         ),
-        ({"finetune.method": "full", "finetune.batch_size": 4096}, "fewer than one batch"),
         ({"finetune.method": "full", "encoder.pooling": "cls"}, "Set encoder.pooling: mean"),
         (
             {"finetune.method": "full", "finetune.device": "cuda"},

@@ -3,71 +3,21 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 from tqdm import tqdm
 
-from dnapair.errors import DnapairError
 from dnapair.finetuning.pairs import Lesson
-from dnapair.finetuning.towers import Draw, PairNetwork
+from dnapair.finetuning.steps import CollapseError, Phase, Worker
+from dnapair.finetuning.towers import PairNetwork
 from dnapair.machine.ahead import map_ahead
 from dnapair.pretraining.checkpoint import Standing, restore, save_checkpoint
-from dnapair.training.loop import Pairs, positive_weight
-from dnapair.training.ranking import average_precision
 
 _BETAS = (0.9, 0.98)
-_SCALED_ON = 256
-_SCORED_PAIRS = 1024
-_ALIKE = 1e-3
-"""Embeddings that spread by less than this share of what they did at first are all alike."""
 _WARMUP = 0.1
-
-
-class Phase(NamedTuple):
-    """How an encoder is trained in one of its forms.
-
-    Attributes
-    ----------
-    name : str
-        ``bag`` or ``bert``.
-    steps : int
-        At most.
-    batch_pairs, micro_pairs : int
-        Pairs in a step; and how many of them go through at once, at the same gradient.
-    learning_rate, head_rate : float
-        The greatest, of the encoder and of the network on it; they rise over a tenth of the steps and fall
-        along a cosine to 0.
-    weight_decay : float
-        Of matrices.
-    clip_norm : float
-        The gradient's greatest norm.
-    look : int
-        Steps between two looks at validation.
-    patience : int
-        Looks without a better one before it ends.
-    seed : int
-        Of the order of pairs, of what is dropped.
-    """
-
-    name: str
-    steps: int
-    batch_pairs: int
-    micro_pairs: int
-    learning_rate: float
-    head_rate: float
-    weight_decay: float
-    clip_norm: float
-    look: int
-    patience: int
-    seed: int
 
 
 class Watch(NamedTuple):
@@ -89,10 +39,6 @@ class Watch(NamedTuple):
     settings: Mapping[str, Any]
     minutes: float
     record: Callable[[str, int, Mapping[str, float]], None]
-
-
-class CollapseError(Exception):
-    """Training came to nothing: its words say how."""
 
 
 class _Kept(nn.Module):
@@ -152,16 +98,15 @@ def train(
         If a checkpoint does not fit, or memory does not hold a single pair.
     """
     kept = _Kept(network)
+    worker = Worker(network, lesson, phase, bf16)
     optimizer = _optimizer(network, phase)
     if standing.phase == phase.name and standing.step > 0:
         restore(watch.checkpoint, kept, optimizer)
     else:
-        network.eval()
-        network.measure_scale(lesson.train.take(slice(_SCALED_ON)))
+        worker.measure_scale()
         standing = standing._replace(phase=phase.name, step=0)
     scores = [entry["val_pr_auc"] for entry in standing.history if entry["phase"] == phase.name]
     steps = range(standing.step, phase.steps) if _waited(scores) < phase.patience else range(0)
-    worker = _Worker(network, lesson, phase, bf16)
     first, before, started = standing.step, standing.seconds, time.monotonic()
     saved, losses = started, list[float]()
     bar = tqdm(
@@ -203,102 +148,6 @@ def train(
     kept.put_back()
     network.eval()
     return standing
-
-
-class _Worker:
-    """Takes the steps and the looks."""
-
-    def __init__(self, network: PairNetwork, lesson: Lesson, phase: Phase, bf16: bool) -> None:
-        self._network = network
-        self._lesson = lesson
-        self._phase = phase
-        self._bf16 = bf16
-        self._micro = phase.micro_pairs
-        self._weight = torch.tensor(
-            positive_weight("balanced", lesson.train.labels), device=network.origin.device
-        )
-        # one epoch's order at a time
-        self._order = lru_cache(maxsize=2)(self._shuffle)
-
-    def read(self, step: int) -> list[Draw]:
-        """Read the pairs of a step, some at a time."""
-        size = self._phase.batch_pairs
-        epoch, place = divmod(step, self._lesson.train.labels.size // size)
-        chosen = self._order(epoch)[place * size : (place + 1) * size]
-        seed = self._phase.seed * 1_000_003 + step
-        return [
-            self._network.draw(self._lesson.train.take(chosen[start : start + self._micro]), seed + start)
-            for start in range(0, size, self._micro)
-        ]
-
-    def step(self, optimizer: torch.optim.Optimizer, step: int, draws: list[Draw]) -> float:
-        """Take a step and return the loss before it; where memory is too small, in smaller parts."""
-        while True:
-            try:
-                return self._step(optimizer, step, draws)
-            except torch.OutOfMemoryError:
-                if self._micro == 1:
-                    raise DnapairError(
-                        "finetune: the GPU's memory does not hold a single pair. Use finetune.method: "
-                        "lora, a smaller encoder (encoder.source), or finetune.device: cpu."
-                    ) from None
-                self._micro = -(-self._micro // 2)
-            optimizer.zero_grad(set_to_none=True)
-            torch.cuda.empty_cache()
-            tqdm.write(f"finetune: the GPU's memory is full, going on with {self._micro} pairs at a time")
-            draws = self.read(step)
-
-    def look(self, step: int) -> dict[str, float]:
-        """Score the validation pairs.
-
-        Raises
-        ------
-        CollapseError
-            If all embeddings or all scores are alike.
-        """
-        self._network.eval()
-        val = self._lesson.val
-        logits = score(self._network, val)
-        with torch.no_grad():
-            values = self._network.embed(self._network.draw(val.take(slice(_SCALED_ON))).read)
-        self._network.train()
-        spread = float(values.std(0).mean() * self._network.scale)
-        if not (np.isfinite(logits).all() and np.ptp(logits) > 0 and spread > _ALIKE):
-            raise CollapseError(f"step {step + 1}: all embeddings or scores are alike")
-        return {"val_pr_auc": average_precision(val.labels, logits), "spread": spread}
-
-    def _step(self, optimizer: torch.optim.Optimizer, step: int, draws: list[Draw]) -> float:
-        self._network.train()
-        torch.manual_seed(self._phase.seed * 1_000_003 + step)
-        optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self._weight.device)
-        for draw in draws:
-            with self._autocast():
-                logits = self._network(draw)
-            loss = functional.binary_cross_entropy_with_logits(
-                logits.float(), draw.labels.to(logits.device), pos_weight=self._weight, reduction="sum"
-            )
-            loss = loss / self._phase.batch_pairs
-            torch.autograd.backward(loss)
-            total += loss.detach()
-        nn.utils.clip_grad_norm_(self._network.parameters(), self._phase.clip_norm)
-        optimizer.step()
-        return total.item()
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(self._weight.device.type, torch.bfloat16) if self._bf16 else nullcontext()
-
-    def _shuffle(self, epoch: int) -> NDArray[np.int64]:
-        rng = np.random.default_rng([self._phase.seed, epoch])
-        return rng.permutation(self._lesson.train.labels.size)
-
-
-@torch.no_grad()
-def score(network: PairNetwork, pairs: Pairs) -> NDArray[np.float32]:
-    """Return logits of pairs, shape=(n,), some in memory at a time."""
-    parts = range(0, pairs.labels.size, _SCORED_PAIRS)
-    drawn = map_ahead(lambda start: network.draw(pairs.take(slice(start, start + _SCORED_PAIRS))), parts)
-    return np.concatenate([network(draw).float().cpu().numpy() for draw in drawn])
 
 
 def _optimizer(network: PairNetwork, phase: Phase) -> torch.optim.Optimizer:

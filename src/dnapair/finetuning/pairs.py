@@ -13,6 +13,7 @@ from dnapair.training.loop import Pairs
 
 _WIDTHS = (256, 128)
 _DROPOUT = 0.5
+_FEWEST = 8
 
 
 class Lesson(NamedTuple):
@@ -65,13 +66,13 @@ class Lesson(NamedTuple):
         return digest.hexdigest()
 
 
-def check_pairs(train: Pairs, val: Pairs, batch: int) -> None:
+def check_pairs(train: Pairs, val: Pairs) -> None:
     """Refuse pairs that nothing can be learnt from.
 
     Raises
     ------
     DnapairError
-        If a split holds one class alone, or train fewer pairs than a batch.
+        If a split holds one class alone, or train too few of one.
     """
     for split, labels in (("train", train.labels), ("validation", val.labels)):
         positives = int(np.count_nonzero(labels))
@@ -81,8 +82,10 @@ def check_pairs(train: Pairs, val: Pairs, batch: int) -> None:
                 "unrelated pairs, and both are needed. Change the section split of params.yaml or the data, "
                 "or leave the encoder as it is (finetune.method: none)."
             )
-    if train.labels.size < batch:
+    positives = int(np.count_nonzero(train.labels))
+    if min(positives, train.labels.size - positives) < _FEWEST:
         raise DnapairError(
-            f"finetune: train has {train.labels.size} pairs, fewer than one batch (finetune.batch_size: "
-            f"{batch}). Lower it, or leave the encoder as it is (finetune.method: none)."
+            f"finetune: the train split holds {positives} related and {train.labels.size - positives} "
+            f"unrelated pairs, and {_FEWEST} of each are the fewest that an encoder can learn from. Add "
+            "pairs, or leave the encoder as it is (finetune.method: none)."
         )

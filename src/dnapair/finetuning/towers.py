@@ -221,17 +221,19 @@ class PairNetwork(nn.Module):
         if self._lesson.interactions is not None:
             values = self._lesson.interactions[pairs.rows].astype(np.float32, copy=False)
             interactions = torch.from_numpy(values)
-        return Draw(self._tower.read(rows, seed), first, second, interactions, torch.from_numpy(pairs.labels))
+        return Draw(self.read(rows, seed), first, second, interactions, torch.from_numpy(pairs.labels))
+
+    def read(self, rows: NDArray[np.int64], seed: int | None = None) -> Any:
+        """Read sequences for :meth:`embed`; a seed means training."""
+        return self._tower.read(rows, seed)
 
     def embed(self, read: Any) -> torch.Tensor:
         """Return embeddings as ``embed`` makes them."""
         values = self._tower.embed(read)
         return functional.normalize(values, dim=1) if self._lesson.normalize else values
 
-    @torch.no_grad()
-    def measure_scale(self, pairs: Pairs) -> None:
-        """Choose once where the network's origin lies in the embeddings, and how large it sees them."""
-        values = self.embed(self.draw(pairs).read)
+    def measure_scale(self, values: torch.Tensor) -> None:
+        """Choose by some embeddings where the network's origin lies in them, and how large it sees them."""
         self.origin = values.mean(0)
         self.scale = _SPREAD / values.std().clamp(min=1e-6)
 

@@ -10,9 +10,10 @@ from torch.nn import functional
 from dnapair.embedding.encoder import UNTRAINED_KEY, Encoder, make_encoder
 from dnapair.errors import DnapairError
 from dnapair.finetuning.bag import LabelledBag, pack
-from dnapair.finetuning.loop import CollapseError, Phase, Watch, train
+from dnapair.finetuning.loop import Watch, train
 from dnapair.finetuning.lora import LoraSettings, merge, wrap
 from dnapair.finetuning.pairs import Lesson
+from dnapair.finetuning.steps import CollapseError, Phase
 from dnapair.finetuning.towers import BagTower, BertTower, PairNetwork
 from dnapair.pretraining.checkpoint import Standing, read_standing
 from dnapair.pretraining.network import PretrainingNetwork

@@ -1,6 +1,8 @@
 """Where pretraining stands, in one file: weights, optimizer and step. `kill -9` loses what came after it."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,7 +68,10 @@ def save_checkpoint(
     copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     metadata = {"settings": json.dumps(settings), "standing": json.dumps(standing._asdict())}
     with atomic_file(path) as temporary:
-        save_file(copies, temporary, metadata)
+        try:
+            save_file(copies, temporary, metadata)
+        except SafetensorError as error:
+            raise _of_system(error, path) from None
 
 
 def read_standing(path: Path, settings: Mapping[str, Any]) -> Standing | None:
@@ -137,6 +142,12 @@ def restore(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> 
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError, KeyError) as error:
         raise DnapairError(f"{path} does not fit: {first_line(error)} Remove it to begin anew.") from None
+
+
+def _of_system(error: SafetensorError, path: Path) -> Exception:
+    """Return the system's error that safetensors puts into words: a full disk, as a rule."""
+    found = re.search(r"os error (\d+)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1])), str(path)) if found else error
 
 
 def _open(path: Path) -> tuple[dict[str, Any], Standing]:

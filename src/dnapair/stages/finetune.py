@@ -106,7 +106,13 @@ def fine_tune(params: Params, source: Encoder, run: tracking.StageRun) -> dict[s
     scratch = WORK / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     lesson, sequences = read_lesson(params, source, scratch)
-    check_pairs(lesson.train, lesson.val, params.finetune.batch_size)
+    check_pairs(lesson.train, lesson.val)
+    if lesson.train.labels.size < params.finetune.batch_size:
+        print(
+            f"finetune: train has {lesson.train.labels.size} pairs, fewer than finetune.batch_size "
+            f"({params.finetune.batch_size}): a batch is all of them",
+            file=sys.stderr,
+        )
 
     def worth(encoder: Encoder) -> "Worth":
         embedder = Embedder(
@@ -172,7 +178,7 @@ def make_tries(
             own = lesson._replace(tokens=sequences.tokens(start))
             watch = watch_over(params, kind, start, own, nested)
             try:
-                course = course_of(params, start, asked=kind == next(iter(starts)))
+                course = course_of(params, start, own, asked=kind == next(iter(starts)))
                 learnt = learn(start, name, own, course, watch)
             except CannotLearnError as error:
                 # a baseline that can't be had stops nothing
@@ -197,7 +203,7 @@ def make_tries(
             yield Try(name, learnt, measured, gain, eligible)
 
 
-def course_of(params: Params, start: Encoder, *, asked: bool) -> "Course":
+def course_of(params: Params, start: Encoder, lesson: "Lesson", *, asked: bool) -> "Course":
     """Return what the settings say of a try; one that nobody asked for, a baseline, learns in full."""
     from dnapair.embedding.embedder import choose_device
     from dnapair.finetuning.lora import LoraSettings
@@ -214,7 +220,7 @@ def course_of(params: Params, start: Encoder, *, asked: bool) -> "Course":
         dropout=settings.dropout,
         steps=settings.steps,
         rate=settings.learning_rate,
-        batch_pairs=settings.batch_size,
+        batch_pairs=min(settings.batch_size, lesson.train.labels.size),
         micro_pairs=settings.micro_batch,
         patience=settings.patience,
         weight_decay=settings.weight_decay,
