@@ -7,6 +7,10 @@ if (location.protocol === "file:")
       this.frame.hidden = true
       document.body.append(this.frame)
       this.scope = this.frame.contentWindow
+      // else Firefox puts another empty page in place of this one
+      this.scope.document.open()
+      this.scope.document.write("<!doctype html><body>")
+      this.scope.document.close()
       // copies, as between real workers: each side changes what it gets
       this.scope.postMessage = data => this.onmessage?.({ data: structuredClone(data) })
       this.loaded = new Promise((resolve, reject) => {
