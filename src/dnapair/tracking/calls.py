@@ -48,10 +48,11 @@ def _begin(
     parent: str | None,
     pipeline: str | None,
     time: int,
+    ended: str | None = None,
 ) -> dict[str, str | None]:
     dataset = describe_data()
     with asking():
-        end_killed_runs(experiment)
+        end_killed_runs(experiment, ended)
         parent = parent or find_pipeline(experiment, pipeline, process)
         made_by = tags | source_tags(process) | ({PARENT_TAG: parent} if parent else {})
         client = mlflow.MlflowClient()
@@ -177,7 +178,10 @@ def _end_trial(run: str, experiment: str, tag: str, trial: str) -> None:
     client = mlflow.MlflowClient()
     left_open = f"tags.`{tag}` = '{trial}' and attributes.status = 'RUNNING'"
     for found in client.search_runs([experiment], left_open):
-        client.set_terminated(found.info.run_id, "KILLED")
+        search = found.data.tags[PARENT_TAG]
+        # two may search by the same settings at once, each under a run of its own
+        if search == run or client.get_run(search).info.status != "RUNNING":
+            client.set_terminated(found.info.run_id, "KILLED")
 
 
 _CALLS: dict[str, Callable[..., Any]] = {

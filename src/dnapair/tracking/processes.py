@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import psutil
 
-from dnapair.tracking.tags import COMMIT_TAG, OLD_PROCESS_TAG, PROCESS_TAG
+from dnapair.tracking.tags import COMMIT_TAG, OLD_PROCESS_TAG, PARENT_TAG, PROCESS_TAG
 
 _SAME_START = 2.0
 """Seconds by which two looks at one process's start may differ, where a clock is set meanwhile."""
@@ -87,19 +87,67 @@ def name_process(process: psutil.Process) -> str:
     return "-".join(_Process.of(process))
 
 
-def end_killed_runs(experiment: str) -> None:
+def end_killed_runs(experiment: str, ended: str | None = None) -> None:
     """Mark runs as KILLED that say RUNNING, but whose process has surely ended.
 
     That is known of processes of this machine or container since its start, not of others of the same name.
+
+    Parameters
+    ----------
+    experiment
+        Where they are.
+    ended
+        A process that is known to have ended, wherever it was: its runs, and the pipelines they are part of.
     """
     import mlflow
 
     client = mlflow.MlflowClient()
+    running = "attributes.status = 'RUNNING' and tags"
     for tag in (PROCESS_TAG, OLD_PROCESS_TAG):
-        running = f"attributes.status = 'RUNNING' and tags.`{tag}` LIKE '{socket.gethostname()}:%'"
-        for run in client.search_runs([experiment], running):
+        for run in client.search_runs([experiment], f"{running}.`{tag}` LIKE '{socket.gethostname()}:%'"):
             if _Process(*run.data.tags[tag].split(":")).is_no_more():
                 client.set_terminated(run.info.run_id, "KILLED")
+    left = client.search_runs([experiment], f"{running}.`{PROCESS_TAG}` = '{ended}'") if ended else []
+    for run in left:
+        client.set_terminated(run.info.run_id, "KILLED")
+    for pipeline in {run.data.tags[PARENT_TAG] for run in left if PARENT_TAG in run.data.tags}:
+        if client.get_run(pipeline).info.status == "RUNNING":
+            client.set_terminated(pipeline, "KILLED")
+
+
+class OpenStage:
+    """A file by which a stage that was killed is known to have ended, to whoever has its lock next.
+
+    That may be after the machine's restart, or on another one that has the folder.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def last(self) -> str | None:
+        """Return the process that began last and did not end, by :func:`this_process`."""
+        with suppress(OSError, ValueError):
+            file, process = self._path.read_text(encoding="utf-8").split()
+            # in a copy of the folder it says nothing of the original, where that process may be at work
+            return process if file == self._file() else None
+        return None
+
+    def begin(self) -> None:
+        """Note that this process is at work."""
+        self._path.touch()
+        self._path.write_text(f"{self._file()} {this_process()}", encoding="utf-8")
+
+    def end(self) -> None:
+        """Note that it has ended."""
+        self._path.unlink(missing_ok=True)
+
+    def _file(self) -> str:
+        return str(self._path.stat().st_ino)
 
 
 def _start(process: psutil.Process) -> float:

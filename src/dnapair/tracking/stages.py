@@ -24,7 +24,7 @@ from dnapair.tracking.outbox import (
     patience,
     send_kept,
 )
-from dnapair.tracking.processes import dvc_process, name_process, this_process
+from dnapair.tracking.processes import OpenStage, dvc_process, name_process, this_process
 from dnapair.tracking.tags import (
     OUTPUT_TAG,
     PARENT_VARIABLE,
@@ -62,11 +62,12 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
         If the tracking store does not answer, or another process is at work on this stage.
     """
     started = now()
-    with lock(_LOCKS / f"{stage}.lock", f"at work on the stage {stage} in this folder"):
+    with lock(_LOCKS / f"{stage}.lock", f"at work on the stage {stage} in this folder") as alone:
+        note = OpenStage(_LOCKS / f"{stage}.open") if alone else None
         # a parent's id in the environment would be taken for this stage's own run
         os.environ.pop("MLFLOW_RUN_ID", None)
         # the work does not wait for it
-        outbox = Outbox(UNSENT, lambda: _begin(stage, started))
+        outbox = Outbox(UNSENT, lambda: _begin(stage, started, note))
         run = StageRun(RUN, PIPELINE, outbox, EXPERIMENT)
         run.log_params(params)
         try:
@@ -77,10 +78,10 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
             if outbox.refusal:
                 raise outbox.refusal from None
             run.describe(f"Failed: {error}" if isinstance(error, DnapairError) else "Failed.")
-            if _end(run, outbox, "FAILED", 0.0) and _has_own_parent(run):
+            if _end(run, outbox, note, "FAILED", 0.0) and _has_own_parent(run):
                 ask("end pipeline", parent=run.parent_id, status="FAILED")
             raise
-        if _end(run, outbox, "FINISHED", patience()) and run.parent_id:
+        if _end(run, outbox, note, "FINISHED", patience()) and run.parent_id:
             outputs = {name: str(path) for name, path in identities.items()}
             ask("link", parent=run.parent_id, outputs=outputs, end=_has_own_parent(run))
 
@@ -163,7 +164,7 @@ def join_search(study: str) -> StageRun:
     return StageRun(str(info.run_id), None, group=str(info.experiment_id))
 
 
-def _begin(stage: str, started: int) -> dict[str, str]:
+def _begin(stage: str, started: int, note: OpenStage | None) -> dict[str, str]:
     """Open the stage's run; return its id, its pipeline's and its experiment's."""
     parent = os.environ.get(PARENT_VARIABLE)
     experiment = ask("open", parent=parent)
@@ -179,14 +180,20 @@ def _begin(stage: str, started: int) -> dict[str, str]:
         parent=parent,
         pipeline=name_process(pipeline) if pipeline else None,
         time=started,
+        ended=note and note.last(),
     )
+    if note:
+        note.begin()
     return {EXPERIMENT: experiment, RUN: made["run"], PIPELINE: made["parent"] or ""}
 
 
-def _end(run: StageRun, outbox: Outbox, status: str, seconds: float) -> bool:
+def _end(run: StageRun, outbox: Outbox, note: OpenStage | None, status: str, seconds: float) -> bool:
     """Send or keep all that was logged, and the end of the run; return whether it was sent."""
     run.put("end", status=status, time=now(), drop=PROCESS_TAG)
-    return outbox.close(seconds)
+    sent = outbox.close(seconds)
+    if note:
+        note.end()
+    return sent
 
 
 def _has_own_parent(run: StageRun) -> bool:
