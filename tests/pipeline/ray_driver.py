@@ -1,6 +1,7 @@
 """Fills a store with an embedder that stops where it is told to, and logs which process began which shard.
 
-Arguments: the store, the engine, how many shards go freely, the number of shards, the cluster's address.
+Arguments: the store, the engine, how many shards go freely, the number of shards, and, where it is not this
+machine alone, the cluster's address and the CPUs of each of the two workers.
 A later one is not done before there is a file of the store's name and `.go`.
 What is defined here travels to Ray's workers by value, because this is the main module; without PyTorch,
 they start at once.
@@ -55,11 +56,11 @@ def start_ray_and(fill: Callable[[], object]) -> None:
             shutdown()
 
 
-def main(folder: Path, engine: str, free: int, shards: int, address: str | None) -> None:
+def main(folder: Path, engine: str, free: int, shards: int, address: str | None, cpus: float) -> None:
     rows = shards * SHARD_ROWS - 3
     letters = np.random.default_rng(1).choice(list("ACGT"), (rows, 80))
     sequences = ["".join(row) for row in letters]
-    ray = partial(embed_with_ray, address=address, actors=2, num_cpus=0.5, num_gpus=0)
+    ray = partial(embed_with_ray, address=address, actors=2, num_cpus=cpus, num_gpus=0)
     fill = partial(
         write_store,
         folder,
@@ -76,4 +77,5 @@ def main(folder: Path, engine: str, free: int, shards: int, address: str | None)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), (sys.argv[5:] or [None])[0])
+    given = dict(enumerate(sys.argv))
+    main(Path(given[1]), given[2], int(given[3]), int(given[4]), given.get(5), float(given.get(6, "0.5")))

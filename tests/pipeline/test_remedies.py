@@ -267,7 +267,7 @@ NOT_FOLLOWED = {
         "embed.ray.address: {}: Ray can't be had",
         "embed.ray.address: nothing answers",
         "embed.ray: {} actor(s)",
-        "Ray Data does not work over ray://",
+        "on a machine of the cluster, not over ray://",
     ],
     "it names a step of the registry; test_lifecycle.py takes these steps": [
         "The gate refused version",

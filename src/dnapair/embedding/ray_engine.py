@@ -1,13 +1,13 @@
-"""The engine that computes shards with Ray Data, on this machine or on a cluster."""
+"""The engine that computes shards in Ray actors, on this machine or on a cluster."""
 
 import logging
 import os
+import secrets
 import socket
-import warnings
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,9 @@ os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
 try:
     import ray
-    from ray._private import ray_constants
-    from ray.exceptions import RayError
+    from ray._private import ray_constants, services
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.exceptions import AuthenticationError, RayError, RayTaskError
 except ImportError:
     raise DnapairError(
         "embed.engine: ray needs Ray, which is not installed. Install it with "
@@ -37,8 +38,6 @@ except ImportError:
 
 _REPEATS = 3
 _PATIENCE = 10.0
-
-Rows = dict[str, Any]
 
 
 def embed_with_ray(
@@ -52,23 +51,23 @@ def embed_with_ray(
 ) -> Values:
     """Embed shards in Ray actors; each holds one embedder and takes one shard at a time.
 
-    An actor or a node that dies is replaced, and its shards are made again. The sequences are read on this
-    machine and the embedder's weights are sent from it: other nodes need no disk in common with it, just
-    the same Python environment.
+    An actor that dies, alone or with its node, is replaced where there is room, and its shard is made again.
+    The sequences are read on this machine and the embedder's weights are sent from it: other nodes need no
+    disk in common with it, just the same Python environment.
 
     Parameters
     ----------
     shards
         What to embed.
     read
-        Gives the sequences ``start`` to ``stop``. It is called in other processes of this machine.
+        Gives the sequences ``start`` to ``stop``.
     make_embedder
         Gives the embedder. It is called in each actor.
     address
         None: a cluster on this machine, for as long as this lasts. ``auto``: the one this machine is part
         of. ``host:port``: the one with this head, which this machine is part of.
     actors
-        How many, or the least and the most.
+        How many, or the least and the most. It begins where there is room for the least.
     num_cpus, num_gpus
         What Ray sets aside for each actor; PyTorch uses as many threads as whole CPUs.
 
@@ -87,59 +86,85 @@ def embed_with_ray(
     least, most = (actors, actors) if isinstance(actors, int) else actors
     with _cluster(address):
         _check_room(least, num_cpus, num_gpus)
-        _configure()
-        # one shard a block: what arrives as one block keeps one actor busy
-        items = ray.data.from_items([shard._asdict() for shard in shards], override_num_blocks=len(shards))
-        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-        rows = items.map_batches(
-            _Reader,
-            batch_size=1,
-            fn_constructor_args=(ray.put(read),),
-            compute=ray.data.ActorPoolStrategy(size=1),
-            num_cpus=0,  # else actors that take all CPUs wait for their reader for ever
-            label_selector=here,
-        )
-        with warnings.catch_warnings():
-            # Ray Data's default is to try a shard that kills its actor again and again, for ever
-            warnings.filterwarnings("ignore", message=".*ray_remote_args")
-            results = rows.map_batches(
-                _Worker,
-                batch_size=1,
-                fn_constructor_args=(code_sha256(), ray.put(make_embedder)),
-                compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
-                num_cpus=num_cpus,
-                num_gpus=num_gpus,
-                max_task_retries=_REPEATS,
-            )
+        worker = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_Worker)
+        embedder = ray.put(make_embedder)
         try:
-            for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
-                for number, values in zip(batch["number"], batch["values"], strict=True):
-                    yield int(number), values
-        except Exception as error:
+            yield from _share_out(
+                shards,
+                read,
+                lambda: worker.remote(code_sha256(), [embedder]),
+                min(most, len(shards)),
+                lambda: _check_room(1, num_cpus, num_gpus),
+            )
+        except RayError as error:
             raise DnapairError(_explain(error)) from None
 
 
-class _Reader:
-    """Reads the sequences of shards, on the machine that has them."""
+class _Task(NamedTuple):
+    """What an actor is at: a shard, or its start."""
 
-    def __init__(self, read: Any) -> None:
-        self.read: Callable[[int, int], list[str]] = ray.get(read)
+    actor: Any
+    shard: Shard | None
 
-    def __call__(self, batch: Rows) -> Rows:
-        start, stop = int(batch["start"][0]), int(batch["stop"][0])
-        return {"number": batch["number"], "sequences": [self.read(start, stop)]}
+
+def _share_out(
+    shards: Sequence[Shard],
+    read: Callable[[int, int], list[str]],
+    start: Callable[[], Any],
+    actors: int,
+    check_room: Callable[[], None],
+) -> Values:
+    """Give each actor one shard at a time; one that was lost comes first again."""
+    left, given, losses = deque(shards), Counter[int](), 0
+    tasks: dict[Any, _Task] = {}
+
+    def employ() -> None:
+        actor = start()
+        tasks[actor.prepare.remote()] = _Task(actor, None)
+
+    for _ in range(actors):
+        employ()
+    while left or any(task.shard for task in tasks.values()):
+        done, _ = ray.wait(list(tasks), timeout=_PATIENCE)
+        if not done and not any(task.shard for task in tasks.values()):
+            # Ray would wait for ever for a node that has room
+            check_room()
+        for reference in done:
+            actor, shard = tasks.pop(reference)
+            try:
+                values = ray.get(reference)
+            except RayTaskError:
+                raise
+            except RayError:
+                # the actor, its node or the way to it; Ray tells no difference until it gives the node up
+                ray.kill(actor)
+                losses += 1
+                if losses > _REPEATS * actors or (shard and given[shard.number] > _REPEATS):
+                    raise
+                if shard:
+                    left.appendleft(shard)
+                employ()
+                continue
+            if left:
+                following = left.popleft()
+                given[following.number] += 1
+                sequences = read(following.start, following.stop)
+                tasks[actor.embed.remote(sequences)] = _Task(actor, following)
+            if shard:
+                losses = 0
+                yield shard.number, values
 
 
 class _Worker:
     """Embeds shards, on any node."""
 
-    def __init__(self, code: str, make_embedder: Any) -> None:
+    def __init__(self, code: str, make_embedder: list[Any]) -> None:
         self.code = code
-        self.make_embedder = make_embedder
+        # in a list Ray leaves it where it is: it may need the same version to be read
+        self.make_embedder = make_embedder[0]
 
-    @cached_property
-    def embedder(self) -> "Embedder":
-        # not made by the constructor, because Ray gives back only the text of what that raises
+    def prepare(self) -> None:
+        """Make the embedder; of what a constructor raises, Ray gives back only the text."""
         if code_sha256() != self.code:
             raise DnapairError(
                 f"The node {socket.gethostname()} has another version of dnapair, which could give other "
@@ -148,12 +173,10 @@ class _Worker:
         if not ray.get_gpu_ids():
             # Ray hides the GPUs of others, but not from an actor that has none
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        embedder: Embedder = ray.get(self.make_embedder)()
-        return embedder
+        self.embedder: Embedder = ray.get(self.make_embedder)()
 
-    def __call__(self, batch: Rows) -> Rows:
-        values: NDArray[np.float32] = self.embedder.embed(list(batch["sequences"][0]))
-        return {"number": batch["number"], "values": values[None]}
+    def embed(self, sequences: list[str]) -> NDArray[np.float32]:
+        return self.embedder.embed(sequences)
 
 
 @contextmanager
@@ -162,6 +185,9 @@ def _cluster(address: str | None) -> Iterator[None]:
         _check_answer(address)
     # Ray's only way to keep a cluster of one machine off the network
     ray_constants.ENABLE_RAY_CLUSTER = address is not None
+    if address is None:
+        # else Ray leaves one in the home, with which a later `ray start` shuts out machines that have none
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())
     try:
         # Ray's C++ part says there that it read one of its settings
         with silent_stderr():
@@ -172,6 +198,12 @@ def _cluster(address: str | None) -> Iterator[None]:
                 **({} if address else {"include_dashboard": False}),
             )
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        if isinstance(error, AuthenticationError) or (address and _is_closed(address)):
+            raise DnapairError(
+                f"embed.ray.address: {address}: the cluster there has a token, and this process another one "
+                "or none. Copy ~/.ray/auth_token of the head to the same place on this machine, and run the "
+                "same command again with RAY_AUTH_MODE=token before it."
+            ) from None
         raise DnapairError(
             f"embed.ray.address: {address or 'null'}: Ray can't be had there: {first_line(error)} "
             "Start it with `ray start --head`, join this machine with `ray start --address=HEAD:PORT`, or "
@@ -195,6 +227,23 @@ def _check_answer(address: str) -> None:
         ) from None
 
 
+def _is_closed(address: str) -> bool:
+    """Tell whether a cluster that Ray could not reach, without saying why, refused this process's token."""
+    try:
+        found = services.canonicalize_bootstrap_address(address)
+    except ConnectionError:
+        return False
+    _check_answer(found)
+    try:
+        with silent_stderr():
+            GcsClient(address=found)
+    except AuthenticationError:
+        return True
+    except RayError:
+        pass
+    return False
+
+
 def _check_room(actors: int, num_cpus: float, num_gpus: float) -> None:
     # Ray would wait for ever for a node that has room
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -209,17 +258,6 @@ def _check_room(actors: int, num_cpus: float, num_gpus: float) -> None:
             f"don't fit, there is room for {room}. Nodes: {found}. Lower embed.ray.actors, num_cpus or "
             "num_gpus, or join more nodes with `ray start --address=HEAD:PORT`."
         )
-
-
-def _configure() -> None:
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    # else an actor's error arrives as text in another one
-    context.raise_original_map_exception = True
-    # a shard of a large encoder may take a slow processor longer than Ray Data's half an hour
-    context.execution_no_progress_timeout_s = -1
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 
 def _explain(error: BaseException) -> str:

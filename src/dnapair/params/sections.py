@@ -127,7 +127,7 @@ class Ray(Section):
     def _as_ray_takes_it(self) -> "Ray":
         if self.address and self.address.startswith("ray://"):
             raise ValueError(
-                "address: Ray Data does not work over ray://. Join this machine to the cluster with "
+                "address: the stage runs on a machine of the cluster, not over ray://. Join this one with "
                 "`ray start --address=HEAD:PORT` and set address: auto"
             )
         if isinstance(self.actors, tuple) and self.actors[0] > self.actors[1]:
