@@ -71,7 +71,7 @@ def test_none_hands_the_encoder_through_and_embed_takes_it(settings: Project):
 
 
 def test_it_learns_and_the_later_stages_take_what_it_learnt(settings: Project):
-    settings.set({"finetune.method": "full"})
+    settings.set({"finetune.method": "full", "finetune.contrastive.weight": 0.1})
     printed = settings.run("dnapair", "finetune")
     assert "pairs/s" in printed
     found = report(settings)
@@ -90,7 +90,8 @@ def test_it_learns_and_the_later_stages_take_what_it_learnt(settings: Project):
     (run,) = client.search_runs(
         [experiment.experiment_id], "attributes.run_name = 'try 1'", order_by=["attributes.start_time DESC"]
     )[:1]
-    assert len(client.get_metric_history(run.info.run_id, "bag/val_pr_auc")) == 3
+    for metric in ("bag/val_pr_auc", "bag/contrastive_loss"):
+        assert len(client.get_metric_history(run.info.run_id, metric)) == 3
     # a fold would test pairs that the encoder has learnt from
     settings.set({"evaluate.folds": 2})
     assert "whose labels the encoder has learnt from" in settings.run("dnapair", "crossvalidate", fails=True)
@@ -200,6 +201,40 @@ def test_fewer_pairs_than_a_batch_are_one(settings: Project):
     assert "pairs, fewer than finetune.batch_size (4096): a batch is all of them" in output
     (only,) = report(settings)["tries"]
     assert [look["step"] for look in only["history"]] == [1, 2, 3, 1, 2]
+
+
+def test_a_search_keeps_the_best_on_validation_and_its_finished_tries_over_a_kill(
+    settings: Project, tmp_path: Path
+):
+    settings.set({"finetune.method": "full", "finetune.search.steps": [6, 2]})
+    gate = Gate(tmp_path / "gate", "os.rename", r"untrained-steps-2\.safetensors")
+    with subprocess.Popen(
+        ["dnapair", "finetune"],
+        cwd=settings.root,
+        env=gate.put_into(settings.env),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        gate.wait(process)
+        process.kill()
+    # what is added later is tried too, and nothing that was finished begins anew
+    settings.set({"finetune.search.steps": [6, 2, 3]})
+    printed = settings.run("dnapair", "finetune")
+    assert "finetune, untrained, bag" not in printed
+    assert "finetune, untrained-steps-3, bert, step 3:" in printed
+    told = report(settings)
+    tries = told["tries"]
+    assert [one["encoder"].partition("fine-tuned")[2] for one in tries] == ["", " (steps 2)", " (steps 3)"]
+    best = max(tries, key=lambda one: one["val"]["pr_auc"])
+    assert told["encoder"] == best["encoder"]
+    assert told["fine_tuned"] is True
+    card = (settings.root / "artifacts/encoder/README.md").read_text()
+    for name, value in best["settings"].items():
+        assert f"`finetune.{name}: {value}`" in card
+    client = mlflow.MlflowClient(settings.tracking_uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'dnapair'")
+    (run,) = client.search_runs([experiment.experiment_id], "params.`finetune.steps` = '3'")
+    assert run.data.metrics["val_pr_auc"] == tries[2]["val"]["pr_auc"]
 
 
 @pytest.mark.parametrize(

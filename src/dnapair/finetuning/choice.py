@@ -1,6 +1,7 @@
 """Which encoder the pipeline goes on with: the one that was there, or one that has learnt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dnapair.evaluation.resampling import Difference
@@ -26,6 +27,8 @@ class Try(NamedTuple):
         Over the encoder as it was.
     eligible : bool
         Whether the pipeline may go on with it; else it is a baseline.
+    values : dict
+        Settings that it had, by their names in ``finetune``.
     """
 
     name: str
@@ -33,12 +36,14 @@ class Try(NamedTuple):
     worth: Worth | None
     gain: Difference | None
     eligible: bool
+    values: Mapping[str, Any] = MappingProxyType({})
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the report holds it: without times, which differ from run to run."""
         return {
             "encoder": self.name,
             "eligible": self.eligible,
+            "settings": dict(self.values),
             "failure": self.learnt.failure or None,
             "val": describe(self.worth) if self.worth else None,
             "gain": self.gain._asdict() if self.gain else None,
@@ -69,10 +74,9 @@ def choose(tries: Sequence[Try], *, asked: bool) -> Choice:
     """
     eligible = [one for one in tries if one.eligible]
     failed = [f"{one.name}: {one.learnt.failure}" for one in eligible if one.worth is None]
-    alive = [one for one in eligible if one.worth is not None]
-    if not alive:
+    best = _best(tries)
+    if best is None:
         return Choice(None, " ".join(["Nothing learnt, the encoder stays as it was.", *failed]))
-    best = max(alive, key=lambda one: one.worth.pr_auc if one.worth else 0.0)
     if best.worth is None or best.gain is None:
         raise ValueError("a try that came to something was measured")
     if best.worth.chance:
@@ -91,6 +95,17 @@ def choose(tries: Sequence[Try], *, asked: bool) -> Choice:
     if best.gain.certainty >= CERTAIN and best.gain.estimate > 0:
         return Choice(best, f"{words}: it is kept.")
     return Choice(None, f"{words}. {CERTAIN:.0%} are asked for: the encoder stays as it was.")
+
+
+def let_go(tries: Sequence[Try]) -> list[Try]:
+    """Return the same tries, without the weights of those that will not be kept."""
+    best = _best(tries)
+    return [one if one is best else one._replace(learnt=one.learnt._replace(encoder=None)) for one in tries]
+
+
+def _best(tries: Sequence[Try]) -> Try | None:
+    alive = [one for one in tries if one.eligible and one.worth is not None]
+    return max(alive, key=lambda one: one.worth.pr_auc if one.worth else 0.0, default=None)
 
 
 def describe(worth: Worth) -> dict[str, Any]:

@@ -42,11 +42,12 @@ class Watch(NamedTuple):
 
 
 class _Kept(nn.Module):
-    """A network, and its weights as they were at the best look."""
+    """A network, its weights as they were at the best look, and what the contrastive term holds."""
 
-    def __init__(self, network: PairNetwork) -> None:
+    def __init__(self, network: PairNetwork, contrast: nn.Module | None) -> None:
         super().__init__()
         self.network = network
+        self.contrast = contrast
         for name, value in network.state_dict().items():
             self.register_buffer(_flat(name), value.detach().cpu().clone())
 
@@ -97,8 +98,8 @@ def train(
     DnapairError
         If a checkpoint does not fit, or memory does not hold a single pair.
     """
-    kept = _Kept(network)
     worker = Worker(network, lesson, phase, bf16)
+    kept = _Kept(network, worker.contrast)
     optimizer = _optimizer(network, phase)
     if standing.phase == phase.name and standing.step > 0:
         restore(watch.checkpoint, kept, optimizer)
@@ -108,7 +109,7 @@ def train(
     scores = [entry["val_pr_auc"] for entry in standing.history if entry["phase"] == phase.name]
     steps = range(standing.step, phase.steps) if _waited(scores) < phase.patience else range(0)
     first, before, started = standing.step, standing.seconds, time.monotonic()
-    saved, losses = started, list[float]()
+    saved, losses = started, list[dict[str, float]]()
     bar = tqdm(
         total=phase.steps * phase.batch_pairs,
         initial=standing.step * phase.batch_pairs,
@@ -122,14 +123,15 @@ def train(
         for step, draws in zip(steps, map_ahead(worker.read, steps), strict=True):
             _set_rates(optimizer, phase, step)
             losses.append(worker.step(optimizer, step, draws))
-            if not math.isfinite(losses[-1]):
+            if not all(map(math.isfinite, losses[-1].values())):
                 raise CollapseError(f"step {step + 1}: the loss is no finite number any more")
             bar.update(phase.batch_pairs)
             seconds = before + time.monotonic() - started
             standing = standing._replace(step=step + 1, seconds=seconds)
             last = standing.step == phase.steps
             if standing.step % phase.look == 0 or last:
-                measured = {"loss": sum(losses) / len(losses), **worker.look(step)}
+                means = {name: sum(one[name] for one in losses) / len(losses) for name in losses[0]}
+                measured = means | worker.look(step)
                 losses.clear()
                 if measured["val_pr_auc"] > max(scores, default=-math.inf):
                     kept.keep()

@@ -178,8 +178,9 @@ class BertTower:
 
 
 class Draw(NamedTuple):
-    """Some pairs, ready for :class:`PairNetwork`."""
+    """Some pairs, ready for :class:`PairNetwork`: their sequences each once, and the places of both."""
 
+    rows: NDArray[np.int64]
     read: Any
     first: torch.Tensor
     second: torch.Tensor
@@ -221,7 +222,8 @@ class PairNetwork(nn.Module):
         if self._lesson.interactions is not None:
             values = self._lesson.interactions[pairs.rows].astype(np.float32, copy=False)
             interactions = torch.from_numpy(values)
-        return Draw(self.read(rows, seed), first, second, interactions, torch.from_numpy(pairs.labels))
+        labels = torch.from_numpy(pairs.labels)
+        return Draw(rows, self.read(rows, seed), first, second, interactions, labels)
 
     def read(self, rows: NDArray[np.int64], seed: int | None = None) -> Any:
         """Read sequences for :meth:`embed`; a seed means training."""
@@ -237,9 +239,17 @@ class PairNetwork(nn.Module):
         self.origin = values.mean(0)
         self.scale = _SPREAD / values.std().clamp(min=1e-6)
 
+    def see(self, read: Any) -> torch.Tensor:
+        """Return embeddings as the network sees them."""
+        values: torch.Tensor = (self.embed(read) - self.origin) * self.scale
+        return values
+
     def forward(self, draw: Draw) -> torch.Tensor:
         """Return logits, shape=(n,)."""
-        values = (self.embed(draw.read) - self.origin) * self.scale
+        return self.score(self.see(draw.read), draw)
+
+    def score(self, values: torch.Tensor, draw: Draw) -> torch.Tensor:
+        """Return logits of pairs whose sequences were seen, shape=(n,)."""
         device = values.device
         inputs = [values[draw.first.to(device)], values[draw.second.to(device)]]
         if draw.interactions is not None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from dnapair.embedding.encoder import UNTRAINED_KEY, Encoder, make_encoder
 from dnapair.errors import DnapairError
 from dnapair.finetuning.bag import LabelledBag, pack
+from dnapair.finetuning.contrast import ContrastSettings
 from dnapair.finetuning.loop import Watch, train
 from dnapair.finetuning.lora import LoraSettings, merge, wrap
 from dnapair.finetuning.pairs import Lesson
@@ -50,6 +51,8 @@ class Course(NamedTuple):
         Where the BERT learns: ``cpu`` or ``cuda``.
     bf16 : bool
         Whether its products of matrices are made in bfloat16.
+    contrast : ContrastSettings or None
+        The contrastive term; None: there is none.
     """
 
     fresh: bool
@@ -67,6 +70,7 @@ class Course(NamedTuple):
     lora: LoraSettings | None
     device: str
     bf16: bool
+    contrast: ContrastSettings | None = None
 
 
 class Learnt(NamedTuple):
@@ -224,6 +228,7 @@ def _phase(name: str, lesson: Lesson, course: Course) -> Phase:
         look=epoch if name == BAG else max(1, min(epoch, math.ceil(steps / 10))),
         patience=course.patience,
         seed=course.seed,
+        contrast=course.contrast,
     )
 
 

@@ -146,6 +146,23 @@ class Lora(Section):
     targets: Annotated[list[Place], Field(min_length=1)]
 
 
+class PullTogether(Section):
+    """The contrastive term of fine-tuning."""
+
+    weight: NotNegative
+    temperature: Annotated[float, Field(ge=0.01, le=1)]
+    hard_negatives: Annotated[int, Field(ge=0, le=64)]
+
+
+class FinetuneSearch(Section):
+    """Other values of the same names, every combination of which is tried."""
+
+    method: list[Literal["full", "lora"]]
+    learning_rate: list[Rate]
+    steps: list[Count]
+    bag_learning_rate: list[Rate]
+
+
 class Finetune(Section):
     """How the encoder learns from the train pairs."""
 
@@ -160,7 +177,9 @@ class Finetune(Section):
     weight_decay: NotNegative
     clip_norm: AboveZero
     patience: Positive
+    contrastive: PullTogether
     lora: Lora
+    search: FinetuneSearch
     checkpoint_minutes: AboveZero
     precision: Precision
     device: Device
@@ -172,6 +191,14 @@ class Finetune(Section):
             raise ValueError("method: lora learns as a BERT, and steps is 0. Set steps, say 1000")
         if self.method in ("full", "auto") and not self.steps and not self.bag_epochs:
             raise ValueError("steps and bag_epochs are both 0: there is nothing to do. Set method: none")
+        lists = self.search
+        if self.method == "none" and any(values for _, values in lists):
+            raise ValueError("search lists what to try, and method is none. Set method: full, lora or auto")
+        if 0 in lists.steps or (lists.method and not self.steps and not lists.steps):
+            small = "lora" in (self.method, *lists.method)
+            if small or not self.bag_epochs:
+                what = "method: lora" if small else "bag_epochs: 0"
+                raise ValueError(f"search would try {what} with steps: 0, which is nothing to do")
         return self
 
 

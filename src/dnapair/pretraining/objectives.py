@@ -1,5 +1,7 @@
 """What pretraining minimises, and the sign that it collapsed."""
 
+import math
+
 import torch
 from torch.nn import functional
 
@@ -25,12 +27,39 @@ def contrastive_loss(embeddings: torch.Tensor, log_scale: torch.Tensor) -> torch
     torch.Tensor, shape=()
         In nats; ``log(n)`` for embeddings that tell nothing.
     """
-    first, second = functional.normalize(embeddings, dim=1).chunk(2)
-    logits = first @ second.T * log_scale.exp().clamp(max=MAX_SCALE)
-    partners = torch.arange(len(first), device=embeddings.device)
-    forward = functional.cross_entropy(logits, partners)
-    backward = functional.cross_entropy(logits.T, partners)
-    return (forward + backward) / 2
+    first, second = embeddings.chunk(2)
+    return (ask(first, second, log_scale) + ask(second, first, log_scale)) / 2
+
+
+def ask(
+    anchors: torch.Tensor,
+    candidates: torch.Tensor,
+    log_scale: torch.Tensor,
+    left_out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Ask each anchor for its partner, the candidate of its own number.
+
+    Parameters
+    ----------
+    anchors : torch.Tensor, shape=(n, d)
+        Embeddings.
+    candidates : torch.Tensor, shape=(m, d)
+        Embeddings of the partners, and after these of what else there is to choose from.
+    log_scale : torch.Tensor, shape=()
+        As for :func:`contrastive_loss`.
+    left_out : torch.Tensor, shape=(n, m), or None
+        True for a candidate that an anchor is not asked about.
+
+    Returns
+    -------
+    torch.Tensor, shape=()
+        The mean over the anchors, in nats.
+    """
+    cosines = functional.normalize(anchors, dim=1) @ functional.normalize(candidates, dim=1).T
+    logits = cosines * log_scale.exp().clamp(max=MAX_SCALE)
+    if left_out is not None:
+        logits = logits.masked_fill(left_out, -math.inf)
+    return functional.cross_entropy(logits, torch.arange(len(anchors), device=anchors.device))
 
 
 def likeness(embeddings: torch.Tensor) -> float:

@@ -17,7 +17,7 @@ from dnapair.embedding.scaling import fit, write_scaled
 from dnapair.errors import DnapairError
 from dnapair.interactions.scaling import InteractionScaling
 from dnapair.interactions.store import InteractionStore
-from dnapair.params import Params, flatten, load_params
+from dnapair.params import Finetune, Params, flatten, load_params
 from dnapair.stages import paths
 from dnapair.stages.encoders import FACTS, open_source
 from dnapair.storage.files import atomic_folder, sha256, write_json, write_sums
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dnapair.finetuning.loop import Watch
     from dnapair.finetuning.pairs import Lesson
     from dnapair.finetuning.probe import Worth
+    from dnapair.finetuning.search import Values
     from dnapair.finetuning.tokens import Tokens
     from dnapair.finetuning.tries import Course
 
@@ -92,7 +93,7 @@ def fine_tune(params: Params, source: Encoder, run: tracking.StageRun) -> dict[s
     # PyTorch and transformers are slow to import, and not needed where the encoder stays as it is
     from dnapair.embedding.embedder import Embedder
     from dnapair.finetuning.card import card
-    from dnapair.finetuning.choice import choose, describe
+    from dnapair.finetuning.choice import choose, describe, let_go
     from dnapair.finetuning.pairs import check_pairs
     from dnapair.finetuning.probe import measure
 
@@ -127,12 +128,15 @@ def fine_tune(params: Params, source: Encoder, run: tracking.StageRun) -> dict[s
 
     frozen = worth(source)
     print(f"finetune: {source.name} as it is: validation PR-AUC {frozen.pr_auc:.4f}", file=sys.stderr)
-    tries = list(make_tries(params, source, lesson, sequences, frozen, worth, run))
+    tries: list[Try] = []
+    for one in make_tries(params, source, lesson, sequences, frozen, worth, run):
+        tries = let_go([*tries, one])
     choice = choose(tries, asked=params.finetune.method != "auto")
     kept = choice.kept
     if kept is not None and kept.learnt.encoder is not None:
         encoder = kept.learnt.encoder
         settings = flatten(params.finetune, "finetune") | flatten(params.encoder, "encoder")
+        settings |= {f"finetune.{name}": value for name, value in kept.values.items()}
         text = card(encoder, kept, choice, settings, lesson.train.labels.size)
         write_folder(encoder, text, fine_tuned=True)
         run.log_file(paths.ENCODER, "encoder")
@@ -167,22 +171,30 @@ def make_tries(
     from dnapair.finetuning.tries import CannotLearnError, Learnt, learn
     from dnapair.pretraining.checkpoint import Standing
 
-    settings = params.finetune
+    auto = params.finetune.method == "auto"
     starts = {LEARNT: source} if source.trained else {}
     starts[DRAWN] = build_untrained(**params.encoder.untrained.model_dump()) if source.trained else source
-    for number, (kind, start) in enumerate(starts.items(), 1):
-        name = f"{start.name}, fine-tuned"
-        eligible = settings.method == "auto" or kind == next(iter(starts))
-        shown = {"finetune.start": start.name, "finetune.method": settings.method}
+    asked = list(starts)[: None if auto else 1]
+    wanted = values_of(params)
+    # a baseline that nobody asked for learns in full
+    baseline = wanted[0]._replace(method="full")
+    plans = [(kind, values) for kind in starts for values in (wanted if kind in asked else [baseline])]
+    for number, (kind, values) in enumerate(plans, 1):
+        start, eligible = starts[kind], kind in asked
+        changed = values.unlike(wanted[0]) if eligible else ""
+        name = f"{start.name}, fine-tuned" + (f" ({changed})" if changed else "")
+        settings = params.finetune.model_copy(update=values._asdict())
+        shown = {"finetune.start": start.name}
+        shown |= {f"finetune.{field}": str(value) for field, value in values._asdict().items()}
         with tracking.trial_run(run, "finetune", number, shown, "try") as nested:
             own = lesson._replace(tokens=sequences.tokens(start))
-            watch = watch_over(params, kind, start, own, nested)
+            label = "-".join([kind, *changed.replace(",", "").split()])
+            watch = watch_over(settings, label, start, own, nested)
             try:
-                course = course_of(params, start, own, asked=kind == next(iter(starts)))
-                learnt = learn(start, name, own, course, watch)
+                learnt = learn(start, name, own, course_of(settings, start, own), watch)
             except CannotLearnError as error:
-                # a baseline that can't be had stops nothing
-                if eligible and settings.method != "auto":
+                # what is tried besides stops nothing
+                if eligible and not auto and not changed:
                     raise
                 learnt = Learnt(None, Standing(kind, 0, 0.0, []), f"Not tried: {error}")
             measured = worth(learnt.encoder) if learnt.encoder else None
@@ -200,19 +212,33 @@ def make_tries(
                 words = f"{name}: {learnt.failure}"
             nested.describe(words)
             print(f"finetune: {words}", file=sys.stderr)
-            yield Try(name, learnt, measured, gain, eligible)
+            yield Try(name, learnt, measured, gain, eligible, values._asdict())
 
 
-def course_of(params: Params, start: Encoder, lesson: "Lesson", *, asked: bool) -> "Course":
-    """Return what the settings say of a try; one that nobody asked for, a baseline, learns in full."""
+def values_of(params: Params) -> "list[Values]":
+    """Return what is tried: the given values, then those of the search."""
+    from dnapair.finetuning.search import Lists, Values, combinations
+
+    settings, lists = params.finetune, params.finetune.search
+    given = Values(
+        "lora" if settings.method == "lora" else "full",
+        settings.learning_rate,
+        settings.steps,
+        settings.bag_learning_rate,
+    )
+    wanted = Lists(lists.method, lists.learning_rate, lists.steps, lists.bag_learning_rate)
+    return combinations(given, wanted, settings.bag_epochs)
+
+
+def course_of(settings: Finetune, start: Encoder, lesson: "Lesson") -> "Course":
+    """Return what the settings say of a try."""
     from dnapair.embedding.embedder import choose_device
+    from dnapair.finetuning.contrast import ContrastSettings
     from dnapair.finetuning.lora import LoraSettings
     from dnapair.finetuning.tries import Course
 
-    settings = params.finetune
     device = choose_device(settings.device, "finetune.device") if settings.steps else "cpu"
-    lora = settings.lora
-    small = settings.method == "lora" and asked
+    lora, contrast = settings.lora, settings.contrastive
     return Course(
         fresh=not start.trained,
         bag_epochs=settings.bag_epochs,
@@ -226,32 +252,41 @@ def course_of(params: Params, start: Encoder, lesson: "Lesson", *, asked: bool) 
         weight_decay=settings.weight_decay,
         clip_norm=settings.clip_norm,
         seed=settings.seed,
-        lora=LoraSettings(lora.rank, lora.alpha, lora.dropout, tuple(lora.targets)) if small else None,
+        lora=LoraSettings(lora.rank, lora.alpha, lora.dropout, tuple(lora.targets))
+        if settings.method == "lora"
+        else None,
         device=device,
         bf16=settings.precision == "bfloat16" or (settings.precision == "auto" and device == "cuda"),
+        contrast=ContrastSettings(contrast.weight, contrast.temperature, contrast.hard_negatives)
+        if contrast.weight
+        else None,
     )
 
 
 def watch_over(
-    params: Params, kind: str, start: Encoder, lesson: "Lesson", run: tracking.StageRun
+    settings: Finetune, label: str, start: Encoder, lesson: "Lesson", run: tracking.StageRun
 ) -> "Watch":
     """Return who looks on: the checkpoint, MLflow, and the user."""
     from dnapair.finetuning.loop import Watch
 
-    flat = flatten(params.finetune, "finetune")
-    identity = {key: value for key, value in flat.items() if key.rpartition(".")[2] not in _FREE}
+    flat = flatten(settings, "finetune")
+    identity = {
+        key: value
+        for key, value in flat.items()
+        if key.rpartition(".")[2] not in _FREE and not key.startswith("finetune.search.")
+    }
     identity |= {"encoder": start.fingerprint, "pairs": lesson.identity()}
     identity |= {"interactions": sha256(paths.INTERACTIONS / "manifest.json")}
 
     def record(phase: str, step: int, values: Mapping[str, float]) -> None:
         run.log_metrics({f"{phase}/{name}": value for name, value in values.items()}, step)
         tqdm.write(
-            f"finetune, {kind}, {phase}, step {step}: loss {values['loss']:.4f}, validation PR-AUC "
+            f"finetune, {label}, {phase}, step {step}: loss {values['loss']:.4f}, validation PR-AUC "
             f"{values['val_pr_auc']:.4f}, {values['pairs_per_s']:,.0f} pairs/s",
             file=sys.stderr,
         )
 
-    return Watch(WORK / f"{kind}.safetensors", identity, params.finetune.checkpoint_minutes, record)
+    return Watch(WORK / f"{label}.safetensors", identity, settings.checkpoint_minutes, record)
 
 
 class Sequences:

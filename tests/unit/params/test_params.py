@@ -45,6 +45,24 @@ def test_the_projects_own_settings_are_read_whole():
         ("network.activation", "rleu", r"network\.activation: .*'relu'"),
         ("split.test", 0.95, r"split: validation \+ test = 1\.05 leaves nothing for train"),
         ("evaluate.folds", 1, r"evaluate\.folds: one fold would leave nothing to train on.*\(given: 1\)"),
+        ("finetune.contrastive.weight", -1, r"finetune\.contrastive\.weight: .*greater than or equal to 0"),
+        (
+            "finetune.contrastive.temperature",
+            0,
+            r"contrastive\.temperature: .*greater than or equal to 0\.01",
+        ),
+        (
+            "finetune.contrastive.hard_negatives",
+            65,
+            r"contrastive\.hard_negatives: .*less than or equal to 64",
+        ),
+        ("finetune.search.method", ["auto"], r"finetune\.search\.method\.0: .*'full' or 'lora'"),
+        (
+            "finetune.search.learning_rate",
+            [2],
+            r"finetune\.search\.learning_rate\.0: .*less than or equal to 1",
+        ),
+        ("finetune.search.steps", [100], r"finetune: search lists what to try, and method is none"),
         ("split.seed", 0, r"split\.seed: .*greater than or equal to 1"),
         (
             "encoder.untrained.heads",
@@ -107,6 +125,37 @@ def test_missing_setting_is_named(tmp_path: Path):
     path = tmp_path / "params.yaml"
     path.write_text(PARAMS.read_text().replace("  clip_norm: 1.0", "  # nothing"))
     with pytest.raises(DnapairError, match=r"train\.clip_norm: missing"):
+        load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"method": "full", "steps": 9, "search.steps": [0], "search.method": ["lora"]},
+            "method: lora with steps: 0",
+        ),
+        ({"method": "lora", "steps": 9, "search.steps": [5, 0]}, "method: lora with steps: 0"),
+        ({"method": "auto", "search.method": ["full", "lora"]}, "method: lora with steps: 0"),
+        (
+            {"method": "full", "steps": 9, "bag_epochs": 0, "search.steps": [0]},
+            "search would try bag_epochs: 0 with steps: 0, which is nothing to do",
+        ),
+    ],
+)
+def test_a_search_that_has_nothing_to_do_for_a_try_is_said(
+    tmp_path: Path, changes: dict[str, object], words: str
+):
+    content = yaml.safe_load(PARAMS.read_text())
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        section = content["finetune"]
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(DnapairError, match=words):
         load_params(path)
 
 
