@@ -105,8 +105,8 @@ def test_two_nodes_write_the_bytes_of_one_machine_and_one_node_may_go_down(
         command = [sys.executable, DRIVER, folder, "ray", FREE, SHARDS, "auto", 1]
         with folder.with_suffix(".err").open("w") as errors:
             driver = subprocess.Popen(cluster.head.command(*command), stderr=errors, env=cluster.env)
-        wait_for(lambda: len({worker for worker, _ in work(folder)}) == 2, driver)
-        wait_for(lambda: len(list(folder.glob("shard-*.npy"))) >= 4, driver)
+        # both are at a shard that waits
+        wait_for(lambda: FREE < len(work(folder)) == len(list(folder.glob("shard-*.npy"))) + 2, driver)
         begun = {path: path.stat().st_mtime_ns for path in folder.glob("shard-*.npy")}
         node.end()
     folder.with_suffix(".go").touch()
@@ -124,7 +124,9 @@ def test_a_node_with_another_version_is_named(embedding: Project, cluster: Clust
         code.write("# changed\n")
     with machine("stranger", "10.77.0.3") as node:
         join(cluster.head, node)
-        cluster.start(node, f"--address={HEAD}", PYTHONPATH=str(other))
+        # so that there is room for the actor nowhere else
+        cluster.start(node, f"--address={HEAD}", "--num-cpus=2", PYTHONPATH=str(other))
+        embedding.set({"embed.ray.actors": 1, "embed.ray.num_cpus": 2})
         command = cluster.head.command(BIN / "dnapair", "embed", folder=embedding.root)
         printed = embedding.run(*command, fails=True)
     assert "The node stranger has another version of dnapair" in printed
@@ -145,6 +147,10 @@ def test_who_has_no_token_is_refused(embedding: Project, cluster: Cluster, tmp_p
         printed = embedding.run(*command, fails=True)
         assert "Copy ~/.ray/auth_token of the head" in printed
         assert "Traceback" not in printed
+    # what it says to do lets in, to where there is no room
+    embedding.set({"embed.ray.actors": 9})
+    shutil.copytree(Path(cluster.env["HOME"]) / ".ray", home / ".ray")
+    assert "9 actor(s)" in embedding.run(*command, fails=True)
 
 
 def test_chief_and_worker_on_two_machines(project: Project, tmp_path: Path):
