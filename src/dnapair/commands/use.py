@@ -73,6 +73,8 @@ def run(arguments: Sequence[str], *, dry: bool = False) -> None:
         else "It is a copy: when something changes there, the same command brings it anew."
     )
     back = f"The way back: dnapair use {before}" if before and before != source else ""
+    if back and "register.name" not in overrides:
+        back += "\nThe gate compares with the champion there is; for another beside it: --register.name NAME"
     next_step = "Next: dvc repro, or dnapair run, which puts it under one run in MLflow."
     print("\n".join([words, "", *filter(None, [kept, back, next_step])]))
 

@@ -1,5 +1,6 @@
 """Genomes of which only the places that are asked for are read: FASTA, plain or bgzip, and 2bit."""
 
+import re
 import shlex
 import struct
 import tempfile
@@ -12,6 +13,8 @@ from dnapair.errors import DnapairError
 
 _TWO_BIT = {struct.pack(order + "I", SIGNATURE) for order in "<>"}
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_NAME = re.compile(rb">(\S*)")
+_CHUNK = 2**20
 
 
 class Genome(Protocol):
@@ -51,7 +54,7 @@ def open_genome(path: Path, scratch: Path | None = None) -> Genome:
     Raises
     ------
     DnapairError
-        If the file is missing, damaged, or of another format.
+        If the file is missing, damaged, or of another format, or has two chromosomes of one name.
     """
     if not path.is_file():
         raise DnapairError(
@@ -99,6 +102,9 @@ class _Fasta:
             except (pysam.SamtoolsError, OSError, ValueError):
                 raise _no_index(path, packed) from None
         self.lengths = dict(zip(self._file.references, self._file.lengths, strict=True))
+        # an index has the first record of a name
+        if _count_records(path, packed) > len(self.lengths):
+            raise _named_twice(path, packed)
 
     def fetch(self, chromosome: str, start: int, end: int) -> str:
         try:
@@ -108,6 +114,35 @@ class _Fasta:
         if len(bases) != end - start:
             raise DnapairError(f"{self.path} is damaged. Copy or download it again.")
         return bases.upper().replace("U", "T")
+
+
+def _count_records(path: Path, packed: bool) -> int:
+    count, last = 0, b"\n"
+    with open_raw(path, longest=LONGEST_RECORD) if packed else path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            count += (last + chunk).count(b"\n>")
+            last = chunk[-1:]
+    return count
+
+
+def _named_twice(path: Path, packed: bool) -> DnapairError:
+    """Say where the first record is whose name another has."""
+    lines: dict[bytes, int] = {}
+    with open_raw(path, longest=LONGEST_RECORD) as file:
+        for line, text in enumerate(file, start=1):
+            header = _NAME.match(text)
+            if header and lines.setdefault(header[1], line) != line:
+                shown, first = header[1].decode("utf-8", "replace"), lines[header[1]]
+                break
+    return DnapairError(
+        f"{path}, line {line}: this record is called {shown!r}, as that of line {first}, so it is not known "
+        "which of the two a place is in. Give each a name of its own; or leave out all but a name's first: "
+        f"{_cat(path, packed)} | awk '/^>/ {{keep = !seen[$1]++}} keep' > genome.fa, and name genome.fa."
+    )
+
+
+def _cat(path: Path, packed: bool) -> str:
+    return f"{'gunzip -c' if packed else 'cat'} {shlex.quote(str(path))}"
 
 
 def _no_index(path: Path, packed: bool) -> DnapairError:
@@ -126,10 +161,8 @@ def _no_index(path: Path, packed: bool) -> DnapairError:
                 length, last = length or bases, bases
         else:
             wrong = " has a record without bases"
-    name = shlex.quote(str(path))
-    unpack = f"gunzip -c {name}" if packed else f"cat {name}"
     return DnapairError(
         f"{path}{wrong}. In such a FASTA file no place can be found. One line for each record will do: "
-        f'{unpack} | awk \'/^>/ {{if (NR > 1) print ""; print; next}} {{gsub(/[ \\t\\r]/, ""); '
+        f'{_cat(path, packed)} | awk \'/^>/ {{if (NR > 1) print ""; print; next}} {{gsub(/[ \\t\\r]/, ""); '
         f'printf "%s", $0}} END {{print ""}}\' > genome.fa, and name genome.fa.'
     )

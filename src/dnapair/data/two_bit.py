@@ -72,7 +72,7 @@ class TwoBit:
         return letters
 
     def _index(self, count: int, offset_bytes: int) -> dict[str, int]:
-        offsets = {}
+        offsets: dict[str, int] = {}
         place = 16
         for _ in range(count):
             length = self._read(place, 1)[0]
@@ -81,7 +81,8 @@ class TwoBit:
                 self._order + ("I" if offset_bytes == 4 else "Q"),
                 self._read(place + 1 + length, offset_bytes),
             )
-            offsets[name.decode("ascii", "replace")] = offset
+            if offsets.setdefault(name.decode("ascii", "replace"), offset) != offset:
+                raise self._damaged()
             place += 1 + length + offset_bytes
         return offsets
 

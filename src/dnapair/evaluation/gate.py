@@ -21,8 +21,9 @@ def decide(
     best_baseline: str,
     gain: Difference,
     rule: BaselineRule,
-    champion: Difference | None,
+    champion: Difference | str | None,
     margin: float,
+    others: str = "",
 ) -> Decision:
     """Let a model through, or name everything that keeps it out.
 
@@ -35,10 +36,12 @@ def decide(
     rule
         ``estimate``: the gain must be above 0. ``certain``: its whole interval. ``ignore``: neither.
     champion
-        By how much the model's PR-AUC on the validation pairs is greater than the champion's; None where
-        there is none.
+        By how much the model's PR-AUC on the validation pairs is greater than the champion's; why it can't
+        score them; None where there is none.
     margin
         How far below 0 the lower end of that interval may be; the difference itself must be above 0.
+    others
+        Which pairs the champion was trained on, in words, where they are not the model's.
 
     Returns
     -------
@@ -51,7 +54,9 @@ def decide(
         refused.append(f"the best baseline is not beaten: {against}")
     elif rule == "certain" and gain.low <= 0:
         refused.append(f"the best baseline is not beaten with certainty: {against}")
-    if champion is not None:
+    if isinstance(champion, str):
+        refused.append(f"the champion can't be compared with: {champion}")
+    elif champion is not None:
         words = f"validation PR-AUC {spell_gain(champion)} against the champion"
         if champion.estimate <= 0:
             refused.append(f"it is not better than the champion: {words}")
@@ -59,6 +64,8 @@ def decide(
             refused.append(f"it may be worse than the champion by more than {margin:g}: {words}")
     else:
         words = "there is no champion yet"
+    other = [f"the champion was trained on other pairs ({others})"] if others else []
     if refused:
-        return Decision(False, "; ".join(refused))
-    return Decision(True, f"{words}; {against}; the audit has no fail")
+        own = "for another question, give its models a name of their own (register.name)"
+        return Decision(False, "; ".join([*refused, *other, *([own] if other else [])]))
+    return Decision(True, "; ".join([words, *other, against, "the audit has no fail"]))

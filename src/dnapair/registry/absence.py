@@ -1,6 +1,7 @@
 """Why a model can't be had from the registry, and what to do about it."""
 
 import shlex
+import textwrap
 
 from mlflow.entities.model_registry import ModelVersion
 
@@ -99,4 +100,4 @@ def _verdict(version: ModelVersion, alias: str) -> str:
         words = f"the gate let it through ({why}), and the alias was taken from it"
     else:
         words = f"the gate was not asked whether it becomes {alias}"
-    return " ".join(words.split())[:_WORD_LETTERS]
+    return textwrap.shorten(words, _WORD_LETTERS, placeholder=" ...")

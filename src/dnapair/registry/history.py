@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import textwrap
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
@@ -91,7 +92,8 @@ def describe(description: str, history: list[Step]) -> str:
     """Put the newest lines below what people wrote, as many as the registry's 5,000 letters hold."""
     own = description.partition(HEADING)[0].rstrip()
     text = f"{own}\n\n{HEADING}\n" if own else f"{HEADING}\n"
-    lines = [f"\n- {escape(step.words[:_LINE_LETTERS], quote=False)}" for step in reversed(history)]
+    words = (textwrap.shorten(step.words, _LINE_LETTERS, placeholder=" ...") for step in reversed(history))
+    lines = [f"\n- {escape(line, quote=False)}" for line in words]
     more = "\n- ... {} earlier: dnapair models history"
     room = _DESCRIPTION_LETTERS - len(text) - len(more) - 10
     shown = 0

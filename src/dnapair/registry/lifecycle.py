@@ -15,6 +15,7 @@ from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
 from dnapair.registry.history import Step, describe, line_of_champions, read_history, write_step
+from dnapair.registry.version_tags import DATA_TAG
 
 ARCHIVED_TAG = "dnapair.archived"
 ROLLED_BACK_TAG = "dnapair.rolled_back"
@@ -62,6 +63,10 @@ class Lifecycle:
     def champion_now(self) -> str:
         """Return the champion's version; empty where there is none."""
         return self._holder(self.champion)
+
+    def data_of(self, version: str) -> str:
+        """Return the SHA-256 of the pairs that a version was trained on; empty where it does not say."""
+        return self._find(version).tags.get(DATA_TAG, "")
 
     def history(self) -> list[Step]:
         """Return every step so far, the oldest first."""

@@ -12,7 +12,7 @@ from dnapair import __version__, tracking
 from dnapair.checks.reference import SAMPLE, Limits, describe
 from dnapair.data.groups import group_columns
 from dnapair.data.pair_columns import USUAL_PAIR, PairColumns, request_pairs
-from dnapair.errors import DnapairError
+from dnapair.errors import DnapairError, first_line
 from dnapair.evaluation.gate import Decision, decide
 from dnapair.evaluation.metrics import METRICS
 from dnapair.evaluation.outcome import compare_scores
@@ -126,13 +126,15 @@ def _gate(registered: versions.Registered, framework: str, params: Params, run: 
         )
         print(f"register: {registered.uri} does not become {settings.alias}: {kept_back}")
         return
-    decision = life.decide(registered.version, _against(framework, params, run))
+    decision = life.decide(registered.version, _against(framework, params, run, life))
     becomes = "is" if decision.promoted else "does not become"
     run.describe(f"{registered.uri}, the {framework} network, {becomes} {settings.alias}: {decision.reason}")
     print(f"register: {registered.uri} {becomes} {settings.alias}: {decision.reason}")
 
 
-def _against(framework: str, params: Params, run: tracking.StageRun) -> Callable[[str], Decision]:
+def _against(
+    framework: str, params: Params, run: tracking.StageRun, life: Lifecycle
+) -> Callable[[str], Decision]:
     """Return what decides against a champion, given by its version, or against none."""
     settings = params.registration
     findings = read_json(paths.AUDIT_REPORT)["findings"]
@@ -143,13 +145,20 @@ def _against(framework: str, params: Params, run: tracking.StageRun) -> Callable
 
     def against(version: str) -> Decision:
         champion = _against_champion(version, framework, params, run) if version else None
-        return decide(failures, best, gain, settings.baseline, champion, settings.margin)
+        data, own = life.data_of(version) if version else "", sha256(paths.PAIRS)
+        others = f"data {data[:8]}, these are {own[:8]}" if data not in ("", own) else ""
+        return decide(failures, best, gain, settings.baseline, champion, settings.margin, others)
 
     return against
 
 
-def _against_champion(version: str, framework: str, params: Params, run: tracking.StageRun) -> Difference:
-    """Compare with the champion on the validation pairs, which decide; log the same on the test pairs."""
+def _against_champion(
+    version: str, framework: str, params: Params, run: tracking.StageRun
+) -> Difference | str:
+    """Compare with the champion on the validation pairs, which decide; log the same on the test pairs.
+
+    Return the reason where it can't score them, as one of another question may not.
+    """
     scorer = load_scorer(f"models:/{params.registration.name}/{version}")
     columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
     groups = read_groups(columns, params.split)
@@ -158,10 +167,14 @@ def _against_champion(version: str, framework: str, params: Params, run: trackin
         row, label = read_numbers(paths.split_file(split), ["row", "label"])
         print(f"register: version {version}, the {params.registration.alias}, scores {label.size} pairs")
         scores = read_table(paths.score_folder(framework) / f"{split}.parquet")["probability"].to_numpy()
+        try:
+            champions = _scores(scorer, split, label.size)
+        except DnapairError as error:
+            return first_line(error).rstrip(".")
         found[split] = compare_scores(
             label,
             scores,
-            _scores(scorer, split, label.size),
+            champions,
             find_units(groups[row]),
             params.evaluate.bootstrap,
             params.evaluate.seed,

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -140,7 +141,8 @@ def link_stages(parent: str, identities: Mapping[str, Path]) -> None:
             run = next((run for run in runs if run.data.tags.get(PARENT_TAG) == parent), runs[0])
             links[stage] = str(run.info.run_id)
             did = run.data.tags.get(NOTE_TAG, "").partition("\n")[0]
-            lines.append(f"- [{stage.replace('@', ' ')}]({_page(run.info)}): {did[:_LINE_LETTERS]}")
+            shown = textwrap.shorten(did, _LINE_LETTERS, placeholder=" ...")
+            lines.append(f"- [{stage.replace('@', ' ')}]({_page(run.info)}): {shown}")
     # what came out stands first: pages show the beginning only
     note = "\n".join(
         [*reversed(lines), "", "These runs made what lies in the workspace, those of skipped stages too."]

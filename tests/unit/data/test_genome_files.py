@@ -90,6 +90,26 @@ def test_lines_of_unequal_length_are_told_with_a_command_that_mends_them(tmp_pat
     assert mended.fetch("chr1", 0, 25) == CHROMOSOMES["chr1"].upper()
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_second_record_of_one_name_is_told_with_a_command_that_leaves_it_out(tmp_path, packed):
+    genome = write_fasta(tmp_path / "my g.fa", CHROMOSOMES)
+    genome.write_text(genome.read_text() + ">chr1 patch\nTTTT\n>chr9 > chr1\nGG\n")
+    if packed:
+        import pysam
+
+        pysam.tabix_compress(str(genome), str(tmp_path / "my g.fa.gz"))
+        genome = tmp_path / "my g.fa.gz"
+    with pytest.raises(DnapairError) as caught:
+        open_genome(genome)
+    message = str(caught.value)
+    assert message.startswith(f"{genome}, line 8: this record is called 'chr1', as that of line 1, so")
+    command = message.partition("name's first: ")[2].partition(", and name")[0]
+    subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True)
+    mended = open_genome(tmp_path / "genome.fa")
+    assert mended.lengths == {name: len(sequence) for name, sequence in CHROMOSOMES.items()} | {"chr9": 2}
+    assert mended.fetch("chr1", 2, 6) == CHROMOSOMES["chr1"][2:6].upper()
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -43,6 +43,21 @@ def test_a_better_model_within_the_margin_takes_the_place() -> None:
     assert decide([], "4-mers", WORSE, "ignore", CLEAR, 0.0).promoted
 
 
+def test_a_champion_of_other_pairs_is_called_so_whatever_is_decided() -> None:
+    others = "data 00a92921, these are 5d41402a"
+    promoted, reason = decide([], "4-mers", CLEAR, "estimate", CLEAR, 0.0, others)
+    assert promoted
+    assert f"against the champion; the champion was trained on other pairs ({others}); PR-AUC" in reason
+    promoted, reason = decide([], "4-mers", CLEAR, "estimate", WORSE, 0.0, others)
+    assert not promoted
+    assert f"trained on other pairs ({others}); for another question, give its models a name" in reason
+    promoted, reason = decide([], "4-mers", CLEAR, "estimate", "seq1 of pair 1: letter 'N'", 0.0, others)
+    assert not promoted
+    assert reason.startswith(
+        "the champion can't be compared with: seq1 of pair 1: letter 'N'; the champion was"
+    )
+
+
 def test_every_reason_is_named() -> None:
     _, reason = decide(["A leak."], "4-mers", WORSE, "estimate", WORSE, 0.0)
     assert reason.count(";") == 2

@@ -221,6 +221,7 @@ def test_a_long_history_fits_into_the_registry_and_the_newest_lines_are_shown(li
     assert len(description()) <= 5000
     assert "24 word" in description()
     assert "earlier: dnapair models history" in description()
+    assert all(line.endswith(" word ...") for line in description().splitlines() if " refuse " in line)
     assert len(life.history()) == 25
 
 
