@@ -1,19 +1,26 @@
 """A message's remedy is a promise: each is followed, word for word, in the state that brings its message."""
 
+import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import pytest
 import yaml
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
+from dnapair.storage.files import SUMS, write_sums
 from tests.messages import SET, collect
-from tests.pipeline.conftest import Project, copy_project, write_small_data
+from tests.pipeline.conftest import Project, _move_record, copy_project, write_small_data
 from tests.pipeline.stage_driver import flipped
-from tests.small_models import small_encoder
+from tests.small_models import SETTINGS, make_bundle, renew_manifest, small_encoder
 
 OWN = "own"
 """The folder of a user's own data, beside the project."""
@@ -33,12 +40,15 @@ class State(NamedTuple):
     remedy : str or None
         A regular expression, whose groups are the commands, in their order, in what was printed; None: a
         setting to set, to each of its values in turn.
+    then : str
+        What the remedy's commands say besides.
     """
 
     words: str
     make: Callable[[Project], object]
     command: str
     remedy: str | None = None
+    then: str = ""
 
 
 def table(*rows: str) -> Callable[[Project], None]:
@@ -64,8 +74,149 @@ def damage(path: str) -> Callable[[Project], object]:
     return lambda project: flipped(project.root / path).__enter__()
 
 
+def cut_rows(path: str) -> Callable[[Project], None]:
+    """Take the last bytes of a matrix away."""
+
+    def make(project: Project) -> None:
+        file = project.root / path
+        os.truncate(file, file.stat().st_size - 4)
+        sums(project, path)
+
+    return make
+
+
 def cut(path: str) -> Callable[[Project], object]:
     return lambda project: os.truncate(project.root / path, 10)
+
+
+def settings(**values: object) -> Callable[[Project], None]:
+    """Set settings, whose names have two underscores for a point."""
+    return lambda project: project.set({key.replace("__", "."): value for key, value in values.items()})
+
+
+def garbage(path: str) -> Callable[[Project], None]:
+    """Write what cannot be read, and hashes that fit, as an earlier dnapair or another program may have."""
+
+    def make(project: Project) -> None:
+        (project.root / path).write_bytes(b"\x93nothing")
+        sums(project, path)
+
+    return make
+
+
+def sums(project: Project, path: str) -> None:
+    folder = (project.root / path).parent
+    if (folder / SUMS).is_file():
+        write_sums(folder)
+
+
+def in_json(path: str, *keys: str, value: object) -> Callable[[Project], None]:
+    def make(project: Project) -> None:
+        file = project.root / path
+        content = place = json.loads(file.read_text())
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = value
+        file.write_text(json.dumps(content))
+        sums(project, path)
+
+    return make
+
+
+def in_tensors(path: str, change: Callable[[dict], None]) -> Callable[[Project], None]:
+    def make(project: Project) -> None:
+        with safe_open(project.root / path, "np") as file:
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+        change(tensors)
+        save_file(tensors, project.root / path, metadata)
+        sums(project, path)
+
+    return make
+
+
+def wider(scaler: dict) -> None:
+    scaler["minimum"] = scaler["minimum"] - 1
+
+
+def prepared_by_hand(genomes: int) -> Callable[[Project], None]:
+    """Other data in artifacts/dataset than all that follows was made of, and the settings as before."""
+
+    def make(project: Project) -> None:
+        before = (project.root / "params.yaml").read_bytes()
+        write_small_data(project.root / f"other{genomes}", genomes=genomes)
+        project.set({"data.path": f"other{genomes}"})
+        project.run("dnapair", "prepare")
+        (project.root / "params.yaml").write_bytes(before)
+
+    return make
+
+
+def in_twos(project: Project) -> None:
+    """Unrelated pairs are of two genomes that have no others: drawn one by one, these part."""
+    ends = ("".join(letters) for letters in product("ACGT", repeat=4))
+    rows = [
+        f"ACGTACGTAC{next(ends)},TTGACCATGG{next(ends)},{label},a{genome},{'ba'[label]}{genome}"
+        for genome in range(16)
+        for label in (0, 1, 0, 1)
+    ]
+    (project.root / "mine").mkdir()
+    (project.root / "mine/pairs.csv").write_text("\n".join(["seq1,seq2,label,genome1,genome2", *rows]))
+    project.set({"data.path": "mine", "split.method": "grouped", "split.cross_pairs": "drop"})
+
+
+def huge_encoder(project: Project) -> None:
+    folder = project.root / "encoders/huge"
+    folder.mkdir()
+    encoder = small_encoder()
+    weights = {name: values * (1e6 if "LayerNorm" in name else 1) for name, values in encoder.weights.items()}
+    encoder._replace(weights=weights).save(folder)
+    project.set({"encoder.source": "encoders/huge", "encoder.normalize": False})
+    project.run("dnapair", "finetune")
+
+
+def finetuned(project: Project) -> None:
+    project.set({"finetune.method": "full", "finetune.bag_epochs": 1, "evaluate.folds": 2})
+    project.run("dnapair", "finetune")
+
+
+def uncommitted(project: Project) -> None:
+    shutil.rmtree(project.root / ".git")
+    for words in (["init", "-q"], ["config", "user.name", "A"], ["config", "user.email", "a@b.c"]):
+        project.run("git", *words)
+
+
+def earlier_champion(project: Project) -> None:
+    """A champion of an earlier dnapair, of other pairs, that can't embed anything now."""
+    folder = project.root.parent / f"{project.root.name}-earlier"
+    bundle = make_bundle(folder, watched=False, settings=SETTINGS._replace(normalize=False))
+    with safe_open(bundle / "encoder/model.safetensors", "np") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    huge = {name: values * (1e6 if "LayerNorm" in name else 1) for name, values in tensors.items()}
+    save_file(huge, bundle / "encoder/model.safetensors", metadata)
+    renew_manifest(bundle)
+    with warnings.catch_warnings():
+        # of MLflow's own code
+        warnings.simplefilter("default")
+        import mlflow
+
+        from dnapair.registry.version_tags import DATA_TAG
+        from dnapair.registry.versions import log_pair_model
+
+        mlflow.set_tracking_uri(project.tracking_uri)
+        pairs = pd.DataFrame({"seq1": ["ACGTACGTAC"], "seq2": ["TTGACCATGG"]})
+        experiment = mlflow.MlflowClient().search_experiments()[0].experiment_id
+        with mlflow.start_run(experiment_id=experiment):
+            log_pair_model("dnapair", bundle, "earlier", pairs, {DATA_TAG: "f" * 64}, "")
+    project.run("dnapair", "models", "promote", "2")
+
+
+def cut_champion(project: Project) -> None:
+    (weights,) = (path for path in (project.root / "mlruns").rglob("weights.safetensors") if is_bundle(path))
+    os.truncate(weights, 100)
+
+
+def is_bundle(path: Path) -> bool:
+    return (path.parent / "manifest.json").is_file()
 
 
 def take_away(*paths: str) -> Callable[[Project], None]:
@@ -136,7 +287,12 @@ def lose_origin(project: Project) -> None:
 
 
 LAST = r": ([^:\n]+)\n?$"
-PREPARE, SCALE = "dnapair prepare", "dnapair scale"
+PREPARE, SCALE, VALIDATE = "dnapair prepare", "dnapair scale", "dnapair validate"
+GROUPED = settings(
+    split__method="grouped", split__groups=["genome1", "genome2"], split__validation=0.3, split__test=0.3
+)
+ACROSS = "g0f0,g13f0,0,g0,g13,train\ng0f1,g17f0,0,g0,g17,train"
+OF_TABLE = "data/pairs.csv --sequences data/sequences.fasta"
 
 STATES = {
     "a letter that is no base": State(
@@ -226,10 +382,10 @@ STATES = {
         "its SHA-256 is not the manifest's",
         cut("artifacts/embeddings/shard-00000.npy"),
         SCALE,
-        r"(dvc repro --force embed) \(",
+        r"(dvc repro --force --single-item embed) \(",
     ),
     "a shard that is gone": State(
-        "is missing. Make it again: dvc repro --force",
+        "is missing. Make it again: dvc repro --force --single-item",
         take_away("artifacts/interactions/shard-00000.npy"),
         SCALE,
         LAST,
@@ -252,6 +408,35 @@ STATES = {
         SCALE,
         LAST,
     ),
+    "groups that hang together": State(
+        "so validation ({}) and test ({}) can't be cut off",
+        both(GROUPED, in_table("data", lambda text: f"{text}\n{ACROSS}")),
+        PREPARE,
+    ),
+    "groups drawn one by one": State("split.cross_pairs: drop left out", in_twos, PREPARE),
+    "train of one label": State(
+        "Name more pairs train in the data",
+        both(table(), in_table("mine", lambda text: text.replace(",0,train", ",1,train"))),
+        PREPARE,
+    ),
+    "an encoder without a mean": State(
+        "learns the mean over a sequence's k-mers",
+        settings(finetune__method="full", finetune__bag_epochs=1, encoder__pooling="cls"),
+        "dnapair finetune",
+    ),
+    "an embedding beyond float16": State("Set encoder.normalize to true", huge_encoder, "dnapair embed"),
+    "folds of what the encoder learnt": State(
+        "would test pairs of train, whose labels", finetuned, "dnapair crossvalidate"
+    ),
+    "no pointer": State(
+        "data.dvc is missing: bring data with",
+        take_away("data", "data.dvc"),
+        "dnapair doctor",
+        r"`(dnapair use PATH)`",
+    ),
+    "no commit": State(
+        "`dvc exp run` needs one. Make it", uncommitted, "dnapair doctor", r"Make it: (git init.*)\n"
+    ),
     "nothing scaled": State(
         "is missing. Make it first: dvc repro scale",
         take_away("artifacts/normalized"),
@@ -259,6 +444,105 @@ STATES = {
         LAST,
     ),
 }
+
+TRAIN = r"(dvc repro --force --single-item train)\n"
+AGAIN = r"again: (dvc repro --force --single-item scale)\b"
+BACK = r"Make it again: (rm .*)\n"
+FROM_THE_START = r"Run the whole pipeline: (dvc repro)\n"
+
+IN_A_ROW = {
+    "what scale wrote": (
+        State(
+            "was not fitted on train alone",
+            in_tensors("artifacts/normalized/scaler.safetensors", wider),
+            VALIDATE,
+            AGAIN,
+        ),
+        State(
+            "is damaged. Make it again: dvc repro --force --single-item scale",
+            in_json("artifacts/normalized/interactions.json", "columns", value=[-1]),
+            VALIDATE,
+            LAST,
+        ),
+        State(
+            "is missing or truncated. Make it again",
+            cut_rows("artifacts/normalized/interactions.npy"),
+            VALIDATE,
+            LAST,
+        ),
+        State(
+            "is no scaler, or is damaged", garbage("artifacts/normalized/scaler.safetensors"), VALIDATE, LAST
+        ),
+        State("is no matrix: {}", garbage("artifacts/normalized/embeddings.npy"), VALIDATE, LAST),
+    ),
+    "what train wrote": (
+        State(
+            "The threshold of the {} network",
+            in_json("artifacts/models/torch/training.json", "threshold", value=0.123),
+            "dnapair evaluate torch",
+            TRAIN,
+        ),
+        State(
+            "does not fit the network that network.json describes",
+            in_tensors("artifacts/models/torch/weights.safetensors", lambda weights: weights.popitem()),
+            "dnapair score torch",
+            TRAIN,
+        ),
+        State(
+            "can't be read: {}. Train again",
+            garbage("artifacts/models/torch/weights.safetensors"),
+            "dnapair score torch",
+            TRAIN,
+        ),
+    ),
+    "a network of other interactions": (
+        State(
+            "The network was trained on interactions of other settings",
+            in_json("artifacts/models/torch/network.json", "interactions", value=3),
+            "dnapair score torch",
+            LAST,
+        ),
+    ),
+    "files of other hands": (
+        State(
+            "This is no layout of interactions",
+            in_json("artifacts/interactions/manifest.json", "made_by", "layout", "bins1", value=0),
+            VALIDATE,
+            LAST,
+        ),
+        State("The stage that writes it comes first", take_away("reports/scaling.json"), VALIDATE, LAST),
+        State("is damaged, or no JSON object", garbage("reports/scaling.json"), VALIDATE, BACK),
+        State(
+            "is damaged, or no Parquet file of dnapair's",
+            garbage("artifacts/normalized/val.parquet"),
+            VALIDATE,
+            BACK,
+        ),
+    ),
+    "data prepared by hand": (
+        State("has {} pairs, but {} {}: they are", prepared_by_hand(20), SCALE, FROM_THE_START),
+        State("names sequence {}, but {} holds", prepared_by_hand(60), SCALE, FROM_THE_START),
+    ),
+    "a champion of an earlier dnapair": (
+        State(
+            "does not hold what its train sequences are like",
+            earlier_champion,
+            f"dnapair drift {OF_TABLE}",
+            r"\((dnapair register)\).*: (dnapair models promote VERSION .*)",
+            "the champion was trained on other pairs (data ffffffff",
+        ),
+    ),
+    "a champion that is cut": (
+        State(
+            "Register it again (dnapair register), and promote that version",
+            cut_champion,
+            f"dnapair predict {OF_TABLE} --output scored.csv",
+            r"\((dnapair register)\).*: (dnapair models promote VERSION .*); or",
+            "the champion can't be compared with",
+        ),
+    ),
+}
+"""Made one after the other in a finished pipeline: each is told before those above it, all are mended."""
 
 NOT_FOLLOWED = {
     "it is no complaint; test_export.py scores in both ways": ["Score with it where dnapair is installed"],
@@ -354,7 +638,9 @@ NOT_FOLLOWED = {
 
 
 def test_every_message_with_a_remedy_has_a_state_or_a_reason():
-    followed = [state.words for state in STATES.values()]
+    followed = [
+        state.words for row in (*((one,) for one in STATES.values()), *IN_A_ROW.values()) for state in row
+    ]
     listed = [words for group in NOT_FOLLOWED.values() for words in group]
     messages = collect()
     unlisted = [
@@ -401,10 +687,7 @@ def shown(words: str) -> str:
 @pytest.mark.parametrize("name", STATES)
 def test_what_a_message_says_mends_what_it_complains_of(project: Project, name: str):
     state = STATES[name]
-    state.make(project)
-    printed = project.run(*state.command.split(), fails=True)
-    assert re.search(shown(state.words), printed), printed
-    assert "Traceback" not in printed
+    printed = complaint(project, state)
     if state.remedy is None:
         choices = [(key, value) for key, *values in SET.findall(printed) for value in values if value]
         assert choices, printed
@@ -412,8 +695,47 @@ def test_what_a_message_says_mends_what_it_complains_of(project: Project, name: 
             project.set({key: yaml.safe_load(value)})
             project.run(*state.command.split())
         return
-    commands = re.search(state.remedy, printed)
-    assert commands, printed
-    for command in commands.groups():
-        project.run("bash", "-euc", command.replace("WHERE", f"../{OWN}"))
+    follow(project, commands(state, printed))
     project.run(*state.command.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IN_A_ROW)
+def test_what_messages_say_mends_a_finished_pipeline(finished: Project, name: str, tmp_path: Path):
+    project = Project(shutil.copytree(finished.root, tmp_path / "project", symlinks=True))
+    _move_record(project.root / "mlflow.db", finished.root, project.root)
+    remedies: dict[str, None] = {}
+    for state in IN_A_ROW[name]:
+        remedies |= dict.fromkeys(commands(state, complaint(project, state)))
+    printed = follow(project, list(remedies))
+    for state in IN_A_ROW[name]:
+        assert state.then in printed
+    for command in dict.fromkeys(state.command for state in IN_A_ROW[name]):
+        project.run(*command.split())
+
+
+def complaint(project: Project, state: State) -> str:
+    """Bring about a state, and return what its command prints."""
+    state.make(project)
+    printed = project.run(*state.command.split(), fails=True)
+    assert re.search(shown(state.words), printed), printed
+    assert "Traceback" not in printed
+    return printed
+
+
+def commands(state: State, printed: str) -> tuple[str, ...]:
+    """Take the remedy's commands out of what was printed."""
+    found = re.search(state.remedy or "", printed)
+    assert found, printed
+    return found.groups()
+
+
+def follow(project: Project, remedies: Iterable[str]) -> str:
+    """Run commands as they are written, but for what stands for a user's own; return what they printed."""
+    printed = ""
+    for remedy in remedies:
+        version = (re.findall(r"models:/dnapair/(\d+)", printed) or [""])[-1]
+        for word, own in (("WHERE", f"../{OWN}"), ("PATH", f"../{OWN}"), ("VERSION", version)):
+            remedy = re.sub(rf"\b{word}\b", own, remedy)
+        printed += project.run("bash", "-euc", remedy)
+    return printed

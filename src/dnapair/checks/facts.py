@@ -162,8 +162,8 @@ def scaler_fact(
     return Fact(
         f"scaler of the {of} fitted on train",
         f"The scaler of the {of} has the range of train alone in every dimension.",
-        f"The scaler of the {of} was not fitted on train alone (scale again: dvc repro -f scale): "
-        "dimensions with another range",
+        f"The scaler of the {of} was not fitted on train alone (again: "
+        "dvc repro --force --single-item scale): dimensions with another range",
         wrong.size,
         where=name_some(named, wrong.size),
     )

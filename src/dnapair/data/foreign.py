@@ -9,12 +9,13 @@ from typing import NamedTuple
 _SPREADSHEET = "Open it, choose File, Save As, and `CSV UTF-8`: one file for each sheet."
 _TO_PARQUET = (
     "python -c 'import sys, pyarrow.ipc as i, pyarrow.parquet as p; "
-    "p.write_table(i.open_file(sys.argv[1]).read_all(), sys.argv[2])' {file} {new}.parquet"
+    "p.write_table(i.%s(sys.argv[1]).read_all(), sys.argv[2])' {file} {new}.parquet"
 )
 _R = "Rscript -e 'to <- commandArgs(TRUE); write.csv(%s, to[2], row.names = FALSE)' {file} {new}.csv"
 _SQLITE = 'sqlite3 -header -csv {file} "SELECT * FROM ..." > {new}.csv'
 _PAGE = "Download the file itself, not the page that shows it."
 _OWN = "Write it as CSV or Parquet with the program that made it."
+_MADE = {"", ".csv", ".fasta", ".parquet"}
 
 
 class _Format(NamedTuple):
@@ -30,7 +31,8 @@ def _format(start: bytes, name: str, remedy: str, *, packs_itself: bool = False)
 
 _FORMATS = (
     _format(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)", _SPREADSHEET),
-    _format(rb"ARROW1\x00", "a Feather or Arrow file", _TO_PARQUET),
+    _format(rb"ARROW1\x00", "a Feather or Arrow file", _TO_PARQUET % "open_file"),
+    _format(rb"\xff\xff\xff\xff", "a stream of Arrow", _TO_PARQUET % "open_stream"),
     _format(rb"FEA1\x00", "an old Feather file", _OWN),
     _format(rb"\x89HDF\r\n\x1a\n", "an HDF5 file", f"{_OWN} In pandas: read_hdf(...).to_csv(...)"),
     _format(rb"X\n\x00\x00\x00[\x02\x03]", "R's .rds", _R % "readRDS(to[1])", packs_itself=True),
@@ -41,10 +43,10 @@ _FORMATS = (
     _format(rb"Rar!\x1a\x07", "a .rar archive", "unrar x {file}"),
     _format(rb"7z\xbc\xaf\x27\x1c", "a .7z archive", "7z x {file}"),
     _format(rb".{257}ustar", "a .tar archive", "tar -xf {file}", packs_itself=True),
-    _format(rb"\x1f\x9d", "a .Z file", "gunzip {file}"),
-    _format(rb"\x04\x22\x4d\x18", "an .lz4 file", "lz4 -d {file}"),
+    _format(rb"\x1f\x9d", "a .Z file", "gunzip -c < {file} > {new}"),
+    _format(rb"\x04\x22\x4d\x18", "an .lz4 file", "lz4 -dc {file} > {new}"),
     _format(rb"\x5d\x00\x00", "an .lzma file", "xz -dc --format=lzma {file} > {new}"),
-    _format(rb"LZIP\x01", "an .lz file", "lzip -d {file}"),
+    _format(rb"LZIP\x01", "an .lz file", "lzip -dc {file} > {new}"),
     _format(rb"BAM\x01", "a BAM file", "samtools fasta {file} > {new}.fasta", packs_itself=True),
     _format(rb"CRAM[\x01-\x03]", "a CRAM file", "samtools fasta {file} > {new}.fasta"),
     _format(rb"\x43\x27\x41\x1a|\x1a\x41\x27\x43", "a .2bit file", "twoBitToFa {file} {new}.fasta"),
@@ -75,9 +77,14 @@ def foreign(path: Path, start: bytes, *, packed: bool) -> str | None:
     found = next((one for one in _FORMATS if one.start.match(start)), None)
     if not found:
         return None
-    remedy = found.remedy.format(file=shlex.quote(str(path)), new=shlex.quote(path.stem))
+    remedy = found.remedy.format(file=shlex.quote(str(path)), new=new_stem(path))
     first = "" if found.packs_itself or not packed else "Unpack it. Then: "
     return _say(path, found.name, first + remedy)
+
+
+def new_stem(path: Path) -> str:
+    """Return a name, quoted, for what is made of a file: not the file's own, which a shell empties first."""
+    return shlex.quote(f"new_{path.stem}" if path.suffix in _MADE else path.stem)
 
 
 def foreign_zip(path: Path, names: Sequence[str]) -> str | None:

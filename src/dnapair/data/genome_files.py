@@ -7,7 +7,15 @@ import tempfile
 from pathlib import Path
 from typing import Any, Protocol
 
-from dnapair.data.opening import GZIP_MAGIC, LONGEST_RECORD, is_packed, open_raw, unpack_command
+from dnapair.data.opening import (
+    GZIP_MAGIC,
+    LONGEST_RECORD,
+    is_packed,
+    open_raw,
+    plain_name,
+    unpack_command,
+    unpacked_name,
+)
 from dnapair.data.two_bit import SIGNATURE, TwoBit
 from dnapair.errors import DnapairError
 
@@ -70,18 +78,18 @@ def open_genome(path: Path, scratch: Path | None = None) -> Genome:
     if packed:
         _check_bgzip(path, start, end)
     elif start[:1] != b">":
-        unpack = f" Unpack it: {unpack_command(path)} > genome.fa" if is_packed(path) else ""
+        unpack = f" Unpack it: {unpack_command(path)} > {plain_name(path)}" if is_packed(path) else ""
         raise DnapairError(f"{path} is no genome that dnapair reads: neither FASTA nor 2bit.{unpack}")
     return _Fasta(path, packed, scratch)
 
 
 def _check_bgzip(path: Path, start: bytes, end: bytes) -> None:
-    name, plain = shlex.quote(str(path)), shlex.quote(path.name.removesuffix(".gz"))
+    unpack, plain = unpack_command(path), plain_name(path)
     if start[3:4] + start[12:14] != b"\x04BC":
         raise DnapairError(
             f"{path} is packed by gzip, in which no place can be found without unpacking all before it. "
-            f"Unpack it (gunzip -c {name} > {plain}) and name {plain}; or pack it by bgzip, of samtools: "
-            f"gunzip -c {name} | bgzip > {plain}.bgz"
+            f"Unpack it ({unpack} > {plain}) and name {plain}; or pack it by bgzip, of samtools: "
+            f"{unpack} | bgzip > {plain}.bgz"
         )
     if end != _BGZIP_END:
         raise DnapairError(f"{path} is damaged: its end is missing. Copy or download it again.")
@@ -100,11 +108,11 @@ class _Fasta:
                 # read whole: the files are not needed any more
                 self._file: Any = pysam.FastaFile(str(path), index, blocks if packed else None)
             except (pysam.SamtoolsError, OSError, ValueError):
-                raise _no_index(path, packed) from None
+                raise _no_index(path) from None
         self.lengths = dict(zip(self._file.references, self._file.lengths, strict=True))
         # an index has the first record of a name
         if _count_records(path, packed) > len(self.lengths):
-            raise _named_twice(path, packed)
+            raise _named_twice(path)
 
     def fetch(self, chromosome: str, start: int, end: int) -> str:
         try:
@@ -125,7 +133,7 @@ def _count_records(path: Path, packed: bool) -> int:
     return count
 
 
-def _named_twice(path: Path, packed: bool) -> DnapairError:
+def _named_twice(path: Path) -> DnapairError:
     """Say where the first record is whose name another has."""
     lines: dict[bytes, int] = {}
     with open_raw(path, longest=LONGEST_RECORD) as file:
@@ -137,15 +145,17 @@ def _named_twice(path: Path, packed: bool) -> DnapairError:
     return DnapairError(
         f"{path}, line {line}: this record is called {shown!r}, as that of line {first}, so it is not known "
         "which of the two a place is in. Give each a name of its own; or leave out all but a name's first: "
-        f"{_cat(path, packed)} | awk '/^>/ {{keep = !seen[$1]++}} keep' > genome.fa, and name genome.fa."
+        f"{unpack_command(path)} | awk '/^>/ {{keep = !seen[$1]++}} keep' > {_mended(path)}"
     )
 
 
-def _cat(path: Path, packed: bool) -> str:
-    return f"{'gunzip -c' if packed else 'cat'} {shlex.quote(str(path))}"
+def _mended(path: Path) -> str:
+    # a shell empties a file of the same name first
+    new = shlex.quote(f"new_{unpacked_name(path.name)}")
+    return f"{new}, and name {new}."
 
 
-def _no_index(path: Path, packed: bool) -> DnapairError:
+def _no_index(path: Path) -> DnapairError:
     """Say where the first line is that an index has no place for."""
     length = last = 0
     with open_raw(path, longest=LONGEST_RECORD) as file:
@@ -163,6 +173,6 @@ def _no_index(path: Path, packed: bool) -> DnapairError:
             wrong = " has a record without bases"
     return DnapairError(
         f"{path}{wrong}. In such a FASTA file no place can be found. One line for each record will do: "
-        f'{_cat(path, packed)} | awk \'/^>/ {{if (NR > 1) print ""; print; next}} {{gsub(/[ \\t\\r]/, ""); '
-        f'printf "%s", $0}} END {{print ""}}\' > genome.fa, and name genome.fa.'
+        f'{unpack_command(path)} | awk \'/^>/ {{if (NR > 1) print ""; print; next}} {{gsub(/[ \\t\\r]/, ""); '
+        f'printf "%s", $0}} END {{print ""}}\' > {_mended(path)}'
     )

@@ -70,6 +70,12 @@ def unpack_command(path: Path) -> str:
     return f"{packing.command if packing else 'cat'} {shlex.quote(str(path))}"
 
 
+def plain_name(path: Path) -> str:
+    """Return a name, quoted, for a file's plain content: not the file's own, which a shell empties first."""
+    name = unpacked_name(path.name)
+    return shlex.quote(f"new_{name}" if name == path.name else name)
+
+
 @contextmanager
 def open_raw(path: Path, longest: int = LONGEST_LINE) -> Iterator[BinaryIO]:
     r"""Open a file for reading bytes: unpacked, and past a UTF-8 byte order mark.
@@ -220,7 +226,7 @@ class _Bounded(io.RawIOBase):
             raise DnapairError(
                 f"{self._path} unpacks to more than {MOST_UNPACKED} times its size, as a file does that is "
                 f"made to fill a disk. If you trust it, unpack it yourself ({unpack_command(self._path)} > "
-                f"{shlex.quote(unpacked_name(self._path.name))}) and give the plain file."
+                f"{plain_name(self._path)}) and give the plain file."
             )
 
 

@@ -2,7 +2,6 @@
 
 import io
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from dnapair.data.opening import LONGEST_RECORD, is_utf8, open_raw
-from dnapair.data.raw_files import EXAMPLES, listing, stem
+from dnapair.data.foreign import new_stem
+from dnapair.data.opening import LONGEST_RECORD, is_utf8, open_raw, unpack_command, unpacked_name
+from dnapair.data.raw_files import EXAMPLES, listing
 from dnapair.errors import DnapairError
 from dnapair.storage.string_index import Texts
 
@@ -21,7 +21,7 @@ _ASCII_SPACE = " \t\n\r\v\f"
 _OTHER_TEXT = {
     "@": (
         "It looks like FASTQ, of which awk makes FASTA: "
-        "awk 'NR % 4 == 1 {print \">\" substr($0, 2)} NR % 4 == 2' {file} > {new}.fasta"
+        "{cat} | awk 'NR % 4 == 1 {print \">\" substr($0, 2)} NR % 4 == 2' > {new}.fasta"
     ),
     "LOCUS": "It looks like GenBank. Save it as FASTA where it comes from.",
     "ID ": "It looks like EMBL. Save it as FASTA where it comes from.",
@@ -327,7 +327,8 @@ def _around(text: str, found: str) -> str:
 
 def _not_fasta(path: Path, line: int, text: str) -> DnapairError:
     other = next((f" {said}" for start, said in _OTHER_TEXT.items() if text.startswith(start)), "")
-    other = other.replace("{file}", shlex.quote(str(path))).replace("{new}", shlex.quote(stem(path)))
+    new = new_stem(Path(unpacked_name(path.name)))
+    other = other.replace("{cat}", unpack_command(path)).replace("{new}", new)
     return DnapairError(
         f"{path}, line {line}: not FASTA: a record begins with `>` and its id, not with {text[:20]!r}.{other}"
     )

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from dnapair.data.bedpe import names_by_position
-from dnapair.data.opening import LONGEST_LINE, is_packed, not_utf8, open_raw, unpack_command, unpacked_name
+from dnapair.data.opening import LONGEST_LINE, is_packed, not_utf8, open_raw, plain_name, unpack_command
 from dnapair.data.raw_files import EXAMPLES, listing
 from dnapair.errors import DnapairError
 
@@ -199,7 +198,7 @@ class _ParquetTable:
             if len(content) > MOST_PARQUET:
                 raise DnapairError(
                     f"{path} unpacks to more than {MOST_PARQUET:,} bytes. Unpack it: {unpack_command(path)} "
-                    f"> {shlex.quote(unpacked_name(path.name))}"
+                    f"> {plain_name(path)}"
                 )
             source = pa.BufferReader(content)
         try:

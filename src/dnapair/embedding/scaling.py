@@ -131,7 +131,7 @@ class Scaler:
             raise DnapairError(f"{path} is missing. Make it first: dvc repro scale") from None
         except (SafetensorError, KeyError, TypeError):
             raise DnapairError(
-                f"{path} is no scaler, or is damaged. Make it again: dvc repro -f scale"
+                f"{path} is no scaler, or is damaged. Make it again: dvc repro --force --single-item scale"
             ) from None
         scaler = cls(minimum.size, mode)
         scaler.minimum, scaler.maximum = minimum, maximum

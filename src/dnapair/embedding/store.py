@@ -53,7 +53,7 @@ class EmbeddingStore(ShardStore):
         if not (k and window):
             raise DnapairError(
                 f"{self.folder / MANIFEST} does not tell the encoder's k-mers and windows. Have it "
-                "written anew: dvc repro --force embed (whole shards are kept)"
+                "written anew: dvc repro --force --single-item embed (whole shards are kept)"
             )
         return int(k), int(window)
 

@@ -74,5 +74,7 @@ class InteractionScaling(NamedTuple):
         except (KeyError, TypeError, ValueError, IndexError, OverflowError):
             fits = False
         if not fits:
-            raise DnapairError(f"{folder / LAYOUT} is damaged. Make it again: dvc repro -f scale")
+            raise DnapairError(
+                f"{folder / LAYOUT} is damaged. Make it again: dvc repro --force --single-item scale"
+            )
         return cls(layout, columns, scaler)

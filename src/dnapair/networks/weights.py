@@ -109,7 +109,9 @@ def load_weights(path: Path, spec: NetworkSpec) -> Weights:
     try:
         weights: Weights = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise DnapairError(f"{path} can't be read: {error}. Train again: dvc repro --force train") from None
+        raise DnapairError(
+            f"{path} can't be read: {error}. Train again: dvc repro --force --single-item train"
+        ) from None
     expected = {name: (shape, np.dtype(np.float32)) for name, shape in shapes(spec).items()}
     found = {name: (value.shape, value.dtype) for name, value in weights.items()}
     wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
@@ -118,7 +120,7 @@ def load_weights(path: Path, spec: NetworkSpec) -> Weights:
         raise DnapairError(
             f"{path} does not fit the network that network.json describes: {len(wrong)} weights differ, the "
             f"first is {first} (there: {_say(found.get(first))}, needed: {_say(expected.get(first))}). "
-            "Train again: dvc repro --force train"
+            "Train again: dvc repro --force --single-item train"
         )
     return weights
 

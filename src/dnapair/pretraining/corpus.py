@@ -162,8 +162,9 @@ def _no_genome(file: Path, number: int, header: str, pattern: str) -> DnapairErr
     return DnapairError(
         f"{file}, record {number} (>{header}) names no genome: nothing in its header fits {pattern!r} "
         "(pretrain.genome). The contrastive objective needs to know which records are of one genome. Write "
-        "`genome=NAME` into the headers, set pretrain.genome to what they have, or set "
-        "pretrain.contrastive.weight: 0 for masked k-mers alone, which need no genomes."
+        "`genome=NAME` into the headers, set pretrain.genome to what they have, or have it learn masked "
+        "k-mers alone, which need no genomes: set pretrain.contrastive.weight: 0, "
+        "pretrain.warm_start.steps: 0 and pretrain.steps: 20000."
     )
 
 

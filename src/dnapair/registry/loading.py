@@ -64,6 +64,17 @@ def load_scorer(uri: str) -> "PairScorer":
     return load_model(uri).scorer
 
 
+def check_model(uri: str) -> None:
+    """Fetch a registered or logged pair model and hash its files.
+
+    Raises
+    ------
+    DnapairError
+        As :func:`load_model`.
+    """
+    open_bundle(Path(_bring(uri)["bundle"]))
+
+
 def copy_model(uri: str, folder: Path) -> None:
     """Copy the files of a registered or logged pair model, as MLflow has them, into an empty folder.
 

@@ -13,6 +13,7 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 import dnapair
 from dnapair.data.pair_columns import USUAL_PAIR, PairColumns, request_pairs
+from dnapair.errors import DnapairError
 from dnapair.registry.version_tags import BUNDLE_TAG, REGISTRATION_TAG
 
 _SERVED_PACKAGES = (
@@ -61,7 +62,7 @@ def log_pair_model(
     description: str,
     run: str | None = None,
 ) -> Registered:
-    """Log the pyfunc model to a run and register it, unless this very model is registered.
+    """Log the pyfunc model to a run and register it, unless this very model is registered, and whole.
 
     A version that is there already gets the tags and the description anew: they are of the run that
     registered this very model last.
@@ -88,7 +89,8 @@ def log_pair_model(
     Registered
         The new or the known version.
     """
-    known = _find(name, BUNDLE_TAG, identity)
+    # one whose files were lost or damaged is logged anew
+    known = next(filter(_is_whole, _find(name, BUNDLE_TAG, identity)), None)
     if known is not None:
         _describe(name, known.version, tags, description)
         return Registered(name, str(known.version), known.model_id)
@@ -141,12 +143,23 @@ def signature(columns: Sequence[PairColumns], threshold: float) -> ModelSignatur
 
 def is_registered(name: str, registration_sha256: str) -> bool:
     """Say whether the tracking store in use has the model of a registration.json, given by its SHA-256."""
-    return _find(name, REGISTRATION_TAG, registration_sha256) is not None
+    return bool(_find(name, REGISTRATION_TAG, registration_sha256))
 
 
-def _find(name: str, tag: str, value: str) -> ModelVersion | None:
+def _find(name: str, tag: str, value: str) -> Sequence[ModelVersion]:
     tagged = f"name = '{name}' and tags.`{tag}` = '{value}'"
-    return next(iter(mlflow.MlflowClient().search_model_versions(tagged, max_results=1)), None)
+    return list(mlflow.MlflowClient().search_model_versions(tagged))
+
+
+def _is_whole(version: ModelVersion) -> bool:
+    # it brings the encoder's engine
+    from dnapair.registry.loading import check_model
+
+    try:
+        check_model(f"models:/{version.name}/{version.version}")
+    except DnapairError:
+        return False
+    return True
 
 
 def _describe(name: str, version_number: object, tags: Mapping[str, str], description: str) -> None:

@@ -23,7 +23,10 @@ have no interactions; 1 to 3 no columns and no width."""
 _SETTINGS = "settings.json"
 _MANIFEST = "manifest.json"
 REFERENCE = "reference.json"
-_REMEDY = "Register it again (dnapair register), or fetch it anew from where it is kept."
+_REMEDY = (
+    "Register it again (dnapair register), and promote that version: dnapair models promote VERSION --force "
+    '--reason "..."; or fetch it anew from where it is kept.'
+)
 _PARTS = (_SETTINGS, "scaler.safetensors", "network.json", "weights.safetensors", "encoder/model.safetensors")
 
 

@@ -176,7 +176,7 @@ def read_scores(framework: str) -> Scored:
         raise DnapairError(
             f"The threshold of the {framework} network, {threshold:.4f}, is not the one that the validation "
             f"pairs give ({expected:.4f}): it was chosen on other pairs, test pairs perhaps, so its accuracy "
-            "and F1 on test would be worth nothing. Train it again: dvc repro -f train"
+            "and F1 on test would be worth nothing. Train it again: dvc repro --force --single-item train"
         )
     test = read_table(paths.score_folder(framework) / "test.parquet").to_pandas()
     repeats = [test[name].to_numpy() for name in test if str(name).startswith("seed_")]

@@ -63,6 +63,6 @@ def open_matrices(spec: NetworkSpec, trained_on: str | None = None) -> Matrices:
         raise DnapairError(
             f"The network was trained on interactions of other settings than those of {paths.NORMALIZED}: "
             f"{spec.interactions} of a pair, and there are {interactions.shape[1]}. Train it again: "
-            "dvc repro -f train"
+            "dvc repro train"
         )
     return Matrices(MatrixFile(paths.SCALED) if spec.embeddings else None, interactions)

@@ -157,9 +157,12 @@ def _against_champion(
 ) -> Difference | str:
     """Compare with the champion on the validation pairs, which decide; log the same on the test pairs.
 
-    Return the reason where it can't score them, as one of another question may not.
+    Return the reason where it can't score them: it is damaged, or of another question.
     """
-    scorer = load_scorer(f"models:/{params.registration.name}/{version}")
+    try:
+        scorer = load_scorer(f"models:/{params.registration.name}/{version}")
+    except DnapairError as error:
+        return first_line(error).rstrip(".")
     columns = group_columns(params.evaluate.groups, params.split.groups, column_names(paths.PAIRS))
     groups = read_groups(columns, params.split)
     found = {}
@@ -205,7 +208,8 @@ def _check(scorer: PairScorer, framework: str) -> float:
     if difference > _TOLERANCE:
         raise DnapairError(
             f"The served model differs from the pipeline's predictions by up to {difference:.2g} "
-            f"(allowed: {_TOLERANCE:g}), so it is not registered. Run: dvc repro --force evaluate"
+            f"(allowed: {_TOLERANCE:g}), so it is not registered. "
+            "Run: dvc repro --force --single-item score evaluate"
         )
     return difference
 

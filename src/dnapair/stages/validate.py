@@ -185,7 +185,9 @@ def audited(params: Params, files: dict[str, SplitRows], sequences: SequenceFile
 def not_audited() -> Finding:
     """Say that the files of the splits are broken, so that nothing was looked for in them."""
     words = "The splits were not audited: their files and artifacts/dataset do not fit together."
-    return Finding("audit", None, "fail", words, 0, 0, 0.0, [], "Make them again: dvc repro -f scale.")
+    return Finding(
+        "audit", None, "fail", words, 0, 0, 0.0, [], "Make them again: dvc repro --force --single-item scale."
+    )
 
 
 def name_groups(columns: list[str], row: int) -> list[str]:

@@ -212,7 +212,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise DnapairError(f"{path} is damaged, or no JSON object. Make it again: dvc repro --force")
+        raise DnapairError(f"{path} is damaged, or no JSON object. Make it again: rm {path} && dvc repro")
     return content
 
 

@@ -58,9 +58,13 @@ class MatrixFile:
         except FileNotFoundError:
             whole = False
         except ValueError as error:
-            raise DnapairError(f"{path} is no matrix: {error}. Make it again: dvc repro -f scale") from None
+            raise DnapairError(
+                f"{path} is no matrix: {error}. Make it again: dvc repro --force --single-item scale"
+            ) from None
         if not whole:
-            raise DnapairError(f"{path} is missing or truncated. Make it again: dvc repro -f scale")
+            raise DnapairError(
+                f"{path} is missing or truncated. Make it again: dvc repro --force --single-item scale"
+            )
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 

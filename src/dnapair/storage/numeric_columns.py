@@ -21,7 +21,8 @@ def reading(path: Path) -> Iterator[None]:
     except (pa.ArrowException, KeyError, MemoryError, OverflowError) as error:
         reason = str(error).splitlines()[0] if str(error) else "it claims to hold more than memory does"
         raise DnapairError(
-            f"{path} is damaged, or no Parquet file of dnapair's: {reason}. Make it again: dvc repro --force"
+            f"{path} is damaged, or no Parquet file of dnapair's: {reason}. Make it again: "
+            f"rm {path} && dvc repro"
         ) from None
 
 

@@ -239,11 +239,13 @@ def _read_shard(path: Path, expected: str, stage: str) -> NDArray[np.float16]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DnapairError(f"{path} is missing. Make it again: dvc repro --force {stage}") from None
+        raise DnapairError(
+            f"{path} is missing. Make it again: dvc repro --force --single-item {stage}"
+        ) from None
     if hashlib.sha256(content).hexdigest() != expected:
         raise DnapairError(
             f"{path} is truncated or changed: its SHA-256 is not the manifest's. Make it again: "
-            f"dvc repro --force {stage} (whole shards are kept)"
+            f"dvc repro --force --single-item {stage} (whole shards are kept)"
         )
     file = io.BytesIO(content)
     try:
@@ -251,7 +253,9 @@ def _read_shard(path: Path, expected: str, stage: str) -> NDArray[np.float16]:
         values: NDArray[np.float16] = np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)
     except ValueError as error:
         # its hash is right, so the manifest was changed as well
-        raise DnapairError(f"{path} is no shard: {error}. Make it again: dvc repro --force {stage}") from None
+        raise DnapairError(
+            f"{path} is no shard: {error}. Make it again: dvc repro --force --single-item {stage}"
+        ) from None
     return values
 
 

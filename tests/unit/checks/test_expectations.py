@@ -303,8 +303,9 @@ def test_a_scaler_fitted_on_everything_is_told_in_these_words(mode: str) -> None
     for of in ("embeddings", "interactions"):
         assert Data().checked(scaler_fact(of, (on_train.minimum, on_train.maximum), training)).failures == []
         assert Data().checked(scaler_fact(of, (on_all.minimum, on_all.maximum), training)).failures == [
-            f"The scaler of the {of} was not fitted on train alone (scale again: dvc repro -f scale): "
-            "dimensions with another range: 2 (dimension 0: 0 to 10, in train 2 to 8, "
+            f"The scaler of the {of} was not fitted on train alone (again: "
+            "dvc repro --force --single-item scale): dimensions with another range: 2 "
+            "(dimension 0: 0 to 10, in train 2 to 8, "
             "dimension 1: 1 to 11, in train 3 to 9)."
         ]
 

@@ -62,30 +62,34 @@ def follow(message: str, folder) -> str:
 
 
 def test_plain_gz_is_refused_with_a_command_that_mends_it(tmp_path):
-    packed = tmp_path / "my genome.fa.gz"
-    packed.write_bytes(gzip.compress(b">chr1\nACGTAC\n"))
-    with pytest.raises(DnapairError, match="packed by gzip") as caught:
-        open_genome(packed)
-    name = follow(str(caught.value), tmp_path).strip("'")
-    assert open_genome(tmp_path / name).fetch("chr1", 2, 6) == "GTAC"
+    content = gzip.compress(b">chr1\nACGTAC\n")
+    # one has the name that it would have unpacked
+    for own in ("my genome.fa.gz", "genome.fa"):
+        packed = tmp_path / own
+        packed.write_bytes(content)
+        with pytest.raises(DnapairError, match="packed by gzip") as caught:
+            open_genome(packed)
+        name = follow(str(caught.value), tmp_path).strip("'")
+        assert open_genome(tmp_path / name).fetch("chr1", 2, 6) == "GTAC"
+        assert packed.read_bytes() == content
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_lines_of_unequal_length_are_told_with_a_command_that_mends_them(tmp_path, packed):
-    genome = write_fasta(tmp_path / "g.fa", CHROMOSOMES)
+    genome = write_fasta(tmp_path / "genome.fa", CHROMOSOMES)
     genome.write_text(genome.read_text() + ">odd\nACGT\nAC\nACGT\n")
     if packed:
         import pysam
 
-        pysam.tabix_compress(str(genome), str(tmp_path / "g.fa.gz"))
-        genome = tmp_path / "g.fa.gz"
+        pysam.tabix_compress(str(genome), str(tmp_path / "genome.fa.gz"))
+        genome = tmp_path / "genome.fa.gz"
     with pytest.raises(DnapairError) as caught:
         open_genome(genome)
     message = str(caught.value)
     assert message.startswith(f"{genome}, line 10: it is not as long as the lines of its record above it.")
     command = message.partition("will do: ")[2].partition(", and name")[0]
     subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True)
-    mended = open_genome(tmp_path / "genome.fa")
+    mended = open_genome(tmp_path / "new_genome.fa")
     assert mended.fetch("odd", 0, 10) == "ACGTACACGT"
     assert mended.fetch("chr1", 0, 25) == CHROMOSOMES["chr1"].upper()
 
@@ -105,7 +109,7 @@ def test_a_second_record_of_one_name_is_told_with_a_command_that_leaves_it_out(t
     assert message.startswith(f"{genome}, line 8: this record is called 'chr1', as that of line 1, so")
     command = message.partition("name's first: ")[2].partition(", and name")[0]
     subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True)
-    mended = open_genome(tmp_path / "genome.fa")
+    mended = open_genome(tmp_path / "new_my g.fa")
     assert mended.lengths == {name: len(sequence) for name, sequence in CHROMOSOMES.items()} | {"chr9": 2}
     assert mended.fetch("chr1", 2, 6) == CHROMOSOMES["chr1"][2:6].upper()
 

@@ -22,7 +22,6 @@ from dnapair.data.columns import has_names
 from dnapair.data.dataset import Reading, read_dataset
 from dnapair.data.opening import open_raw
 from dnapair.data.raw_files import fasta_files, find_files, stem
-from dnapair.data.sequences import read_fasta
 from dnapair.data.tables import open_table
 from dnapair.errors import DnapairError
 from tests.packing import PACKERS, zipped
@@ -211,6 +210,12 @@ def arrow(path: Path) -> None:
         file.write_table(table)
 
 
+def stream(path: Path) -> None:
+    table = pa.Table.from_pandas(pd.read_csv(io.BytesIO(TABLE)))
+    with pa.ipc.new_stream(path, table.schema) as file:
+        file.write_table(table)
+
+
 def database(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE pairs (seq1, seq2)")
@@ -237,6 +242,7 @@ FOREIGN = {
     "a.tgz": (lambda path: tar(path, "w:gz"), "a .tar archive", "tar -xf"),
     "a.tar.xz": (lambda path: tar(path, "w:xz"), "a .tar archive", "tar -xf"),
     "a.Z": (b"\x1f\x9d\x90", "a .Z file", "gunzip"),
+    "a.arrows": (stream, "a stream of Arrow", "open_stream"),
     "a.lz4": (b"\x04\x22\x4d\x18\x60", "an .lz4 file", "lz4 -d"),
     "a.lzma": (lzma.compress(TABLE, lzma.FORMAT_ALONE), "an .lzma file", "xz -dc --format=lzma"),
     "a.bam": (PACKERS[".gz"](b"BAM\x01"), "a BAM file", "samtools fasta"),
@@ -275,38 +281,6 @@ def follow(message: str, before: str) -> None:
         check=True,
         env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
-
-
-@pytest.mark.parametrize("name", ["my pairs.feather", "my pairs.tar", "my pairs.txt", "my pairs.lzma"])
-def test_the_command_that_a_message_gives_makes_a_readable_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = Path(name)
-    if path.suffix == ".feather":
-        arrow(path)
-    elif path.suffix == ".tar":
-        write(Path("pairs.csv"), TABLE)
-        with tarfile.open(path, "w") as archive:
-            archive.add("pairs.csv")
-        Path("pairs.csv").unlink()
-    elif path.suffix == ".lzma":
-        write(path, lzma.compress(TABLE, lzma.FORMAT_ALONE))
-    else:
-        write(path, TABLE.decode().encode("utf-16"))
-    message = refusal(path)
-    follow(message, {".feather": "python", ".tar": "tar -", ".txt": "iconv", ".lzma": "xz"}[path.suffix])
-    (made,) = set(Path().iterdir()) - {path}
-    assert sum(batch.num_rows for batch in open_table(made, has_names).batches()) == 2
-
-
-def test_the_command_for_fastq_makes_fasta(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    write(Path("my reads.fa"), b"@a x\nACGT\n+\n@!!!\n@b\nGG\n+\n>!\n")
-    with pytest.raises(DnapairError) as refused:
-        read_fasta([Path("my reads.fa")])
-    follow(str(refused.value), "awk 'NR")
-    assert list(read_fasta([Path("my reads.fasta")]).ids) == ["a", "b"]
 
 
 @pytest.mark.parametrize("suffix", ["", *PACKERS])

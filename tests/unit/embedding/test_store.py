@@ -247,7 +247,7 @@ def test_the_code_that_is_hashed_is_all_that_the_embedder_computes_with():
 
 
 def test_the_window_is_told_and_shards_are_kept_when_it_was_not(folder: Path):
-    with pytest.raises(DnapairError, match="written anew: dvc repro --force embed"):
+    with pytest.raises(DnapairError, match="written anew: dvc repro --force --single-item embed"):
         fill(folder, k=6).tokens()
     engine = Engine()
     store = write_store(folder, made_by(k=6), ROWS, SHARD_ROWS, engine, window=510)

@@ -87,6 +87,12 @@ def test_a_damaged_file_is_named_by_what_loads_the_model(registry: Path, tmp_pat
     try:
         with pytest.raises(DnapairError, match=r"weights\.safetensors is changed or truncated"):
             load_scorer("models:/dnapair/2")
+        with mlflow.start_run():
+            bundle = registry / "new" / "bundle"
+            anew = log_pair_model("dnapair", bundle, "abc", PAIRS, {}, "whole again").version
+            assert log_pair_model("dnapair", bundle, "abc", PAIRS, {}, "whole again").version == anew
+        assert isinstance(load_scorer(f"models:/dnapair/{anew}"), PairScorer)
+        mlflow.MlflowClient().delete_model_version("dnapair", anew)
     finally:
         shutil.copy(tmp_path / "weights", weights)
     assert isinstance(load_scorer("models:/dnapair/2"), PairScorer)

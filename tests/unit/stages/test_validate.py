@@ -141,7 +141,8 @@ def test_a_scaler_of_the_interactions_fitted_on_more_than_train_is_found(scaled:
     said = [line for line in failures() if "was not fitted on train alone" in line]
     assert len(said) == 1
     assert said[0].startswith(
-        "The scaler of the interactions was not fitted on train alone (scale again: dvc repro -f scale): "
+        "The scaler of the interactions was not fitted on train alone (again: "
+        "dvc repro --force --single-item scale): "
         f"dimensions with another range: {wider.size} (dimension {scaling.names()[wider[0]]}: "
     )
 

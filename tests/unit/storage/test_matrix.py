@@ -31,7 +31,9 @@ def test_a_row_that_is_not_there_is_an_error(matrix: MatrixFile, row: int) -> No
 
 def test_a_missing_or_truncated_file_says_how_to_make_it(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
-    with pytest.raises(DnapairError, match=r"x\.npy is missing or truncated.*dvc repro -f scale"):
+    with pytest.raises(
+        DnapairError, match=r"x\.npy is missing or truncated.*dvc repro --force --single-item scale"
+    ):
         MatrixFile(path)
     np.save(path, VALUES)
     path.write_bytes(path.read_bytes()[:-1])
