@@ -13,23 +13,18 @@ from tests.pipeline.states import (
     cut_champion,
     cut_rows,
     damage,
-    earlier_champion,
-    finetuned,
     from_elsewhere,
     garbage,
-    huge_encoder,
     in_json,
     in_table,
     in_tensors,
     in_twos,
     lose_origin,
     other_order,
-    prepared_by_hand,
     settings,
     shared,
     table,
     take_away,
-    tied,
     uncommitted,
     wider,
 )
@@ -179,7 +174,6 @@ STATES = {
         SCALE,
         LAST,
     ),
-    "groups that hang together": State("so validation ({}) and test ({}) can't be cut off", tied, PREPARE),
     "groups drawn one by one": State("split.cross_pairs: drop left out", in_twos, PREPARE),
     "train of one label": State(
         "Name more pairs train in the data",
@@ -190,10 +184,6 @@ STATES = {
         "learns the mean over a sequence's k-mers",
         settings(finetune__method="full", finetune__bag_epochs=1, encoder__pooling="cls"),
         "dnapair finetune",
-    ),
-    "an embedding beyond float16": State("Set encoder.normalize to true", huge_encoder, "dnapair embed"),
-    "folds of what the encoder learnt": State(
-        "would test pairs of train, whose labels", finetuned, "dnapair crossvalidate"
     ),
     "no pointer": State(
         "data.dvc is missing: bring data with",
@@ -212,10 +202,7 @@ STATES = {
     ),
 }
 
-TRAIN = r"(dvc repro --force --single-item train)\n"
 AGAIN = r"again: (dvc repro --force --single-item scale)\b"
-BACK = r"Make it again: (rm .*)\n"
-FROM_THE_START = r"Run the whole pipeline: (dvc repro)\n"
 
 IN_A_ROW = {
     "what scale wrote": (
@@ -241,63 +228,6 @@ IN_A_ROW = {
             "is no scaler, or is damaged", garbage("artifacts/normalized/scaler.safetensors"), VALIDATE, LAST
         ),
         State("is no matrix: {}", garbage("artifacts/normalized/embeddings.npy"), VALIDATE, LAST),
-    ),
-    "what train wrote": (
-        State(
-            "The threshold of the {} network",
-            in_json("artifacts/models/torch/training.json", "threshold", value=0.123),
-            "dnapair evaluate torch",
-            TRAIN,
-        ),
-        State(
-            "does not fit the network that network.json describes",
-            in_tensors("artifacts/models/torch/weights.safetensors", lambda weights: weights.popitem()),
-            "dnapair score torch",
-            TRAIN,
-        ),
-        State(
-            "can't be read: {}. Train again",
-            garbage("artifacts/models/torch/weights.safetensors"),
-            "dnapair score torch",
-            TRAIN,
-        ),
-    ),
-    "a network of other interactions": (
-        State(
-            "The network was trained on interactions of other settings",
-            in_json("artifacts/models/torch/network.json", "interactions", value=3),
-            "dnapair score torch",
-            LAST,
-        ),
-    ),
-    "files of other hands": (
-        State(
-            "This is no layout of interactions",
-            in_json("artifacts/interactions/manifest.json", "made_by", "layout", "bins1", value=0),
-            VALIDATE,
-            LAST,
-        ),
-        State("The stage that writes it comes first", take_away("reports/scaling.json"), VALIDATE, LAST),
-        State("is damaged, or no JSON object", garbage("reports/scaling.json"), VALIDATE, BACK),
-        State(
-            "is damaged, or no Parquet file of dnapair's",
-            garbage("artifacts/normalized/val.parquet"),
-            VALIDATE,
-            BACK,
-        ),
-    ),
-    "data prepared by hand": (
-        State("has {} pairs, but {} {}: they are", prepared_by_hand(20), SCALE, FROM_THE_START),
-        State("names sequence {}, but {} holds", prepared_by_hand(60), SCALE, FROM_THE_START),
-    ),
-    "a champion of an earlier dnapair": (
-        State(
-            "does not hold what its train sequences are like",
-            earlier_champion,
-            f"dnapair drift {OF_TABLE}",
-            r"\((dnapair register)\).*: (dnapair models promote VERSION .*)",
-            "the champion was trained on other pairs (data ffffffff",
-        ),
     ),
     "a champion that is cut": (
         State(
@@ -341,6 +271,22 @@ NOT_FOLLOWED = {
         "et split.method: grouped, which makes others",
         "Set split.method: grouped and split.groups: [{}]",
         "by which no sequence of validation has labels in train",
+    ],
+    "it needs a whole pipeline: the command is checked alone": [
+        "The network was trained on interactions of other settings",
+        "This is no layout of interactions",
+        "The stage that writes it comes first",
+        "is damaged, or no JSON object",
+        "is damaged, or no Parquet file of dnapair's",
+        "has {} pairs, but {} {}: they are",
+        "names sequence {}, but {} holds",
+        "does not hold what its train sequences are like",
+        "The threshold of the {} network",
+        "does not fit the network that network.json describes",
+        "can't be read: {}. Train again",
+        "Set encoder.normalize to true",
+        "so validation ({}) and test ({}) can't be cut off",
+        "would test pairs of train, whose labels",
     ],
     "it is advice, and no error stands before it": [
         "Next: dvc repro, or dnapair run",

@@ -3,19 +3,17 @@
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
-import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from dnapair.storage.files import SUMS, write_sums
-from tests.pipeline.conftest import Project, write_small_data
+from tests.pipeline.conftest import Project
 from tests.pipeline.stage_driver import flipped
-from tests.small_models import SETTINGS, make_bundle, renew_manifest, small_encoder
+from tests.small_models import small_encoder
 
 OWN = "own"
 """The folder of a user's own data, beside the project."""
@@ -108,35 +106,6 @@ def wider(scaler: dict) -> None:
     scaler["minimum"] = scaler["minimum"] - 1
 
 
-def prepared_by_hand(genomes: int) -> Callable[[Project], None]:
-    """Other data in artifacts/dataset than all that follows was made of, and the settings as before."""
-
-    def make(project: Project) -> None:
-        before = (project.root / "params.yaml").read_bytes()
-        write_small_data(project.root / f"other{genomes}", genomes=genomes)
-        project.set({"data.path": f"other{genomes}"})
-        project.run("dnapair", "prepare")
-        (project.root / "params.yaml").write_bytes(before)
-
-    return make
-
-
-def tied(project: Project) -> None:
-    """Pairs tie genomes of all three splits together."""
-    shutil.copytree(project.root / "data", project.root / "mine")
-    across = "g0f0,g13f0,0,g0,g13,train\ng0f1,g17f0,0,g0,g17,train"
-    in_table("mine", lambda text: f"{text}\n{across}")(project)
-    project.set(
-        {
-            "data.path": "mine",
-            "split.method": "grouped",
-            "split.groups": ["genome1", "genome2"],
-            "split.validation": 0.3,
-            "split.test": 0.3,
-        }
-    )
-
-
 def in_twos(project: Project) -> None:
     """Unrelated pairs are of two genomes that have no others: drawn one by one, these part."""
     ends = ("".join(letters) for letters in product("ACGT", repeat=4))
@@ -150,50 +119,10 @@ def in_twos(project: Project) -> None:
     project.set({"data.path": "mine", "split.method": "grouped", "split.cross_pairs": "drop"})
 
 
-def huge_encoder(project: Project) -> None:
-    folder = project.root / "encoders/huge"
-    folder.mkdir()
-    encoder = small_encoder()
-    weights = {name: values * (1e6 if "LayerNorm" in name else 1) for name, values in encoder.weights.items()}
-    encoder._replace(weights=weights).save(folder)
-    project.set({"encoder.source": "encoders/huge", "encoder.normalize": False})
-    project.run("dnapair", "finetune")
-
-
-def finetuned(project: Project) -> None:
-    project.set({"finetune.method": "full", "finetune.bag_epochs": 1, "evaluate.folds": 2})
-    project.run("dnapair", "finetune")
-
-
 def uncommitted(project: Project) -> None:
     shutil.rmtree(project.root / ".git")
     for words in (["init", "-q"], ["config", "user.name", "A"], ["config", "user.email", "a@b.c"]):
         project.run("git", *words)
-
-
-def earlier_champion(project: Project) -> None:
-    """A champion of an earlier dnapair, of other pairs, that can't embed anything now."""
-    folder = project.root.parent / f"{project.root.name}-earlier"
-    bundle = make_bundle(folder, watched=False, settings=SETTINGS._replace(normalize=False))
-    with safe_open(bundle / "encoder/model.safetensors", "np") as file:
-        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-    huge = {name: values * (1e6 if "LayerNorm" in name else 1) for name, values in tensors.items()}
-    save_file(huge, bundle / "encoder/model.safetensors", metadata)
-    renew_manifest(bundle)
-    with warnings.catch_warnings():
-        # of MLflow's own code
-        warnings.simplefilter("default")
-        import mlflow
-
-        from dnapair.registry.version_tags import DATA_TAG
-        from dnapair.registry.versions import log_pair_model
-
-        mlflow.set_tracking_uri(project.tracking_uri)
-        pairs = pd.DataFrame({"seq1": ["ACGTACGTAC"], "seq2": ["TTGACCATGG"]})
-        experiment = mlflow.MlflowClient().search_experiments()[0].experiment_id
-        with mlflow.start_run(experiment_id=experiment):
-            log_pair_model("dnapair", bundle, "earlier", pairs, {DATA_TAG: "f" * 64}, "")
-    project.run("dnapair", "models", "promote", "2")
 
 
 def cut_champion(project: Project) -> None:
