@@ -13,8 +13,10 @@ from tests.pipeline.states import (
     cut_champion,
     cut_rows,
     damage,
+    finetuned,
     from_elsewhere,
     garbage,
+    huge_encoder,
     in_json,
     in_table,
     in_tensors,
@@ -25,6 +27,7 @@ from tests.pipeline.states import (
     shared,
     table,
     take_away,
+    tied,
     uncommitted,
     wider,
 )
@@ -174,6 +177,7 @@ STATES = {
         SCALE,
         LAST,
     ),
+    "groups that hang together": State("so validation ({}) and test ({}) can't be cut off", tied, PREPARE),
     "groups drawn one by one": State("split.cross_pairs: drop left out", in_twos, PREPARE),
     "train of one label": State(
         "Name more pairs train in the data",
@@ -184,6 +188,10 @@ STATES = {
         "learns the mean over a sequence's k-mers",
         settings(finetune__method="full", finetune__bag_epochs=1, encoder__pooling="cls"),
         "dnapair finetune",
+    ),
+    "an embedding beyond float16": State("Set encoder.normalize to true", huge_encoder, "dnapair embed"),
+    "folds of what the encoder learnt": State(
+        "would test pairs of train, whose labels", finetuned, "dnapair crossvalidate"
     ),
     "no pointer": State(
         "data.dvc is missing: bring data with",
@@ -202,6 +210,7 @@ STATES = {
     ),
 }
 
+TRAIN = r"(dvc repro --force --single-item train)\n"
 AGAIN = r"again: (dvc repro --force --single-item scale)\b"
 
 IN_A_ROW = {
@@ -228,6 +237,26 @@ IN_A_ROW = {
             "is no scaler, or is damaged", garbage("artifacts/normalized/scaler.safetensors"), VALIDATE, LAST
         ),
         State("is no matrix: {}", garbage("artifacts/normalized/embeddings.npy"), VALIDATE, LAST),
+    ),
+    "what train wrote": (
+        State(
+            "The threshold of the {} network",
+            in_json("artifacts/models/torch/training.json", "threshold", value=0.123),
+            "dnapair evaluate torch",
+            TRAIN,
+        ),
+        State(
+            "does not fit the network that network.json describes",
+            in_tensors("artifacts/models/torch/weights.safetensors", lambda weights: weights.popitem()),
+            "dnapair score torch",
+            TRAIN,
+        ),
+        State(
+            "can't be read: {}. Train again",
+            garbage("artifacts/models/torch/weights.safetensors"),
+            "dnapair score torch",
+            TRAIN,
+        ),
     ),
     "a champion that is cut": (
         State(
@@ -281,12 +310,6 @@ NOT_FOLLOWED = {
         "has {} pairs, but {} {}: they are",
         "names sequence {}, but {} holds",
         "does not hold what its train sequences are like",
-        "The threshold of the {} network",
-        "does not fit the network that network.json describes",
-        "can't be read: {}. Train again",
-        "Set encoder.normalize to true",
-        "so validation ({}) and test ({}) can't be cut off",
-        "would test pairs of train, whose labels",
     ],
     "it is advice, and no error stands before it": [
         "Next: dvc repro, or dnapair run",

@@ -106,6 +106,22 @@ def wider(scaler: dict) -> None:
     scaler["minimum"] = scaler["minimum"] - 1
 
 
+def tied(project: Project) -> None:
+    """Pairs tie genomes of all three splits together."""
+    shutil.copytree(project.root / "data", project.root / "mine")
+    across = "g0f0,g13f0,0,g0,g13,train\ng0f1,g17f0,0,g0,g17,train"
+    in_table("mine", lambda text: f"{text}\n{across}")(project)
+    project.set(
+        {
+            "data.path": "mine",
+            "split.method": "grouped",
+            "split.groups": ["genome1", "genome2"],
+            "split.validation": 0.3,
+            "split.test": 0.3,
+        }
+    )
+
+
 def in_twos(project: Project) -> None:
     """Unrelated pairs are of two genomes that have no others: drawn one by one, these part."""
     ends = ("".join(letters) for letters in product("ACGT", repeat=4))
@@ -117,6 +133,21 @@ def in_twos(project: Project) -> None:
     (project.root / "mine").mkdir()
     (project.root / "mine/pairs.csv").write_text("\n".join(["seq1,seq2,label,genome1,genome2", *rows]))
     project.set({"data.path": "mine", "split.method": "grouped", "split.cross_pairs": "drop"})
+
+
+def huge_encoder(project: Project) -> None:
+    folder = project.root / "encoders/huge"
+    folder.mkdir()
+    encoder = small_encoder()
+    weights = {name: values * (1e6 if "LayerNorm" in name else 1) for name, values in encoder.weights.items()}
+    encoder._replace(weights=weights).save(folder)
+    project.set({"encoder.source": "encoders/huge", "encoder.normalize": False})
+    project.run("dnapair", "finetune")
+
+
+def finetuned(project: Project) -> None:
+    project.set({"finetune.method": "full", "finetune.bag_epochs": 1, "evaluate.folds": 2})
+    project.run("dnapair", "finetune")
 
 
 def uncommitted(project: Project) -> None:
