@@ -272,6 +272,7 @@ IN_A_ROW = {
 
 NOT_FOLLOWED = {
     "it is no complaint; test_export.py scores in both ways": ["Score with it where dnapair is installed"],
+    "test_export.py scores with what it makes": ["There is no model in the folder {}"],
     "needs a GPU, Ray, or another processor; test_ray.py and test_embedder.py bring these messages": [
         "embed.engine: ray needs Ray",
         "embed.ray.address: {}: Ray can't be had",

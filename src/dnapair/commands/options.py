@@ -9,8 +9,9 @@ Framework = Literal["torch", "tensorflow"]
 Model = Annotated[
     str | None,
     typer.Option(
+        envvar="DNAPAIR_MODEL",
         help="Any MLflow model address; by default the champion by the name and alias in params.yaml "
-        "(register), else models:/dnapair@champion."
+        "(register), else models:/dnapair@champion.",
     ),
 ]
 TABLE = typer.Argument(help="Table with two columns of DNA: CSV, TSV, Parquet; packed too; `-` or a pipe.")

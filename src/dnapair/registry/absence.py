@@ -2,6 +2,7 @@
 
 import shlex
 import textwrap
+from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 
@@ -30,6 +31,11 @@ def explain_absence(uri: str, error: Exception) -> DnapairError:
     DnapairError
         It says which versions there are, why none of them has the alias, and how to go on.
     """
+    if ":" not in uri and not Path(uri, "MLmodel").is_file():
+        return DnapairError(
+            f"There is no model in the folder {uri}. Where the registry is, one is made by "
+            "`dnapair export --format model --output FOLDER`."
+        )
     store = tracking.store_address()
     said = f"The model {uri} can't be had from {store}: {tracking.reason(error)}"
     address = parse_address(uri)

@@ -85,7 +85,9 @@ def copy_model(uri: str, folder: Path) -> None:
     """
     facts = _bring(uri)
     open_bundle(Path(facts["bundle"]))
-    shutil.copytree(facts["folder"], folder, dirs_exist_ok=True)
+    # where a model is run in place, Python and Numba keep there what they compiled
+    compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(facts["folder"], folder, dirs_exist_ok=True, ignore=compiled)
 
 
 def _bring(uri: str) -> dict[str, Any]:

@@ -51,8 +51,18 @@ def test_a_model_that_was_taken_away_needs_no_registry(registry: Path, tmp_path:
     PAIRS.to_csv(elsewhere / "pairs.csv", index=False)
     command = [sys.executable, "-c", ELSEWHERE, str(taken), "pairs.csv", "scored.csv"]
     subprocess.run(command, cwd=elsewhere, check=True, capture_output=True)
+    # which has compiled there, and that stays behind
+    assert list(taken.rglob("__pycache__"))
+    export_model(str(taken), tmp_path / "again")
+    assert not list((tmp_path / "again").rglob("__pycache__"))
     scored = pd.read_csv(elsewhere / "scored.csv")
     pd.testing.assert_frame_equal(scored.astype({"probability": "float32"}), expected)
+
+
+def test_a_folder_without_a_model_is_told_how_one_is_made(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DnapairError, match=r"no model in the folder .*dnapair export --format model"):
+            dnapair.load_model(folder)
 
 
 @pytest.mark.usefixtures("registry")
