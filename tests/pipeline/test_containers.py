@@ -57,7 +57,9 @@ def taken(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pairs(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the test pairs in pairs.csv."""
-    folder = tmp_path_factory.mktemp("pairs")
+    # pytest's own folders are root's alone
+    folder = tmp_path_factory.mktemp("pairs") / "open"
+    folder.mkdir()
     raw_pairs(finished, "test").to_csv(folder / "pairs.csv", index=False)
     return folder
 
