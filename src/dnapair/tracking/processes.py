@@ -1,5 +1,6 @@
 """Which process a run belongs to: stages of one `dvc repro` go together, a dead process's runs are ended."""
 
+import os
 import socket
 import subprocess
 from contextlib import suppress
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 import psutil
 
-from dnapair.tracking.tags import COMMIT_TAG, OLD_PROCESS_TAG, PARENT_TAG, PROCESS_TAG
+from dnapair.tracking.tags import COMMIT_TAG, DVC_VARIABLE, OLD_PROCESS_TAG, PARENT_TAG, PROCESS_TAG
 
 _SAME_START = 2.0
 """Seconds by which two looks at one process's start may differ, where a clock is set meanwhile."""
@@ -73,6 +74,9 @@ def source_tags(process: str) -> dict[str, str]:
 
 def dvc_process() -> psutil.Process | None:
     """Find the `dvc` process that started this stage."""
+    if number := os.environ.get(DVC_VARIABLE):
+        with suppress(psutil.Error):
+            return psutil.Process(int(number))
     for process in psutil.Process().parents():
         try:
             if any(Path(word).name == "dvc" for word in process.cmdline()[:3]):

@@ -1,0 +1,128 @@
+"""The process that has imported what stages need, and forks for each of them.
+
+The near end is :mod:`dnapair.commands.handover`.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from dnapair.machine.environment import ENVIRONMENT
+
+_IMPORTED = (
+    "dnapair.cli",
+    "dnapair.stages.prepare",
+    "dnapair.stages.interact",
+    "dnapair.embedding.embedder",
+    "dnapair.stages.validate",
+    "dnapair.checks.expectations",
+    "dnapair.stages.tune",
+    "keras_tuner",
+    "dnapair.training.tensorflow_learner",
+    "dnapair.training.torch_learner",
+    "dnapair.stages.baselines",
+    "matplotlib.pyplot",
+    "dnapair.stages.evaluate",
+)
+"""In the order of the stages. Not MLflow: another process has it (:mod:`dnapair.tracking.recorder`)."""
+_PDEATHSIG = 1
+"""Of Linux's prctl: which signal a process gets when its parent ends."""
+
+
+def main() -> None:
+    """Answer beside a mark until a process of DVC's has ended; both are this program's arguments."""
+    mark, pipeline = Path(sys.argv[1]), os.pidfd_open(int(sys.argv[2]))
+    # a terminal's is for those who do the work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for module in _IMPORTED:
+        if select.select([pipeline], [], [], 0)[0]:
+            break
+        importlib.import_module(module)
+    # what is there now is shared with the children for good
+    gc.freeze()
+    line = _wait(mark.with_suffix(".socket"), pipeline)
+    if line is None:
+        mark.unlink(missing_ok=True)
+        return
+    order = _mind(line)
+    if order is None:
+        return
+    _become(order)
+    runpy.run_module("dnapair", run_name="__main__", alter_sys=True)
+
+
+def _wait(address: Path, pipeline: int) -> socket.socket | None:
+    """Fork for each stage that calls; return its line in the fork, None in the end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(address))
+        listener.listen()
+        while pipeline not in select.select([pipeline, listener.fileno()], [], [])[0]:
+            line = listener.accept()[0]
+            if not os.fork():
+                return line
+            line.close()
+    address.unlink(missing_ok=True)
+    return None
+
+
+def _mind(line: socket.socket) -> dict[str, Any] | None:
+    """Fork for the work, and tell what became of it; return in the fork what is to be done."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    size, streams, _, _ = socket.recv_fds(line, 8, 3)
+    with line.makefile("rb") as stream:
+        order: dict[str, Any] = json.loads(stream.read(int.from_bytes(size, "big")))
+    child = os.fork()
+    if not child:
+        line.close()
+        return order | {"streams": streams}
+    for descriptor in streams:
+        os.close(descriptor)
+    ended = os.pidfd_open(child)
+    # the stage may have been killed
+    with suppress(OSError):
+        line.sendall(b"%d\n" % child)
+    if ended not in select.select([line.fileno(), ended], [], [])[0]:
+        os.kill(child, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with suppress(OSError):
+        line.sendall(b"%d\n" % status)
+    return None
+
+
+def _become(order: dict[str, Any]) -> None:
+    """Take over what makes a process the one that was asked."""
+    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+    for descriptor, place in zip(order["streams"], range(3), strict=True):
+        os.dup2(descriptor, place)
+        os.close(descriptor)
+    # as they would be from the start: what may be sought in and what is a terminal is found out then
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = _open(1, line_buffered=os.isatty(1))
+    sys.stderr = _open(2, line_buffered=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler if order["interrupts"] else signal.SIG_IGN)
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    os.chdir(order["folder"])
+    sys.argv = order["words"]
+
+
+def _open(place: int, line_buffered: bool) -> TextIO:
+    plain = sys.stdout if place == 1 else sys.stderr
+    return os.fdopen(place, "w", 1 if line_buffered else -1, plain.encoding, plain.errors, closefd=False)
+
+
+if __name__ == "__main__":
+    main()

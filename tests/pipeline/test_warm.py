@@ -1,0 +1,194 @@
+"""Stages that DVC runs hand their work over to a process that has imported what they need: nobody can tell."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.waiting import PATIENCE, wait_for
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="stages hand over on Linux alone"),
+]
+
+# its name is what the stages know DVC by
+DVC = """
+import json, signal, subprocess, sys
+signal.signal(signal.SIGINT, lambda *_: None)
+for line in sys.stdin:
+    asked = json.loads(line)
+    stage = subprocess.Popen(
+        [sys.executable, "-m", "dnapair", *asked["words"]],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=asked["environment"],
+    )
+    print(stage.pid, flush=True)
+    out, error = stage.communicate()
+    print(json.dumps([stage.returncode, out, error]), flush=True)
+"""
+WRONG = "data: 3\n"
+
+
+class Pipeline:
+    """A process as DVC's, which runs what it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "artifacts").mkdir(parents=True)
+        (folder / "dvc").write_text(DVC)
+        self.folder = folder
+        self.params = folder / "params.yaml"
+        self.environment = os.environ | {"COLUMNS": "80"}
+        self.process = subprocess.Popen(
+            [sys.executable, "dvc"],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def begin(self, *words: str, environment: Mapping[str, str] | None = None) -> psutil.Process:
+        """Have a stage started."""
+        asked = {"words": words, "environment": self.environment | dict(environment or {})}
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        return psutil.Process(int(self.process.stdout.readline()))
+
+    def end(self) -> list[Any]:
+        """Wait for its end; return its exit code, and what it printed."""
+        return json.loads(self.process.stdout.readline())
+
+    def forks(self) -> list[psutil.Process]:
+        """Return the warm process and all that it forked."""
+        return [
+            process
+            for process in psutil.process_iter()
+            if _words(process)[3:5] == ["dnapair.commands.warm", f"artifacts/locks/warm-{self.process.pid}"]
+        ]
+
+    def worker(self) -> psutil.Process:
+        """Return the process that does the work of the stage: the fork of the fork that minds it."""
+        wait_for(lambda: len(self.forks()) == 3, self.process)
+        parents = {process.ppid() for process in self.forks()}
+        (found,) = (process for process in self.forks() if process.pid not in parents)
+        return found
+
+    def hold(self) -> None:
+        """Have stages wait where they read params.yaml."""
+        self.params.unlink(missing_ok=True)
+        os.mkfifo(self.params)
+
+    def let_go(self) -> None:
+        """Give what is held something to read."""
+        self.params.write_text(WRONG)
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@pytest.fixture
+def cold(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path / "project")
+    pipeline.params.write_text(WRONG)
+    yield pipeline
+    pipeline.process.stdin.close()
+    pipeline.process.wait(PATIENCE)
+    # with DVC's process it ends too, and leaves nothing
+    wait_for(lambda: not pipeline.forks())
+    pipeline.process.stdout.close()
+
+
+@pytest.fixture
+def warm(cold: Pipeline) -> Pipeline:
+    for _ in range(3):
+        cold.begin("scale")
+        assert cold.end()[0] == 1
+    wait_for((cold.folder / f"artifacts/locks/warm-{cold.process.pid}.socket").exists, cold.process)
+    return cold
+
+
+def alone(pipeline: Pipeline, *words: str) -> list[Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "dnapair", *words],
+        cwd=pipeline.folder,
+        env=pipeline.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [done.returncode, done.stdout, done.stderr]
+
+
+def test_a_few_stages_start_nothing_and_leave_no_mark_of_others(cold: Pipeline):
+    left = cold.folder / "artifacts" / "locks" / f"warm-{2**22 + 1}"
+    left.parent.mkdir()
+    left.touch()
+    for _ in range(2):
+        cold.begin("scale")
+        cold.end()
+    assert not cold.forks()
+    assert not left.exists()
+
+
+def test_who_does_the_work_can_not_be_told(warm: Pipeline):
+    for words in (["scale"], ["scale", "--help"], ["nothing"], ["train", "torch"]):
+        warm.begin(*words)
+        assert warm.end() == alone(warm, *words)
+    # each in its own environment and folder
+    warm.begin("doctor", environment={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
+    assert "127.0.0.1:1" in warm.end()[1]
+    warm.hold()
+    stage = warm.begin("scale")
+    worker = warm.worker()
+    assert worker.cwd() == stage.cwd()
+    assert stage.memory_info().rss < worker.memory_info().rss / 3
+    warm.let_go()
+    warm.end()
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        (lambda stage, worker: stage.kill(), -signal.SIGKILL),
+        (lambda stage, worker: stage.terminate(), -signal.SIGTERM),
+        (lambda stage, worker: worker.kill(), -signal.SIGKILL),
+        (lambda stage, worker: worker.parent().kill(), -signal.SIGKILL),
+        (lambda stage, worker: os.killpg(os.getpgid(stage.pid), signal.SIGINT), 130),
+    ],
+    ids=["killed", "terminated", "its worker killed", "its minder killed", "interrupted"],
+)
+def test_a_stage_and_its_worker_end_together(
+    warm: Pipeline, ends: Callable[[psutil.Process, psutil.Process], None], code: int
+):
+    warm.hold()
+    stage = warm.begin("scale")
+    worker = warm.worker()
+    ends(stage, worker)
+    assert warm.end()[0] == code
+    wait_for(lambda: len(warm.forks()) == 1)
+    # and the next one is done as ever
+    warm.params.unlink()
+    warm.params.write_text(WRONG)
+    warm.begin("scale")
+    assert warm.end() == alone(warm, "scale")
+
+
+def test_where_it_was_killed_stages_do_their_work_themselves(warm: Pipeline):
+    for process in warm.forks():
+        process.kill()
+        process.wait(PATIENCE)
+    for _ in range(4):
+        warm.begin("scale")
+        assert warm.end() == alone(warm, "scale")
+    assert not warm.forks()
