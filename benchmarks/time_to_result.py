@@ -10,7 +10,8 @@ bundled data or on --data, which `dnapair use` brings with the words of --use. O
 - start-up is what passes until it begins to work, and what it imports later on;
 - work is what it computes, reads and writes;
 - record is what passes until its process has ended: the record that is still to be sent;
-- DVC is what passes between stages, for hashes and locks, before the stage and after the last.
+- DVC is what passes between stages, for hashes and locks, before the stage and after the last; and until the
+  process that has the imports ready has forked for the stage.
 
 With --against, clones of both take turns, and the table has ratios too. Commands are measured with the model
 that the pipeline registered, all caches warm, each --repeats times. Figures are medians.
@@ -100,13 +101,18 @@ class Finder:
         return spec
 
 
-if sys.orig_argv[1:3] == ["-m", "dnapair"]:
+if {"dnapair", "dnapair.commands.warm"} & set(sys.orig_argv):
     import atexit
 
     sys.meta_path.insert(0, Finder())
     builtins.__import__ = timed
+    # a stage that was handed over begins with the fork
+    os.register_at_fork(after_in_child=lambda: TIMES.update(start=time.time(), imports=0.0))
 
     def keep():
+        # who hands a stage over, or forks for it, does no work
+        if not sys.argv[0].endswith("__main__.py") or "dnapair.cli" not in sys.modules:
+            return
         TIMES.update(stage=" ".join(sys.argv[1:]), stop=time.time())
         with open(os.path.join(os.environ["STAGE_TIMES"], f"{os.getpid()}.json"), "w") as file:
             json.dump(TIMES, file)

@@ -1,4 +1,4 @@
-"""Stages that DVC runs hand their work over to a process that has imported what they need: nobody can tell."""
+"""Stages that DVC runs hand their work over to a process that has their imports, and nobody can tell."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,25 +98,28 @@ def _words(process: psutil.Process) -> list[str]:
         return []
 
 
-@pytest.fixture
-def cold(tmp_path: Path) -> Iterator[Pipeline]:
-    pipeline = Pipeline(tmp_path / "project")
+@contextmanager
+def started(folder: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(folder)
     pipeline.params.write_text(WRONG)
     yield pipeline
     pipeline.process.stdin.close()
     pipeline.process.wait(PATIENCE)
     # with DVC's process it ends too, and leaves nothing
     wait_for(lambda: not pipeline.forks())
+    wait_for(lambda: not list((folder / "artifacts" / "locks").glob("*.socket")))
     pipeline.process.stdout.close()
 
 
-@pytest.fixture
-def warm(cold: Pipeline) -> Pipeline:
-    for _ in range(3):
-        cold.begin("scale")
-        assert cold.end()[0] == 1
-    wait_for((cold.folder / f"artifacts/locks/warm-{cold.process.pid}.socket").exists, cold.process)
-    return cold
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with started(tmp_path_factory.mktemp("warm") / "project") as pipeline:
+        for _ in range(3):
+            pipeline.begin("scale")
+            assert pipeline.end()[0] == 1
+        socket = pipeline.folder / f"artifacts/locks/warm-{pipeline.process.pid}.socket"
+        wait_for(socket.exists, pipeline.process)
+        yield pipeline
 
 
 def alone(pipeline: Pipeline, *words: str) -> list[Any]:
@@ -130,15 +134,16 @@ def alone(pipeline: Pipeline, *words: str) -> list[Any]:
     return [done.returncode, done.stdout, done.stderr]
 
 
-def test_a_few_stages_start_nothing_and_leave_no_mark_of_others(cold: Pipeline):
-    left = cold.folder / "artifacts" / "locks" / f"warm-{2**22 + 1}"
-    left.parent.mkdir()
-    left.touch()
-    for _ in range(2):
-        cold.begin("scale")
-        cold.end()
-    assert not cold.forks()
-    assert not left.exists()
+def test_a_few_stages_start_nothing_and_leave_no_mark_of_others(tmp_path: Path):
+    with started(tmp_path / "project") as cold:
+        left = cold.folder / "artifacts" / "locks" / f"warm-{2**22 + 1}"
+        left.parent.mkdir()
+        left.touch()
+        for _ in range(2):
+            cold.begin("scale")
+            cold.end()
+        assert not cold.forks()
+        assert not left.exists()
 
 
 def test_who_does_the_work_can_not_be_told(warm: Pipeline):
@@ -185,6 +190,7 @@ def test_a_stage_and_its_worker_end_together(
 
 
 def test_where_it_was_killed_stages_do_their_work_themselves(warm: Pipeline):
+    # the last test of this process
     for process in warm.forks():
         process.kill()
         process.wait(PATIENCE)
