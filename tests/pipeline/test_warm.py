@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,17 @@ class Pipeline:
 
     def worker(self) -> psutil.Process:
         """Return the process that does the work of the stage: the fork of the fork that minds it."""
-        wait_for(lambda: len(self.forks()) == 3, self.process)
-        parents = {process.ppid() for process in self.forks()}
-        (found,) = (process for process in self.forks() if process.pid not in parents)
-        return found
+        workers: list[psutil.Process] = []
+
+        def works() -> bool:
+            with suppress(psutil.NoSuchProcess):
+                forks = self.forks()
+                parents = {fork.pid: fork.ppid() for fork in forks}
+                workers[:] = [fork for fork in forks if parents.get(parents[fork.pid]) in parents]
+            return bool(workers)
+
+        wait_for(works, self.process)
+        return workers[0]
 
     def hold(self) -> None:
         """Have stages wait where they read params.yaml."""
@@ -102,13 +109,16 @@ def _words(process: psutil.Process) -> list[str]:
 def started(folder: Path) -> Iterator[Pipeline]:
     pipeline = Pipeline(folder)
     pipeline.params.write_text(WRONG)
-    yield pipeline
-    pipeline.process.stdin.close()
-    pipeline.process.wait(PATIENCE)
-    # with DVC's process it ends too, and leaves nothing
-    wait_for(lambda: not pipeline.forks())
-    wait_for(lambda: not list((folder / "artifacts" / "locks").glob("*.socket")))
-    pipeline.process.stdout.close()
+    with pipeline.process:
+        try:
+            yield pipeline
+            pipeline.process.stdin.close()
+            # with DVC's process it ends too, and leaves nothing
+            wait_for(lambda: not pipeline.forks())
+            wait_for(lambda: not list((folder / "artifacts" / "locks").glob("*.socket")))
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(pipeline.process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

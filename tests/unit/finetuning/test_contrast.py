@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dnapair.embedding.embedder import Embedder
@@ -44,7 +44,6 @@ def no_negatives(lesson: Lesson, first: int, second: int) -> set[int]:
     return {first, second} | known[first] | known[second]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7), st.booleans()), min_size=1, max_size=20),
     st.lists(st.integers(0, 7), min_size=1, max_size=12),
