@@ -74,28 +74,31 @@ class Pipeline:
             if _words(process)[3:5] == ["dnapair.commands.warm", f"artifacts/locks/warm-{self.process.pid}"]
         ]
 
-    def worker(self) -> psutil.Process:
-        """Return the process that does the work of the stage: the fork of the fork that minds it."""
-        workers: list[psutil.Process] = []
-
-        def works() -> bool:
-            with suppress(psutil.NoSuchProcess):
-                forks = self.forks()
-                parents = {fork.pid: fork.ppid() for fork in forks}
-                workers[:] = [fork for fork in forks if parents.get(parents[fork.pid]) in parents]
-            return bool(workers)
-
-        wait_for(works, self.process)
-        return workers[0]
-
-    def hold(self) -> None:
-        """Have stages wait where they read params.yaml."""
-        self.params.unlink(missing_ok=True)
+    @contextmanager
+    def held(self) -> Iterator[tuple[psutil.Process, psutil.Process]]:
+        """Have a stage wait where it reads params.yaml; give it, and the process that does its work."""
+        self.params.unlink()
         os.mkfifo(self.params)
+        writers: list[int] = []
 
-    def let_go(self) -> None:
-        """Give what is held something to read."""
-        self.params.write_text(WRONG)
+        def is_read() -> bool:
+            with suppress(OSError):
+                # refused while nobody reads
+                writers.append(os.open(self.params, os.O_WRONLY | os.O_NONBLOCK))
+            return bool(writers)
+
+        try:
+            stage = self.begin("scale")
+            wait_for(is_read, self.process)
+            parents = {fork.pid: fork.ppid() for fork in self.forks()}
+            # the fork of the fork that minds it
+            (worker,) = (pid for pid, parent in parents.items() if parents.get(parent) in parents)
+            yield stage, psutil.Process(worker)
+        finally:
+            for writer in writers:
+                os.close(writer)
+            self.params.unlink()
+            self.params.write_text(WRONG)
 
 
 def _words(process: psutil.Process) -> list[str]:
@@ -163,13 +166,10 @@ def test_who_does_the_work_can_not_be_told(warm: Pipeline):
     # each in its own environment and folder
     warm.begin("doctor", environment={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
     assert "127.0.0.1:1" in warm.end()[1]
-    warm.hold()
-    stage = warm.begin("scale")
-    worker = warm.worker()
-    assert worker.cwd() == stage.cwd()
-    assert stage.memory_info().rss < worker.memory_info().rss / 3
-    warm.let_go()
-    warm.end()
+    with warm.held() as (stage, worker):
+        assert worker.cwd() == stage.cwd()
+        assert stage.memory_info().rss < worker.memory_info().rss / 3
+    assert warm.end()[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -186,15 +186,11 @@ def test_who_does_the_work_can_not_be_told(warm: Pipeline):
 def test_a_stage_and_its_worker_end_together(
     warm: Pipeline, ends: Callable[[psutil.Process, psutil.Process], None], code: int
 ):
-    warm.hold()
-    stage = warm.begin("scale")
-    worker = warm.worker()
-    ends(stage, worker)
-    assert warm.end()[0] == code
-    wait_for(lambda: len(warm.forks()) == 1)
+    with warm.held() as (stage, worker):
+        ends(stage, worker)
+        assert warm.end()[0] == code
+        wait_for(lambda: len(warm.forks()) == 1)
     # and the next one is done as ever
-    warm.params.unlink()
-    warm.params.write_text(WRONG)
     warm.begin("scale")
     assert warm.end() == alone(warm, "scale")
 
