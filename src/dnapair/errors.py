@@ -33,6 +33,17 @@ def message(error: Exception) -> str | None:
         if path.startswith(("artifacts/", "reports/")):
             return f"{path} is missing. The stage that writes it comes first: dvc repro"
         return None
+    if isinstance(error, ModuleNotFoundError):
+        from importlib.util import find_spec
+
+        package = (error.name or "").partition(".")[0]
+        # one that lacks a module is a fault in the code
+        if package and find_spec(package) is None:
+            return (
+                f"{package} is not installed here, and this command needs it: install all packages of "
+                "dnapair's requirements.txt. An image that only serves has not all of them."
+            )
+        return None
     if isinstance(error, OSError) and error.errno in _PLACE:
         return f"{error.strerror}: {error.filename}. Give another path."
     if isinstance(error, OSError) and error.errno in _DISK:

@@ -21,6 +21,12 @@ from dnapair.errors import DnapairError, message
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/usr/share/zoneinfo"), None),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x"), "File name too long: x. Give another path."),
         (OSError(errno.EBADF, "Bad file descriptor"), None),
+        (
+            ModuleNotFoundError("No module named 'no_such_package'", name="no_such_package.part"),
+            "no_such_package is not installed here, and this command needs it: install all packages of "
+            "dnapair's requirements.txt. An image that only serves has not all of them.",
+        ),
+        (ModuleNotFoundError("No module named 'json.nothing'", name="json.nothing"), None),
         (ValueError("a fault of the code"), None),
     ],
 )
