@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 import psutil
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from rich.console import Console
 from rich.markup import escape
 
@@ -69,9 +70,10 @@ def run() -> bool:
 
 
 def _python() -> Iterator[str]:
-    if not (3, 11) <= sys.version_info < (3, 13):
-        raise DnapairError(f"Python {platform.python_version()}: dnapair runs on 3.11 and 3.12.")
-    yield f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    here, wanted = platform.python_version(), metadata("dnapair")["Requires-Python"]
+    if here not in SpecifierSet(wanted):
+        raise DnapairError(f"Python {here}: dnapair runs on Python {wanted}.")
+    yield f"Python {here}, {platform.system()} {platform.machine()}"
 
 
 def _packages() -> Iterator[str]:

@@ -52,7 +52,7 @@ def test_every_form_of_csv_is_read(text: str):
         (b"", "not JSON"),
         (b"{", "not JSON"),
         (b"\xff\xfe", "not UTF-8 (byte 1)"),
-        (b"[" * 5000, "nested too deep"),
+        (b"[" * 100_000, "nested too deep"),
         (b'{"inputs": ' + b"9" * 5000 + b"}", "not JSON"),
         (7, "exactly one of: dataframe_records, dataframe_split, instances, inputs"),
         ([ONE], "exactly one of"),
