@@ -113,9 +113,9 @@ def test_two_nodes_write_the_bytes_of_one_machine_and_one_node_may_go_down(
     finish(folder, driver)
     assert contents(folder) == contents(expected)
     assert {path: path.stat().st_mtime_ns for path in begun} == begun
-    # of the two that were at work, one's shard was made again
+    # of the two that were at work, one's shard was made again, unless it had just been handed in
     assert len({sequence for _, sequence in work(folder)}) == SHARDS
-    assert len(work(folder)) == SHARDS + 1
+    assert len(work(folder)) - SHARDS in {0, 1}
 
 
 def test_a_node_with_another_version_is_named(embedding: Project, cluster: Cluster, tmp_path: Path):
