@@ -134,7 +134,7 @@ def test_killed_while_they_write_the_stages_end_as_undisturbed(copy: Project):
     assert repaired(copy) == before
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_dvc_killed_alone_and_two_at_once_are_one_message(copy: Project):
     before = outputs(copy)
     forget(copy, ["score@torch"])

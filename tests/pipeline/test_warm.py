@@ -68,11 +68,8 @@ class Pipeline:
 
     def forks(self) -> list[psutil.Process]:
         """Return the warm process and all that it forked."""
-        return [
-            process
-            for process in psutil.process_iter()
-            if _words(process)[3:5] == ["dnapair.commands.warm", f"artifacts/locks/warm-{self.process.pid}"]
-        ]
+        words = ["dnapair.commands.warm", f"artifacts/locks/warm-{self.process.pid}.lock"]
+        return [process for process in psutil.process_iter() if _words(process)[3:5] == words]
 
     @contextmanager
     def held(self) -> Iterator[tuple[psutil.Process, psutil.Process]]:
@@ -149,7 +146,7 @@ def alone(pipeline: Pipeline, *words: str) -> list[Any]:
 
 def test_a_few_stages_start_nothing_and_leave_no_mark_of_others(tmp_path: Path):
     with started(tmp_path / "project") as cold:
-        left = cold.folder / "artifacts" / "locks" / f"warm-{2**22 + 1}"
+        left = cold.folder / "artifacts" / "locks" / f"warm-{2**22 + 1}.lock"
         left.parent.mkdir()
         left.touch()
         for _ in range(2):

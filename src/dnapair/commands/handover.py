@@ -33,7 +33,7 @@ def hand_over() -> None:
     pipeline = dvc_process() if sys.platform == "linux" and FOLDER.parent.is_dir() else None
     if pipeline is None:
         return
-    mark = FOLDER / f"{_MARK}{pipeline.pid}"
+    mark = FOLDER / f"{_MARK}{pipeline.pid}.lock"
     with socket.socket(socket.AF_UNIX) as line:
         try:
             # relative: a whole path may be too long
