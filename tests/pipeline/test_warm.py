@@ -68,8 +68,8 @@ class Pipeline:
 
     def forks(self) -> list[psutil.Process]:
         """Return the warm process and all that it forked."""
-        words = ["dnapair.commands.warm", f"artifacts/locks/warm-{self.process.pid}.lock"]
-        return [process for process in psutil.process_iter() if _words(process)[3:5] == words]
+        own = ["dnapair.commands.warm", str(self.process.pid)]
+        return [process for process in psutil.process_iter() if _words(process)[3::2] == own]
 
     @contextmanager
     def held(self) -> Iterator[tuple[psutil.Process, psutil.Process]]:
@@ -127,8 +127,8 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         for _ in range(3):
             pipeline.begin("scale")
             assert pipeline.end()[0] == 1
-        socket = pipeline.folder / f"artifacts/locks/warm-{pipeline.process.pid}.socket"
-        wait_for(socket.exists, pipeline.process)
+        locks = pipeline.folder / "artifacts" / "locks"
+        wait_for(lambda: list(locks.glob(f"warm-{pipeline.process.pid}-*.socket")), pipeline.process)
         yield pipeline
 
 
@@ -146,7 +146,7 @@ def alone(pipeline: Pipeline, *words: str) -> list[Any]:
 
 def test_a_few_stages_start_nothing_and_leave_no_mark_of_others(tmp_path: Path):
     with started(tmp_path / "project") as cold:
-        left = cold.folder / "artifacts" / "locks" / f"warm-{2**22 + 1}.lock"
+        left = cold.folder / "artifacts" / "locks" / f"warm-{2**22 + 1}-00000000.lock"
         left.parent.mkdir()
         left.touch()
         for _ in range(2):

@@ -4,6 +4,7 @@ Half of the time of a small pipeline is imports. The third stage that a DVC proc
 beside itself; where it is ready, later ones hand their work over to a child that it forks.
 """
 
+import hashlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from dnapair.tracking.processes import dvc_process
+from dnapair.tracking.processes import dvc_process, name_process
 from dnapair.tracking.tags import DVC_VARIABLE
 
 FOLDER = Path("artifacts/locks")
@@ -33,7 +34,9 @@ def hand_over() -> None:
     pipeline = dvc_process() if sys.platform == "linux" and FOLDER.parent.is_dir() else None
     if pipeline is None:
         return
-    mark = FOLDER / f"{_MARK}{pipeline.pid}.lock"
+    # another container that has this folder may have a process of the same number
+    name = hashlib.sha256(name_process(pipeline).encode()).hexdigest()[:8]
+    mark = FOLDER / f"{_MARK}{pipeline.pid}-{name}.lock"
     with socket.socket(socket.AF_UNIX) as line:
         try:
             # relative: a whole path may be too long
@@ -76,7 +79,7 @@ def _count(mark: Path, pipeline: int) -> None:
 def _forget_ended() -> None:
     """Remove what processes of DVC's left that have ended."""
     for left in FOLDER.glob(f"{_MARK}*"):
-        if not psutil.pid_exists(int(left.stem.removeprefix(_MARK))):
+        if not psutil.pid_exists(int(left.stem.split("-")[1])):
             left.unlink(missing_ok=True)
 
 
