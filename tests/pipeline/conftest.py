@@ -22,7 +22,7 @@ import pytest
 from filelock import FileLock
 
 from dnapair.params.overrides import write_settings
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, Gate
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -130,6 +130,18 @@ class Project:
         assert code is not None, f"{' '.join(command)} did not end:\n{printed}"
         assert (code != 0) == fails, f"{' '.join(command)} ended with {code}:\n{printed}"
         return printed
+
+    def kill_at(self, gate: Gate, *command: str) -> None:
+        """Run a command in the project, and kill it where it stands at a gate."""
+        with subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=gate.put_into(self.env),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            gate.wait(process)
+            process.kill()
 
     def train_anew(self) -> str:
         """Run every stage from the search on, without DVC, which would start a process for each.

@@ -72,11 +72,7 @@ def test_predict_killed_in_the_middle_ends_as_if_undisturbed(finished: Project, 
     output = tmp_path / "out.csv"
     # the sixth of ten parts is written
     gate = Gate(tmp_path / "gate", "os.rename", r"\.out\.csv\.parts/", turn=6)
-    with subprocess.Popen(
-        [*command, str(output)], cwd=finished.root, env=gate.put_into(finished.env)
-    ) as process:
-        gate.wait(process)
-        process.kill()
+    finished.kill_at(gate, *command, str(output))
     assert not output.exists()
     said = finished.run(*command, str(output))
     assert "200 pairs scored by models:/dnapair@champion, 100 of them before" in said

@@ -128,15 +128,7 @@ def test_killed_it_goes_on_from_its_checkpoint_to_the_same_weights(settings: Pro
     expected = weights(settings)
     shutil.rmtree(settings.root / "artifacts" / "encoder")
     gate = Gate(tmp_path / "gate", "os.rename", r"untrained\.safetensors", turn=9)
-    with subprocess.Popen(
-        ["dnapair", "finetune"],
-        cwd=settings.root,
-        env=gate.put_into(settings.env),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        gate.wait(process)
-        process.kill()
+    settings.kill_at(gate, "dnapair", "finetune")
     assert (settings.root / "artifacts/finetuning/untrained.safetensors").is_file()
     assert not (settings.root / "artifacts" / "encoder").exists()
     settings.set({"finetune.seed": 2})
@@ -208,15 +200,7 @@ def test_a_search_keeps_the_best_on_validation_and_its_finished_tries_over_a_kil
 ):
     settings.set({"finetune.method": "full", "finetune.search.steps": [6, 2]})
     gate = Gate(tmp_path / "gate", "os.rename", r"untrained-steps-2\.safetensors")
-    with subprocess.Popen(
-        ["dnapair", "finetune"],
-        cwd=settings.root,
-        env=gate.put_into(settings.env),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        gate.wait(process)
-        process.kill()
+    settings.kill_at(gate, "dnapair", "finetune")
     # what is added later is tried too, and nothing that was finished begins anew
     settings.set({"finetune.search.steps": [6, 2, 3]})
     printed = settings.run("dnapair", "finetune")

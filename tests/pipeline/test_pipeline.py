@@ -235,10 +235,7 @@ def test_killed_embedding_goes_on(tmp_path: Path):
     project.run("dnapair", "finetune")
     # three shards are there, the fourth is written
     gate = Gate(tmp_path / "gate", "os.rename", r"embeddings/shard-00003\.npy")
-    command = ["dnapair", "embed"]
-    with subprocess.Popen(command, cwd=project.root, env=gate.put_into(project.env)) as process:
-        gate.wait(process)
-        process.kill()
+    project.kill_at(gate, "dnapair", "embed")
     shards = project.root / "artifacts/embeddings"
     finished = {path: path.stat().st_mtime_ns for path in shards.glob("shard-*.npy")}
     assert len(finished) == 3

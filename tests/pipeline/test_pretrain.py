@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -116,15 +115,7 @@ def test_killed_run_goes_on_from_its_checkpoint_to_the_same_weights(settings: Pr
     checkpoint = root / "artifacts" / "pretraining" / "checkpoint.safetensors"
     # the warm start has 30 steps
     gate = Gate(tmp_path / "gate", "os.rename", r"checkpoint\.safetensors", turn=30 + 48)
-    with subprocess.Popen(
-        ["dnapair", "pretrain"],
-        cwd=root,
-        env=gate.put_into(settings.env),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        gate.wait(process)
-        process.kill()
+    settings.kill_at(gate, "dnapair", "pretrain")
     assert (standing(checkpoint)["phase"], standing(checkpoint)["step"]) == ("pretraining", 47)
     assert not (root / "encoders" / "own").exists()
     settings.set({"pretrain.seed": 2})
