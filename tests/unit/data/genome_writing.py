@@ -13,13 +13,20 @@ def write_fasta(path: Path, chromosomes: dict[str, str], width: int = 60) -> Pat
     return path
 
 
-def write_bgzip(path: Path, chromosomes: dict[str, str]) -> Path:
+def pack(plain: Path) -> Path:
+    """Pack a file by bgzip, beside it."""
     import pysam
 
-    plain = write_fasta(path.with_name("unpacked.fa"), chromosomes)
+    path = plain.with_name(f"{plain.name}.gz")
     pysam.tabix_compress(str(plain), str(path), force=True)
-    plain.unlink()
     return path
+
+
+def write_bgzip(path: Path, chromosomes: dict[str, str]) -> Path:
+    plain = write_fasta(path.with_name("unpacked.fa"), chromosomes)
+    packed = pack(plain).rename(path)
+    plain.unlink()
+    return packed
 
 
 def write_2bit(path: Path, chromosomes: dict[str, str], order: str = "<", version: int = 0) -> Path:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dnapair.data.genome_files import open_genome
 from dnapair.errors import DnapairError
-from tests.unit.data.genome_writing import write_2bit, write_bgzip, write_fasta
+from tests.unit.data.genome_writing import pack, write_2bit, write_bgzip, write_fasta
 
 CHROMOSOMES = {"chr1": "NNacgtACGTTGCANNNNGATTACA", "chr2": "G" * 61, "scaffold_3": "A"}
 
@@ -78,11 +78,7 @@ def test_plain_gz_is_refused_with_a_command_that_mends_it(tmp_path):
 def test_lines_of_unequal_length_are_told_with_a_command_that_mends_them(tmp_path, packed):
     genome = write_fasta(tmp_path / "genome.fa", CHROMOSOMES)
     genome.write_text(genome.read_text() + ">odd\nACGT\nAC\nACGT\n")
-    if packed:
-        import pysam
-
-        pysam.tabix_compress(str(genome), str(tmp_path / "genome.fa.gz"))
-        genome = tmp_path / "genome.fa.gz"
+    genome = pack(genome) if packed else genome
     with pytest.raises(DnapairError) as caught:
         open_genome(genome)
     message = str(caught.value)
@@ -98,11 +94,7 @@ def test_lines_of_unequal_length_are_told_with_a_command_that_mends_them(tmp_pat
 def test_a_second_record_of_one_name_is_told_with_a_command_that_leaves_it_out(tmp_path, packed):
     genome = write_fasta(tmp_path / "my g.fa", CHROMOSOMES)
     genome.write_text(genome.read_text() + ">chr1 patch\nTTTT\n>chr9 > chr1\nGG\n")
-    if packed:
-        import pysam
-
-        pysam.tabix_compress(str(genome), str(tmp_path / "my g.fa.gz"))
-        genome = tmp_path / "my g.fa.gz"
+    genome = pack(genome) if packed else genome
     with pytest.raises(DnapairError) as caught:
         open_genome(genome)
     message = str(caught.value)
