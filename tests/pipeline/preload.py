@@ -1,11 +1,10 @@
 """What most commands import, for the process that the tests' commands are forked from."""
 
 import importlib
-import os
 
-from dnapair.cli import ENVIRONMENT
+from dnapair.machine.environment import settle
 
-os.environ |= ENVIRONMENT
+settle()
 
 for name in (
     "matplotlib.pyplot",

@@ -17,9 +17,10 @@ from tests.waiting import PATIENCE, Gate, reserved_port, wait_for
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 TRIALS = 12
 TUNE = """
-import os, sys
+import sys
 from dnapair import cli
-os.environ |= cli.ENVIRONMENT
+from dnapair.machine.environment import settle
+settle()
 from dnapair.training import tuning
 
 train_trial = tuning.train_trial

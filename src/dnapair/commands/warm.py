@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from dnapair.machine.environment import ENVIRONMENT
+from dnapair.machine.environment import settle
 
 _IMPORTED = (
     "dnapair.cli",
@@ -44,8 +44,7 @@ def main() -> None:
     mark, pipeline = Path(sys.argv[1]), os.pidfd_open(int(sys.argv[2]))
     # a terminal's is for those who do the work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    settle()
     for module in _IMPORTED:
         if select.select([pipeline], [], [], 0)[0]:
             break

@@ -1,5 +1,8 @@
 """What is set for libraries before any of them is loaded."""
 
+import os
+import sys
+
 ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
     "GX_ANALYTICS_ENABLED": "false",
@@ -19,3 +22,11 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 """No telemetry, pickle, chatter or spinning of the libraries, unless the environment says otherwise."""
+
+
+def settle() -> None:
+    """Set it all for this process, which is one of dnapair's own."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # MLflow imports it in a thread, to see whether this is a notebook; Matplotlib fails on what is half there
+    sys.modules.setdefault("IPython", None)  # type: ignore[arg-type]

@@ -13,7 +13,8 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,14 @@ class Outbox:
         Folder of what could not be sent.
     begin
         Done before anything is sent; returns ids of runs by the names that calls mean them by. What it raises
-        interrupts the main thread, and is raised by :meth:`begun` and :meth:`identify`.
+        is raised by :meth:`begun` and :meth:`identify`, and ends :meth:`interrupting`.
     """
 
     def __init__(self, kept: Path, begin: Callable[[], dict[str, str]] | None = None) -> None:
         self._kept = kept
         self._begin = begin
         self._refusal: Exception | None = None
-        # only the default answer to an interrupt ends the work, and only the main thread's
-        self._interrupts = (
-            begin is not None
-            and threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )
+        self._interrupts = False
         self._queue: list[Call] = []
         self._ids: dict[str, str] = {}
         self._scratch: list[tempfile.TemporaryDirectory[str]] = []
@@ -89,8 +85,24 @@ class Outbox:
         """What kept it from beginning."""
         return self._refusal
 
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Interrupt the main thread, if it is in this block, once it can't begin."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        # nobody else sends it, and it ends none that has no handler
+        signal.signal(signal.SIGURG, self._interrupt)
+        try:
+            self._interrupts = True
+            if self._refusal:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._interrupts = False
+
     def begun(self) -> None:
-        """Wait until it has begun; interrupts nobody from here on.
+        """Wait until it has begun.
 
         Raises
         ------
@@ -98,7 +110,6 @@ class Outbox:
             What kept it from beginning.
         """
         with self._changed:
-            self._interrupts = False
             self._changed.wait_for(lambda: self._begin is None or self._refusal)
         if self._refusal:
             raise self._refusal
@@ -190,15 +201,20 @@ class Outbox:
                 self._refusal = error
                 self._queue = []
                 self._changed.notify_all()
-                if self._interrupts:
-                    # a signal, which wakes it from a wait too
-                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            if self._interrupts:
+                # a signal, which wakes it from a wait too
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGURG)
             return False
         with self._changed:
             self._ids |= ids
             self._begin = None
             self._changed.notify_all()
         return True
+
+    def _interrupt(self, *_: object) -> None:
+        # it may come late
+        if self._interrupts:
+            raise KeyboardInterrupt
 
     def _keep(self, left: list[Call]) -> None:
         folder = self._kept / f"{len(list(self._kept.glob('*'))):04d}-{uuid.uuid4().hex[:8]}"

@@ -143,12 +143,15 @@ class OpenStage:
 
     def begin(self) -> None:
         """Note that this process is at work."""
-        self._path.touch()
-        self._path.write_text(f"{self._file()} {this_process()}", encoding="utf-8")
+        # a disk that takes no note is no reason to refuse the work
+        with suppress(OSError):
+            self._path.touch()
+            self._path.write_text(f"{self._file()} {this_process()}", encoding="utf-8")
 
     def end(self) -> None:
         """Note that it has ended."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def _file(self) -> str:
         return str(self._path.stat().st_ino)

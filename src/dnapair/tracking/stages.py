@@ -71,9 +71,10 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
         run = StageRun(RUN, PIPELINE, outbox, EXPERIMENT)
         run.log_params(params)
         try:
-            yield run
-            run.set_tags({OUTPUT_TAG: sha256(identities[stage])})
-            outbox.begun()
+            with outbox.interrupting():
+                yield run
+                run.set_tags({OUTPUT_TAG: sha256(identities[stage])})
+                outbox.begun()
         except BaseException as error:
             if outbox.refusal:
                 raise outbox.refusal from None

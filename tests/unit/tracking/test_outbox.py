@@ -7,6 +7,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from dnapair.errors import DnapairError
 from dnapair.tracking import outbox as module
 from dnapair.tracking.outbox import Outbox, deliver, now, send_kept
 from tests.waiting import PATIENCE
@@ -112,6 +113,26 @@ def test_store_that_is_locked_for_a_while_makes_nobody_wait(
     assert len(sent) == 100
     assert threading.current_thread() not in senders
     assert losses(run) == [step / 2 for step in range(100)]
+
+
+def test_a_refusal_interrupts_the_block_that_counts_on_it_and_nothing_after(tmp_path: Path):
+    allowed = threading.Event()
+
+    def refuse() -> dict[str, str]:
+        assert allowed.wait(PATIENCE)
+        raise DnapairError("it can't begin")
+
+    late = Outbox(tmp_path / "unsent", refuse)
+    with late.interrupting():
+        assert late.refusal is None
+    allowed.set()
+    assert late.close(PATIENCE)
+    with pytest.raises(DnapairError, match="can't begin"):
+        late.begun()
+    for given_up in (late, Outbox(tmp_path / "unsent", refuse)):
+        with pytest.raises(KeyboardInterrupt), given_up.interrupting():
+            threading.Event().wait(PATIENCE)
+        assert "can't begin" in str(given_up.refusal)
 
 
 def test_what_a_lost_store_missed_is_kept_told_and_sent_later(
