@@ -1,7 +1,6 @@
 """What each command imports of what is slow to import: what it computes with, and nothing else."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,22 +101,3 @@ def test_a_command_imports_what_it_computes_with(finished: Project, words: str):
     finally:
         for made in ("pairs.csv", "scored.csv", "imported.json"):
             Path(finished.root / made).unlink(missing_ok=True)
-
-
-def test_nothing_that_looks_for_a_notebook_is_half_imported_while_a_stage_draws(
-    finished: Project, tmp_path: Path
-):
-    (tmp_path / "IPython").mkdir()
-    (tmp_path / "IPython" / "__init__.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
-    # where MLflow is there already, a thread of the stage's own process records
-    done = subprocess.run(
-        [sys.executable, "-c", "import mlflow\nfrom dnapair.cli import main\nmain()", "evaluate", "torch"],
-        cwd=finished.root,
-        env=finished.env | {"PYTHONPATH": os.pathsep.join((str(tmp_path), finished.env["PYTHONPATH"]))},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "imported").exists()

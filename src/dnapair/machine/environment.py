@@ -1,7 +1,6 @@
 """What is set for libraries before any of them is loaded."""
 
 import os
-import sys
 
 ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
@@ -25,8 +24,6 @@ ENVIRONMENT = {
 
 
 def settle() -> None:
-    """Set it all for this process, which is one of dnapair's own."""
+    """Set it all for this process."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # MLflow imports it in a thread, to see whether this is a notebook; Matplotlib fails on what is half there
-    sys.modules.setdefault("IPython", None)  # type: ignore[arg-type]

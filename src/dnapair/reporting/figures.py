@@ -1,7 +1,7 @@
 """How dnapair's figures look, how they are saved, and the histograms of scaling."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dnapair.storage.files import atomic_file
+
+with suppress(ImportError):
+    # a thread of MLflow does so, to see whether this is a notebook; Matplotlib fails on what is half there
+    import IPython  # noqa: F401
 
 INK = "#22303c"
 BLUE = "#0072b2"

@@ -14,7 +14,6 @@ from typing import Any
 import psutil
 
 from dnapair.errors import DnapairError
-from dnapair.machine.environment import settle
 from dnapair.tracking.wording import reason
 
 _PAUSE = 0.2
@@ -79,7 +78,6 @@ def _lives(process: psutil.Process) -> bool:
 
 def main() -> None:
     """Answer at an address until a process has ended; both are this program's arguments."""
-    settle()
     address = Path(sys.argv[1])
     try:
         owner = psutil.Process(int(sys.argv[2]))
