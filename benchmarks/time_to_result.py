@@ -13,8 +13,9 @@ bundled data or on --data, which `dnapair use` brings with the words of --use. O
 - DVC is what passes between stages, for hashes and locks, before the stage and after the last; and until the
   process that has the imports ready has forked for the stage.
 
-With --against, clones of both take turns, and the table has ratios too. Commands are measured with the model
-that the pipeline registered, all caches warm, each --repeats times. Figures are medians.
+With --against, clones of both take turns, each with its own checkout's .venv, and the table has ratios too.
+Commands are measured with the model that the pipeline registered, all caches warm, each --repeats times.
+Figures are medians.
 """
 
 import argparse
@@ -135,6 +136,9 @@ class Clone:
 
     def __init__(self, checkout: Path, folder: Path) -> None:
         self.root, self.watch, self.times = folder / "clone", folder / "watch", folder / "times"
+        # versions of other times have other packages
+        own = checkout / ".venv" / "bin" / "python"
+        self.python = str(own) if own.exists() else sys.executable
         subprocess.run(["git", "clone", "--quiet", checkout, self.root], check=True)
         # what is compiled is compiled by the first run of all
         for cached in checkout.glob("src/**/__pycache__/*.nb?"):
@@ -147,7 +151,7 @@ class Clone:
             name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DNAPAIR_"))
         }
         self.env |= {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.root / "src"),
             "PYTHONWARNINGS": "ignore",
         }
@@ -165,7 +169,7 @@ class Clone:
 
     def dnapair(self, *words: str) -> float:
         """Run a command of dnapair; return its seconds."""
-        return self.run(sys.executable, "-m", "dnapair", *words)
+        return self.run(self.python, "-m", "dnapair", *words)
 
     def pipeline(self) -> dict[str, float]:
         """Run every stage; return their times under flat names."""
@@ -175,9 +179,7 @@ class Clone:
         self.times.mkdir()
         paths = os.pathsep.join([str(self.watch), self.env["PYTHONPATH"]])
         began = time.time()
-        self.run(
-            sys.executable, "-m", "dvc", "repro", "--force", PYTHONPATH=paths, STAGE_TIMES=str(self.times)
-        )
+        self.run(self.python, "-m", "dvc", "repro", "--force", PYTHONPATH=paths, STAGE_TIMES=str(self.times))
         ended = time.time()
         left = [json.loads(path.read_text(encoding="utf-8")) for path in self.times.glob("*.json")]
         return split_times(sorted(left, key=lambda one: float(one["start"])), began, ended)
@@ -188,7 +190,7 @@ class Clone:
         start = time.perf_counter()
         with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
             server = subprocess.Popen(
-                [sys.executable, "-m", "dnapair", "serve", "--port", "0"],
+                [self.python, "-m", "dnapair", "serve", "--port", "0"],
                 cwd=self.root,
                 env=self.env,
                 stdout=said,
@@ -213,7 +215,7 @@ class Clone:
             with self.server() as ready:
                 seconds["serve"].append(ready)
         seconds["dvc repro, nothing to do"] = [
-            self.run(sys.executable, "-m", "dvc", "repro") for _ in range(repeats)
+            self.run(self.python, "-m", "dvc", "repro") for _ in range(repeats)
         ]
         return seconds
 
