@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -117,6 +118,19 @@ def test_training_again_gives_the_same_weights(finished: Project):
     finished.run("dvc", "repro", "--force", "--single-item", *(f"train@{name}" for name in FRAMEWORKS))
     assert [path.read_bytes() for path in files] == before
     assert finished.run("git", "status", "--porcelain") == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere seeds take turns whatever the cores")
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_seeds_side_by_side_are_trained_as_one_after_the_other(finished: Project, framework: str):
+    folder = finished.root / "artifacts/models" / framework
+    trained = []
+    # two cores for two seeds, and one core
+    for cores in ("2", "1"):
+        finished.run("env", f"OMP_NUM_THREADS={cores}", "dnapair", "train", framework)
+        trained.append({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")})
+    assert trained[0] == trained[1]
+    assert len([name for name in trained[0] if name.endswith(".safetensors")]) == 2
 
 
 def test_metrics_and_plots_are_shown_by_dvc(finished: Project):

@@ -3,7 +3,6 @@
 The near end is :mod:`dnapair.commands.handover`.
 """
 
-import ctypes
 import gc
 import importlib
 import json
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dnapair.machine.environment import settle
+from dnapair.machine.forks import end_with_parent
 
 _IMPORTED = (
     "dnapair.cli",
@@ -30,13 +30,13 @@ _IMPORTED = (
     "keras_tuner",
     "dnapair.training.tensorflow_learner",
     "dnapair.training.torch_learner",
+    # which the first optimizer would import
+    "torch._dynamo",
     "dnapair.stages.baselines",
     "matplotlib.pyplot",
     "dnapair.stages.evaluate",
 )
 """In the order of the stages. Not MLflow: another process has it (:mod:`dnapair.tracking.recorder`)."""
-_PDEATHSIG = 1
-"""Of Linux's prctl: which signal a process gets when its parent ends."""
 
 
 def main() -> None:
@@ -83,10 +83,10 @@ def _mind(line: socket.socket) -> dict[str, Any] | None:
     size, streams, _, _ = socket.recv_fds(line, 8, 3)
     with line.makefile("rb") as stream:
         order: dict[str, Any] = json.loads(stream.read(int.from_bytes(size, "big")))
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if not child:
         line.close()
-        return order | {"streams": streams}
+        return order | {"streams": streams, "parent": parent}
     for descriptor in streams:
         os.close(descriptor)
     ended = os.pidfd_open(child)
@@ -103,7 +103,7 @@ def _mind(line: socket.socket) -> dict[str, Any] | None:
 
 def _become(order: dict[str, Any]) -> None:
     """Take over what makes a process the one that was asked."""
-    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(order["parent"])
     for descriptor, place in zip(order["streams"], range(3), strict=True):
         os.dup2(descriptor, place)
         os.close(descriptor)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, load_file, save
 
 from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
@@ -83,7 +83,19 @@ def save_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     """Write weights as safetensors; same weights, same bytes."""
     with atomic_file(path) as temporary:
         # written by Python, which tells a full disk from other errors
-        temporary.write_bytes(save({name: np.ascontiguousarray(value) for name, value in weights.items()}))
+        temporary.write_bytes(pack_weights(weights))
+
+
+def pack_weights(weights: Mapping[str, np.ndarray]) -> bytes:
+    """Return the bytes that :func:`save_weights` writes."""
+    packed: bytes = save({name: np.ascontiguousarray(value) for name, value in weights.items()})
+    return packed
+
+
+def unpack_weights(packed: bytes) -> Weights:
+    """Return the weights that :func:`pack_weights` was given."""
+    weights: Weights = load(packed)
+    return weights
 
 
 def load_weights(path: Path, spec: NetworkSpec) -> Weights:

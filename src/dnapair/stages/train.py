@@ -1,24 +1,30 @@
 """Stage `train`: the residual network, in one framework, with as many seeds as are asked for."""
 
 import csv
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit
+from tqdm import tqdm
 
 from dnapair import tracking
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
+from dnapair.machine.forks import Send, fork_each, side_by_side
+from dnapair.machine.processor import cores
 from dnapair.networks.spec import NetworkSpec
-from dnapair.networks.weights import Weights, save_weights
+from dnapair.networks.weights import Weights, pack_weights, save_weights, unpack_weights
 from dnapair.params import Train, flatten, load_params
 from dnapair.stages import paths
 from dnapair.stages.inputs import identify_interactions, open_matrices, specify
 from dnapair.storage.files import atomic_file, atomic_folder, read_json, write_json, write_sums
 from dnapair.training.calibration import Calibrated, calibrate
-from dnapair.training.frameworks import make_learner
+from dnapair.training.frameworks import load_framework, make_learner
 from dnapair.training.learner import LearnerSettings
 from dnapair.training.loop import (
     Epoch,
@@ -60,18 +66,12 @@ def run(framework: str) -> None:
         matrices = open_matrices(spec)
         weight = positive_weight(settings.positive_weight, train.labels)
 
-        def train_seed(seed: int, run: tracking.StageRun) -> Trained:
+        def train_seed(number: int, on_epoch: Callable[[Epoch], None]) -> Trained:
+            seed = settings.seed + number
             given = settings.model_copy(update={"positive_weight": weight, "seed": seed})
-            return train_network(framework, spec, given, matrices, train, val, run)
+            return train_network(framework, spec, given, matrices, train, val, on_epoch)
 
-        model = train_seed(settings.seed, run)
-        repeats = []
-        for number in range(2, settings.repeats + 1):
-            seed = settings.seed + number - 1
-            with tracking.trial_run(
-                run, run.run_id, number, {"train.seed": seed}, f"{framework} repeat"
-            ) as nested:
-                repeats.append(train_seed(seed, nested))
+        model, *repeats = train_seeds(framework, train_seed, settings, run)
         report = {
             "framework": framework,
             "positive_weight": weight,
@@ -110,6 +110,94 @@ def run(framework: str) -> None:
         )
 
 
+def train_seeds(
+    framework: str,
+    train_seed: Callable[[int, Callable[[Epoch], None]], Trained],
+    settings: Train,
+    run: tracking.StageRun,
+) -> list[Trained]:
+    """Train with every seed, several at a time where the machine allows it.
+
+    Parameters
+    ----------
+    framework
+        For the names of runs.
+    train_seed
+        Trains, given the number of the repeat, from 0, and what to call after each epoch.
+    settings
+        How many epochs and seeds.
+    run
+        The stage's run, which is the first seed's; those of the others come below it.
+
+    Returns
+    -------
+    list
+        In the order of the seeds.
+    """
+    found: dict[int, Trained] = {}
+    runs, nested, saved = {0: run}, dict[int, ExitStack](), list[int]()
+
+    def train_in_fork(number: int, send: Send) -> None:
+        load_framework(framework).use_threads(max(1, cores() // workers))
+        send(pack(train_seed(number, lambda epoch: send(pack(epoch)))))
+
+    def tell(number: int, news: Epoch | Trained) -> None:
+        if number not in runs:
+            seed = {"train.seed": settings.seed + number}
+            nested[number] = opened.enter_context(ExitStack())
+            runs[number] = nested[number].enter_context(
+                tracking.trial_run(run, run.run_id, number + 1, seed, f"{framework} repeat")
+            )
+        if isinstance(news, Epoch):
+            log_epoch(runs[number], news)
+            bar.set_postfix(loss=f"{news.train_loss:.4f}", val_pr_auc=f"{news.val_pr_auc:.4f}", refresh=False)
+            bar.update()
+        else:
+            found[number] = news
+            runs[number].log_metrics(final_metrics(news.report))
+            # it may have stopped early
+            saved.append(settings.epochs - len(news.history))
+            bar.total = total - sum(saved)
+            if number in nested:
+                nested[number].close()
+
+    workers = side_by_side(settings.repeats)
+    if workers > 1:
+        load_framework(framework)
+        # its thread has nothing to do then
+        run.settle()
+    total = settings.epochs * settings.repeats
+    with (
+        ExitStack() as opened,
+        tqdm(total=total, desc=f"train {framework}", unit="epoch", dynamic_ncols=True, disable=None) as bar,
+    ):
+        if workers > 1:
+            for number, sent in fork_each(train_in_fork, settings.repeats, workers):
+                tell(number, unpack(sent))
+        else:
+            for number in range(settings.repeats):
+                tell(number, train_seed(number, partial(tell, number)))
+    return [found[number] for number in range(settings.repeats)]
+
+
+def pack(news: "Epoch | Trained") -> bytes:
+    """Return what :func:`unpack` makes the same of in another process."""
+    if isinstance(news, Epoch):
+        return json.dumps([news]).encode()
+    told = json.dumps([None, news.history, news.report]).encode()
+    return told + b"\n" + pack_weights(news.weights)
+
+
+def unpack(packed: bytes) -> "Epoch | Trained":
+    """Return what :func:`pack` was given."""
+    told, _, weights = packed.partition(b"\n")
+    epoch, *trained = json.loads(told)
+    if not trained:
+        return Epoch(*epoch)
+    history, report = trained
+    return Trained(unpack_weights(weights), [Epoch(*epoch) for epoch in history], report)
+
+
 def train_network(
     framework: str,
     spec: NetworkSpec,
@@ -117,9 +205,9 @@ def train_network(
     matrices: Matrices,
     train: Pairs,
     val: Pairs,
-    run: tracking.StageRun,
+    on_epoch: Callable[[Epoch], None],
 ) -> Trained:
-    """Train with the settings' seed and calibrate; log the epochs and what became of it."""
+    """Train with the settings' seed and calibrate."""
     fields = settings.model_dump()
     result = fit(
         make_learner(framework, spec, LearnerSettings.of(fields)),
@@ -127,8 +215,7 @@ def train_network(
         train,
         val,
         LoopSettings.of(fields),
-        on_epoch=lambda epoch: log_epoch(run, epoch),
-        description=f"train {framework}, seed {settings.seed}",
+        on_epoch,
     )
     if result.collapsed:
         raise DnapairError(
@@ -158,16 +245,16 @@ def train_network(
         "threshold": threshold,
         "val": {name: measured[name] for name in VALIDATION_METRICS},
     }
-    run.log_metrics(
-        {
-            "best_epoch": result.best.epoch,
-            "temperature": network.temperature,
-            "threshold": threshold,
-            **{f"val_{name}": measured[name] for name in VALIDATION_METRICS},
-            **{f"val_log_loss_{name}": value for name, value in losses.items()},
-        }
-    )
     return Trained(network.weights, result.history, report)
+
+
+def final_metrics(report: dict[str, Any]) -> dict[str, float]:
+    """Return what MLflow is told of a network that is trained."""
+    return {
+        **{name: report[name] for name in ("best_epoch", "temperature", "threshold")},
+        **{f"val_{name}": report["val"][name] for name in VALIDATION_METRICS},
+        **{f"val_log_loss_{name}": value for name, value in report["val_log_loss"].items()},
+    }
 
 
 def log_epoch(run: tracking.StageRun, epoch: Epoch) -> None:

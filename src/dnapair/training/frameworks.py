@@ -1,8 +1,14 @@
 """The learner of each framework."""
 
+from typing import TYPE_CHECKING
+
 from dnapair.errors import DnapairError
 from dnapair.networks.spec import NetworkSpec
 from dnapair.training.learner import Learner, LearnerSettings
+
+if TYPE_CHECKING:
+    from dnapair.training.tensorflow_learner import TensorflowLearner
+    from dnapair.training.torch_learner import TorchLearner
 
 
 def make_learner(framework: str, spec: NetworkSpec, settings: LearnerSettings) -> Learner:
@@ -27,12 +33,23 @@ def make_learner(framework: str, spec: NetworkSpec, settings: LearnerSettings) -
     DnapairError
         If there is no such framework.
     """
+    return load_framework(framework)(spec, settings)
+
+
+def load_framework(framework: str) -> "type[TorchLearner] | type[TensorflowLearner]":
+    """Import a framework; return its learner's class.
+
+    Raises
+    ------
+    DnapairError
+        If there is no such framework.
+    """
     if framework == "torch":
         from dnapair.training.torch_learner import TorchLearner
 
-        return TorchLearner(spec, settings)
+        return TorchLearner
     if framework == "tensorflow":
         from dnapair.training.tensorflow_learner import TensorflowLearner
 
-        return TensorflowLearner(spec, settings)
+        return TensorflowLearner
     raise DnapairError(f"There is no framework {framework!r}. Choose torch or tensorflow.")

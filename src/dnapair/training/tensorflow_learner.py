@@ -54,6 +54,11 @@ class TensorflowLearner:
         self._steps = tf.function(self._train, input_signature=[batches, labels])
         self._forward = tf.function(self._score, input_signature=[pairs])
 
+    @staticmethod
+    def use_threads(threads: int) -> None:
+        """Use so many threads for an operation, in this process, which has not used TensorFlow yet."""
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+
     def train_batches(self, inputs: Inputs, labels: np.ndarray) -> np.ndarray:
         """Take one step for each batch and return the weighted losses before them."""
         losses: np.ndarray = self._steps(inputs, labels).numpy()

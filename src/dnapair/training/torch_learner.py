@@ -34,6 +34,8 @@ class TorchLearner:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # what use_deterministic_algorithms does, without its import of the compiler, which takes seconds
         torch.set_deterministic_debug_mode("error")
+        # nothing reads memory before it is written, so there is no need to fill it
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.manual_seed(settings.seed)
         self.settings = settings
         self._net = TorchNet(spec).to(self._device)
@@ -42,6 +44,11 @@ class TorchLearner:
             settings.precision == "auto" and _multiplies_bfloat16(self._device)
         )
         self._positive_weight = torch.tensor(settings.positive_weight, device=self._device)
+
+    @staticmethod
+    def use_threads(threads: int) -> None:
+        """Use so many threads for an operation, in this process."""
+        torch.set_num_threads(threads)
 
     def train_batches(self, inputs: Inputs, labels: np.ndarray) -> np.ndarray:
         """Take one step for each batch and return the weighted losses before them."""
