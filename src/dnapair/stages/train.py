@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -172,7 +172,8 @@ def train_seeds(
         tqdm(total=total, desc=f"train {framework}", unit="epoch", dynamic_ncols=True, disable=None) as bar,
     ):
         if workers > 1:
-            for number, sent in fork_each(train_in_fork, settings.repeats, workers):
+            forks = closing(fork_each(train_in_fork, settings.repeats, workers))
+            for number, sent in opened.enter_context(forks):
                 tell(number, unpack(sent))
         else:
             for number in range(settings.repeats):
