@@ -8,6 +8,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dnapair.embedding.kmers import complement_codes, kmer_codes
@@ -15,6 +16,8 @@ from dnapair.evaluation.compositions import measure_compositions
 from dnapair.evaluation.metrics import best_threshold
 from dnapair.interactions.layout import KINDS
 from dnapair.interactions.scaling import InteractionScaling
+from dnapair.machine.ahead import map_ahead
+from dnapair.machine.processor import cores
 from dnapair.networks.features import combine
 from dnapair.storage.matrix import Matrix
 from dnapair.training.loop import Pairs
@@ -31,6 +34,8 @@ _FEATURES = 0.3
 """Share of the interactions that a split of a tree chooses from: there are hundreds, and many go together."""
 BLOCK = 8192
 """Pairs whose features are held at once."""
+MOST_AT_A_TIME = 4
+"""Baselines that are fitted at a time: each holds the features of all its pairs."""
 NEAREST_BLOCK = 512
 """Pairs compared with all fitted ones at once."""
 
@@ -208,16 +213,20 @@ def fit_baselines(
             "The share of bases that agree at the same offset, without a model.",
             lambda: lambda pairs: _share_equal(met, pairs),
         )
-    found = {}
-    for name, (kind, about, fit) in tqdm(
-        recipes.items(), desc="baselines", unit="baseline", dynamic_ncols=True, disable=None
-    ):
-        score = fit()
-        scores = {split: score(splits[split]) for split in ("val", "test")}
+
+    def fit_and_score(recipe: tuple[Kind, str, Callable[[], Score]]) -> Baseline:
+        kind, about, fit = recipe
+        # trees this small keep one core busy, no more
+        with threadpool_limits(1, "openmp"):
+            score = fit()
+            scores = {split: score(splits[split]) for split in ("val", "test")}
         # the majority's scores are all the same: they leave nothing to choose
         threshold = 0.5 if kind == "data" else best_threshold(splits["val"].labels, scores["val"])
-        found[name] = Baseline(about, kind, scores, threshold)
-    return found
+        return Baseline(about, kind, scores, threshold)
+
+    fitted = map_ahead(fit_and_score, recipes.values(), min(cores(), MOST_AT_A_TIME))
+    bar = tqdm(fitted, "baselines", len(recipes), unit="baseline", dynamic_ncols=True, disable=None)
+    return dict(zip(recipes, bar, strict=True))
 
 
 def draw(pairs: Pairs, most: int, seed: int) -> Pairs:
