@@ -39,8 +39,8 @@ def fork_each(
 ) -> Generator[tuple[int, bytes], None, None]:
     """Do pieces of work in forks of this process, and yield what they send, as it comes.
 
-    All forks are made at once, and end with this process, however that ends. No other thread of this process
-    may be at work when this is called: what it holds a lock of stays locked in the forks.
+    All forks are made at once, and end with this process, however that ends. What another
+    thread of this process has locked at that moment stays locked in the forks, a module that it imports too.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from functools import partial
@@ -137,8 +138,12 @@ def train_seeds(
     found: dict[int, Trained] = {}
     runs, nested, saved = {0: run}, dict[int, ExitStack](), list[int]()
 
+    def share_cores() -> None:
+        if at_once > 1:
+            load_framework(framework).use_threads(max(1, cores() // at_once))
+
     def train_in_fork(number: int, send: Send) -> None:
-        load_framework(framework).use_threads(max(1, cores() // workers))
+        share_cores()
         send(pack(train_seed(number, lambda epoch: send(pack(epoch)))))
 
     def tell(number: int, news: Epoch | Trained) -> None:
@@ -161,21 +166,20 @@ def train_seeds(
             if number in nested:
                 nested[number].close()
 
-    workers = side_by_side(settings.repeats)
-    if workers > 1:
-        load_framework(framework)
-        # its thread has nothing to do then
-        run.settle()
+    at_once = side_by_side(settings.repeats)
     total = settings.epochs * settings.repeats
     with (
         ExitStack() as opened,
         tqdm(total=total, desc=f"train {framework}", unit="epoch", dynamic_ncols=True, disable=None) as bar,
     ):
-        if workers > 1:
-            forks = closing(fork_each(train_in_fork, settings.repeats, workers))
+        # where this process has MLflow, a thread of it works with that, and a fork could wait for it for ever
+        if at_once > 1 and "mlflow" not in sys.modules:
+            load_framework(framework)
+            forks = closing(fork_each(train_in_fork, settings.repeats, at_once))
             for number, sent in opened.enter_context(forks):
                 tell(number, unpack(sent))
         else:
+            share_cores()
             for number in range(settings.repeats):
                 tell(number, train_seed(number, partial(tell, number)))
     return [found[number] for number in range(settings.repeats)]

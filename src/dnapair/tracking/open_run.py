@@ -147,11 +147,6 @@ class StageRun:
         """Let workers find this run by :func:`dnapair.tracking.join_search`, for trials of this search."""
         self.set_tags({STUDY_TAG: study})
 
-    def settle(self) -> None:
-        """Wait until all that was logged is sent, or the store does not answer."""
-        if self.outbox is not None:
-            self.outbox.settle()
-
     def put(self, do: str, **values: Any) -> None:
         """Have one of the outbox's calls made for this run."""
         if self.outbox is None:
