@@ -15,7 +15,7 @@ from dnapair.commands.models import app as models
 from dnapair.commands.options import TABLE, Framework, Genome, Model, PairNames, Sequences, Width, champion
 from dnapair.errors import DnapairError, message, printable
 from dnapair.machine.encoding import use_utf8
-from dnapair.machine.environment import settle
+from dnapair.machine.environment import set_environment
 from dnapair.machine.user import missing_variables
 
 app = typer.Typer(
@@ -385,7 +385,7 @@ def doctor() -> None:
 def main() -> None:
     """Run the command line; what a user can mend ends with one message and exit code 1."""
     use_utf8()
-    settle()
+    set_environment()
     os.environ |= missing_variables()
     if "--help" in sys.argv or len(sys.argv) == 1:
         _leave_out_markdown()

@@ -2,9 +2,9 @@
 
 import importlib
 
-from dnapair.machine.environment import settle
+from dnapair.machine.environment import set_environment
 
-settle()
+set_environment()
 
 for name in (
     "matplotlib.pyplot",

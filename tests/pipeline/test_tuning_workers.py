@@ -19,8 +19,8 @@ TRIALS = 12
 TUNE = """
 import sys
 from dnapair import cli
-from dnapair.machine.environment import settle
-settle()
+from dnapair.machine.environment import set_environment
+set_environment()
 from dnapair.training import tuning
 
 train_trial = tuning.train_trial

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from dnapair.machine.environment import settle
+from dnapair.machine.environment import set_environment
 from dnapair.machine.forks import end_with_parent
 
 _IMPORTED = (
@@ -44,7 +44,7 @@ def main() -> None:
     mark, pipeline = Path(sys.argv[1]), os.pidfd_open(int(sys.argv[2]))
     # a terminal's is for those who do the work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settle()
+    set_environment()
     for module in _IMPORTED:
         if select.select([pipeline], [], [], 0)[0]:
             break

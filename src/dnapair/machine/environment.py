@@ -23,7 +23,7 @@ ENVIRONMENT = {
 """No telemetry, pickle, chatter or spinning of the libraries, unless the environment says otherwise."""
 
 
-def settle() -> None:
+def set_environment() -> None:
     """Set it all for this process."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -8,13 +8,14 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from dnapair.errors import DnapairError
+from dnapair.errors import DnapairError, message
 from dnapair.machine.processor import cores
 
 Send = Callable[[bytes], None]
@@ -39,8 +40,8 @@ def fork_each(
 ) -> Generator[tuple[int, bytes], None, None]:
     """Do pieces of work in forks of this process, and yield what they send, as it comes.
 
-    All forks are made at once, and end with this process, however that ends. What another
-    thread of this process has locked at that moment stays locked in the forks, a module that it imports too.
+    All forks are made at once, and end with this process, however that ends. What another thread of it has
+    locked at that moment stays locked in the forks, a module that it imports too.
 
     Parameters
     ----------
@@ -58,8 +59,8 @@ def fork_each(
 
     Raises
     ------
-    DnapairError, OSError
-        What the work raised; or if its fork was killed.
+    DnapairError
+        If the work raised something that the user can mend, or its fork was killed.
     RuntimeError
         If it raised something else; the message is its traceback.
     """
@@ -76,7 +77,7 @@ def fork_each(
             forks[here] = piece, process
         waiting = deque(forks)
         for _ in range(min(workers, pieces)):
-            waiting.popleft().send_bytes(_SENT)
+            _begin(waiting.popleft())
         while forks:
             line: Any
             for line in wait(forks):
@@ -87,7 +88,7 @@ def fork_each(
                     _end(process)
                     del forks[line]
                     if waiting:
-                        waiting.popleft().send_bytes(_SENT)
+                        _begin(waiting.popleft())
                     continue
                 if sent[:1] == _FAILED:
                     raise _error(json.loads(sent[1:]))
@@ -96,6 +97,12 @@ def fork_each(
         for _, process in forks.values():
             process.kill()
             process.join()
+
+
+def _begin(line: Connection) -> None:
+    # that one was killed while it waited is seen when it is listened to
+    with suppress(OSError):
+        line.send_bytes(_SENT)
 
 
 def end_with_parent(parent: int) -> None:
@@ -109,19 +116,12 @@ def _work(work: Callable[[int, Send], None], piece: int, line: Connection, paren
     end_with_parent(parent)
     # a terminal's is for the one that waits
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    failed: dict[str, Any] = {}
     try:
         line.recv_bytes()
         work(piece, lambda sent: line.send_bytes(_SENT + sent))
-    except DnapairError as error:
-        failed = {"refused": str(error)}
-    except OSError as error:
-        failed = {"errno": error.errno, "words": error.strerror, "file": error.filename}
-    except BaseException:
-        failed = {"traceback": traceback.format_exc()}
-    else:
-        return
-    line.send_bytes(_FAILED + json.dumps(failed, default=str).encode())
+    except Exception as error:
+        failed = {"message": message(error), "traceback": traceback.format_exc()}
+        line.send_bytes(_FAILED + json.dumps(failed).encode())
 
 
 def _end(process: BaseProcess) -> None:
@@ -134,8 +134,6 @@ def _end(process: BaseProcess) -> None:
 
 
 def _error(failed: dict[str, Any]) -> Exception:
-    if "refused" in failed:
-        return DnapairError(failed["refused"])
-    if "errno" in failed:
-        return OSError(failed["errno"], failed["words"], failed["file"])
+    if failed["message"] is not None:
+        return DnapairError(failed["message"])
     return RuntimeError(f"a fork failed:\n{failed['traceback']}")

@@ -134,9 +134,14 @@ def train_seeds(
     -------
     list
         In the order of the seeds.
+
+    Raises
+    ------
+    DnapairError
+        If a training diverges or collapses, or the process of one was killed.
     """
     found: dict[int, Trained] = {}
-    runs, nested, saved = {0: run}, dict[int, ExitStack](), list[int]()
+    runs, nested = {0: run}, dict[int, ExitStack]()
 
     def share_cores() -> None:
         if at_once > 1:
@@ -161,8 +166,7 @@ def train_seeds(
             found[number] = news
             runs[number].log_metrics(final_metrics(news.report))
             # it may have stopped early
-            saved.append(settings.epochs - len(news.history))
-            bar.total = total - sum(saved)
+            bar.total = total - sum(settings.epochs - len(trained.history) for trained in found.values())
             if number in nested:
                 nested[number].close()
 

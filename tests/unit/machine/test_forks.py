@@ -82,7 +82,7 @@ def test_all_pieces_are_done_side_by_side_each_in_a_process_of_its_own(tmp_path:
     ("work", "said"),
     [
         ("refuse", "DnapairError it can't be done"),
-        ("find_no_room", "OSError [Errno 28] No space left on device: 'artifacts/models'"),
+        ("find_no_room", "DnapairError No space left on device (artifacts/models). Make room "),
         ("be_killed", "DnapairError A process of this stage ended with -9, "),
         ("be_wrong", "RuntimeError a fork failed:\nTraceback "),
     ],
