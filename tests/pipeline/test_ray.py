@@ -107,7 +107,7 @@ def test_stopped_run_leaves_no_process_and_goes_on(tmp_path: Path, expected: dic
     process.send_signal(end)
     process.wait(PATIENCE)
     wait_for(lambda: not [helper for helper in helpers if helper.is_running()])
-    written = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
+    written = {path: path.stat().st_mtime_ns for path in folder.glob("shard-*.npy")}
     assert 4 <= len(written) < SHARDS
     folder.with_suffix(".log").unlink()
     folder.with_suffix(".go").touch()
