@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 from tests.pipeline.conftest import Project
 from tests.pipeline.states import (
+    FEWER,
     LOST,
+    MORE,
     OWN,
     both,
     checkpoint_in_bin,
@@ -13,6 +15,7 @@ from tests.pipeline.states import (
     cut_champion,
     cut_rows,
     damage,
+    false_shard,
     finetuned,
     from_elsewhere,
     garbage,
@@ -22,7 +25,9 @@ from tests.pipeline.states import (
     in_tensors,
     in_twos,
     lose_origin,
+    met_otherwise,
     other_order,
+    pretraining,
     settings,
     shared,
     table,
@@ -193,6 +198,12 @@ STATES = {
     "folds of what the encoder learnt": State(
         "would test pairs of train, whose labels", finetuned, "dnapair crossvalidate"
     ),
+    "pretraining before the pairs are there": State(
+        "pretraining is measured on the validation pairs",
+        both(take_away("artifacts/dataset"), pretraining),
+        "dnapair pretrain",
+        r"`(dvc repro prepare)`",
+    ),
     "no pointer": State(
         "data.dvc is missing: bring data with",
         take_away("data", "data.dvc"),
@@ -212,8 +223,57 @@ STATES = {
 
 TRAIN = r"(dvc repro --force --single-item train)\n"
 AGAIN = r"again: (dvc repro --force --single-item scale)\b"
+WHOLE = r": (dvc repro)\n"
+ANEW = r"(rm artifacts/\S+ && dvc repro)\n"
 
 IN_A_ROW = {
+    "what embed wrote": (
+        State("is no shard: {}", false_shard, SCALE, LAST),
+        State(
+            "does not tell the encoder's k-mers and windows",
+            in_json("artifacts/embeddings/manifest.json", "window", value=None),
+            VALIDATE,
+            r"(dvc repro --force --single-item embed)",
+        ),
+    ),
+    "pairs of other data": (
+        State("has {} pairs, but {} {}: they are", FEWER, SCALE, WHOLE),
+        State("names sequence {}, but {} holds", MORE, SCALE, WHOLE),
+    ),
+    "interactions of other settings": (
+        State(
+            "The network was trained on interactions of other settings",
+            met_otherwise,
+            "dnapair score torch",
+            r"(dvc repro train)\n",
+        ),
+    ),
+    "what no stage can read": (
+        State(
+            "This is no layout of interactions",
+            in_json("artifacts/interactions/manifest.json", "made_by", "layout", value={}),
+            SCALE,
+            WHOLE,
+        ),
+        State(
+            "is damaged, or no Parquet file of dnapair's",
+            garbage("artifacts/dataset/pairs.parquet"),
+            SCALE,
+            ANEW,
+        ),
+        State(
+            "is damaged, or no JSON object",
+            garbage("artifacts/models/torch/network.json"),
+            "dnapair score torch",
+            ANEW,
+        ),
+        State(
+            "The stage that writes it comes first",
+            take_away("reports/best_hyperparameters.json"),
+            "dnapair train torch",
+            WHOLE,
+        ),
+    ),
     "what scale wrote": (
         State(
             "was not fitted on train alone",
@@ -301,15 +361,7 @@ NOT_FOLLOWED = {
         "Set split.method: grouped and split.groups: [{}]",
         "by which no sequence of validation has labels in train",
     ],
-    "it needs a whole pipeline: the command is checked alone": [
-        "pretraining is measured on the validation pairs",
-        "The network was trained on interactions of other settings",
-        "This is no layout of interactions",
-        "The stage that writes it comes first",
-        "is damaged, or no JSON object",
-        "is damaged, or no Parquet file of dnapair's",
-        "has {} pairs, but {} {}: they are",
-        "names sequence {}, but {} holds",
+    "an earlier dnapair's model brings it; a champion that is cut has the same remedy in the table": [
         "does not hold what its train sequences are like",
     ],
     "it is advice, and no error stands before it": [
@@ -327,10 +379,6 @@ NOT_FOLLOWED = {
         "Bring data: dnapair use WHERE",
     ],
     "the words before it have a state in the table": ["DVC has them: dvc checkout"],
-    "the same remedy as a row above has, of a file that its hashes tell of first": [
-        "is no shard: {}",
-        "does not tell the encoder's k-mers and windows",
-    ],
     "it stands in the audit's report beside the checks that fail": ["Make them again: dvc repro"],
     "another processor or library brings it, no file": ["so it is not registered. Run: dvc repro"],
     "test_machines.py and test_store.py follow it": [

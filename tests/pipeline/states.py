@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from dnapair.storage.files import SUMS, write_sums
+from dnapair.storage.files import SUMS, sha256, write_sums
 from tests.pipeline.conftest import Project
 from tests.pipeline.stage_driver import flipped
 from tests.small_models import small_encoder
@@ -78,7 +78,7 @@ def sums(project: Project, path: str) -> None:
         write_sums(folder)
 
 
-def in_json(path: str, *keys: str, value: object) -> Callable[[Project], None]:
+def in_json(path: str, *keys: str | int, value: object) -> Callable[[Project], None]:
     def make(project: Project) -> None:
         file = project.root / path
         content = place = json.loads(file.read_text())
@@ -89,6 +89,32 @@ def in_json(path: str, *keys: str, value: object) -> Callable[[Project], None]:
         sums(project, path)
 
     return make
+
+
+def false_shard(project: Project) -> None:
+    """Make the first shard of the embeddings one that cannot be read, and its manifest say that it is so."""
+    path = "artifacts/embeddings/shard-00000.npy"
+    garbage(path)(project)
+    manifest = in_json(
+        "artifacts/embeddings/manifest.json", "shards", 0, "sha256", value=sha256(project.root / path)
+    )
+    manifest(project)
+
+
+def met_otherwise(project: Project) -> None:
+    """Interactions of other settings than the network's."""
+    project.set({"interactions.bins": 16})
+    project.run("dnapair", "interact")
+    project.run("dnapair", "scale")
+
+
+def pretraining(project: Project) -> None:
+    """Ask for an encoder that takes seconds."""
+    small = {"k": 4, "hidden": 16, "heads": 2, "feed_forward": 32, "crop": 100, "min_length": 60}
+    few = {"steps": 5, "probe_steps": 5, "warmup_steps": 1, "micro_batch": 16}
+    pairs = {f"{phase}.batch_pairs": 8 for phase in ("warm_start", "contrastive")}
+    sizes = {**small, **few, **pairs, "warm_start.steps": 2, "fasta": "data/sequences.fasta"}
+    project.set({f"pretrain.{name}": value for name, value in sizes.items()})
 
 
 def in_tensors(path: str, change: Callable[[dict], None]) -> Callable[[Project], None]:
@@ -182,10 +208,14 @@ def both(*steps: Callable[[Project], object]) -> Callable[[Project], None]:
 
 
 def in_table(folder: str, change: Callable[[str], str], *, time: bool = True) -> Callable[[Project], None]:
-    """Change a pair table as a user would, a link to DVC's cache or not; its time changes too, or not."""
+    return in_file(f"{folder}/pairs.csv", change, time=time)
+
+
+def in_file(path: str, change: Callable[[str], str], *, time: bool = True) -> Callable[[Project], None]:
+    """Change a text as a user would, a link to DVC's cache or not; its time changes too, or not."""
 
     def make(project: Project) -> None:
-        file = project.root / folder / "pairs.csv"
+        file = project.root / path
         text, times = file.read_text(), file.stat()
         file.unlink()
         file.write_text(change(text))
@@ -193,6 +223,25 @@ def in_table(folder: str, change: Callable[[str], str], *, time: bool = True) ->
             os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     return make
+
+
+def prepared(*changes: Callable[[Project], None]) -> Callable[[Project], None]:
+    """Prepare changed data, which the stages that come after have not seen."""
+
+    def make(project: Project) -> None:
+        shutil.copytree(project.root / "data", project.root / "mine", dirs_exist_ok=True)
+        both(*changes)(project)
+        project.set({"data.path": "mine"})
+        project.run("dnapair", "prepare")
+
+    return make
+
+
+FEWER = prepared(in_table("mine", lambda text: text.rstrip("\n").rpartition("\n")[0]))
+MORE = prepared(
+    in_file("mine/sequences.fasta", lambda text: f"{text.rstrip()}\n>new genome=g0\n{'ACGTTGCA' * 15}\n"),
+    in_table("mine", lambda text: f"{text.rstrip()}\nnew,g0f0,1,g0,g0,train"),
+)
 
 
 def other_order(text: str) -> str:

@@ -13,6 +13,12 @@ _TO_PARQUET = (
 )
 _R = "Rscript -e 'to <- commandArgs(TRUE); write.csv(%s, to[2], row.names = FALSE)' {file} {new}.csv"
 _SQLITE = 'sqlite3 -header -csv {file} "SELECT * FROM ..." > {new}.csv'
+_JSON = (
+    "python -c 'import sys, pandas; "
+    "pandas.read_json(sys.argv[1]%s, dtype=False).to_csv(sys.argv[2], index=False)' {file} {new}.csv"
+)
+_FLAT_FILE = "seqret -sequence {file} -outseq fasta::{new}.fasta"
+_PLACES = "It holds places in a genome, no sequences. Their sequences: "
 _PAGE = "Download the file itself, not the page that shows it."
 _OWN = "Write it as CSV or Parquet with the program that made it."
 _MADE = {"", ".csv", ".fasta", ".parquet"}
@@ -50,6 +56,13 @@ _FORMATS = (
     _format(rb"BAM\x01", "a BAM file", "samtools fasta {file} > {new}.fasta", packs_itself=True),
     _format(rb"CRAM[\x01-\x03]", "a CRAM file", "samtools fasta {file} > {new}.fasta"),
     _format(rb"\x43\x27\x41\x1a|\x1a\x41\x27\x43", "a .2bit file", "twoBitToFa {file} {new}.fasta"),
+    _format(rb"@(HD|SQ|RG|PG|CO)\t", "a SAM file", "samtools fasta {file} > {new}.fasta"),
+    _format(rb"##fileformat=VCF", "VCF", _PLACES + "bcftools consensus -f GENOME {file} > {new}.fasta"),
+    _format(rb"##gff-version", "GFF", _PLACES + "bedtools getfasta -fi GENOME -bed {file} > {new}.fasta"),
+    _format(rb"LOCUS ", "a GenBank file", _FLAT_FILE),
+    _format(rb"ID   ", "an EMBL file", _FLAT_FILE),
+    _format(rb'\s*\{\s*"[^"]*"\s*:\s*["0-9nft-]', "JSON, an object a line", _JSON % ", lines=True"),
+    _format(rb'\s*[\[{]\s*["\[{]', "JSON", _JSON % ""),
     _format(rb"%PDF-", "a PDF", "Copy its table into a spreadsheet and save that as CSV."),
     _format(rb"\xff\xfe|\xfe\xff", "text in UTF-16", "iconv -f utf-16 -t utf-8 {file} > {new}.utf8.txt"),
     _format(rb"\s*<(?i:!doctype|html|\?xml)", "a web page or XML", _PAGE),

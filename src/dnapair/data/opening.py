@@ -137,6 +137,11 @@ def zip_member(path: Path) -> str:
 def not_utf8(path: Path) -> DnapairError:
     """Make the error for a table that could not be decoded, with the line where that begins."""
     with open_raw(path) as file:
+        if _BINARY.search(file.read(_START)):
+            return DnapairError(
+                f"{path} is no text, and of no format that dnapair knows. Give CSV or Parquet."
+            )
+    with open_raw(path) as file:
         line = 1 + sum(1 for _ in takewhile(is_utf8, file))
     mended = shlex.quote(f"utf8_{unpacked_name(path.name)}")
     return DnapairError(

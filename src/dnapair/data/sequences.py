@@ -23,8 +23,6 @@ _OTHER_TEXT = {
         "It looks like FASTQ, of which awk makes FASTA: "
         "{cat} | awk 'NR % 4 == 1 {print \">\" substr($0, 2)} NR % 4 == 2' > {new}.fasta"
     ),
-    "LOCUS": "It looks like GenBank. Save it as FASTA where it comes from.",
-    "ID ": "It looks like EMBL. Save it as FASTA where it comes from.",
 }
 _NO_BASE = re.compile("[^A-Za-z*.~? -]")
 _OUTSIDE_ACGT = re.compile("[^ACGT]")

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,7 +73,8 @@ def open_table(path: Path, is_header: Callable[[list[str]], bool]) -> Table:
     Parameters
     ----------
     path
-        The file. Parquet is known by its first bytes; else it is text, with tabs, commas or semicolons.
+        The file. Parquet is known by its first bytes; else it is text, with tabs, commas or semicolons
+        between columns, or bars or spaces where its first line has none of these.
     is_header
         Asked with the fields of a text file's first line, whether they are names.
 
@@ -97,7 +99,7 @@ class _TextTable:
         self._delimiter = _delimiter(path)
         # its own limit of 128 KiB is less than a long sequence
         csv.field_size_limit(LONGEST_LINE)
-        _, first = next(self._records(), (0, []))
+        first, *more = [row for _, row in islice(self._records(), 3)] or [[]]
         if not first:
             raise DnapairError(f"{path} is empty: a pair table needs a row for each pair.")
         if first[0].startswith(">"):
@@ -105,6 +107,8 @@ class _TextTable:
                 f"{path} is FASTA, and here goes a table of pairs. Among the data, name it in "
                 "data.sequences, and the table in data.pairs."
             )
+        if first[0].startswith("@") and more and more[-1][0] == "+":
+            raise DnapairError(f"{path} is FASTQ, and here goes a table of pairs: two sequences in a row.")
         self.header = is_header(first)
         given = first if self.header else names_by_position(first)
         self.names = [name.strip() or f"column{number}" for number, name in enumerate(given, start=1)]
@@ -303,6 +307,9 @@ def _delimiter(path: Path) -> str:
             f"{path}, line 1: more than {MOST_COLUMNS:,} columns. A pair table has two of sequences or ids, "
             "one of labels, and what else is needed."
         )
+    if not any(counts.values()):
+        # a value may hold these: they part columns where nothing else does
+        return next((rare for rare in "| " if rare in line.decode(errors="replace")), ",")
     if counts["\t"]:
         return "\t"
     return ";" if counts[";"] > counts[","] else ","

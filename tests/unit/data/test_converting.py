@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -58,11 +59,18 @@ def as_sqlite(path: Path) -> None:
     connection.close()
 
 
+def as_json(**form: Any) -> Callable[[Path], None]:
+    return lambda path: pd.read_csv(io.BytesIO(TABLE)).to_json(path, **form)
+
+
 # by what the command needs; a file's name may say another format, and the command makes one of that name
 CONVERTED: dict[str, tuple[str, Callable[[Path], object]]] = {
     "my pairs.feather": ("python", arrow),
     "my pairs.parquet": ("python", arrow),
     "pairs.arrows": ("python", stream),
+    "my pairs.json": ("python", as_json()),
+    "pairs.records.json": ("python", as_json(orient="records", indent=2)),
+    "pairs.jsonl": ("python", as_json(orient="records", lines=True)),
     "my pairs.tar": ("tar", lambda path: archive(path, as_tar)),
     "my pairs.7z": ("7z", lambda path: archive(path, as_7z)),
     "my pairs.txt": ("iconv", lambda path: write(path, TABLE.decode().encode("utf-16"))),

@@ -247,6 +247,13 @@ FOREIGN = {
     "a.lzma": (lzma.compress(TABLE, lzma.FORMAT_ALONE), "an .lzma file", "xz -dc --format=lzma"),
     "a.bam": (PACKERS[".gz"](b"BAM\x01"), "a BAM file", "samtools fasta"),
     "a.2bit": (b"\x43\x27\x41\x1a", "a .2bit file", "twoBitToFa"),
+    "a.sam": (b"@HD\tVN:1.6\n@SQ\tSN:1\tLN:9\n", "a SAM file", "samtools fasta"),
+    "a.vcf": (b"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n", "VCF", "bcftools consensus"),
+    "a.gff": (b"##gff-version 3\nc\tx\tgene\t1\t9\t.\t+\t.\tID=g\n", "GFF", "bedtools getfasta"),
+    "a.gb": (b"LOCUS       AB1 9 bp DNA\n", "a GenBank file", "seqret"),
+    "a.embl": (b"ID   AB1; SV 1; linear; DNA; 9 BP.\n", "an EMBL file", "seqret"),
+    "a.json": (b'[\n {"seq1": "ACGT", "seq2": "ACGT"}\n]', "JSON", "read_json"),
+    "a.jsonl": (b'{"seq1": "ACGT", "seq2": "ACGT"}\n', "JSON, an object a line", "lines=True"),
     "a.pdf": (b"%PDF-1.4", "a PDF", "CSV"),
     "a.txt": ("seq1\tseq2\tlabel\n".encode("utf-16"), "text in UTF-16", "iconv -f utf-16"),
     "a.csv": (b"\n<!DOCTYPE html><html>", "a web page", "Download the file itself"),
@@ -328,3 +335,21 @@ def test_a_table_that_is_fasta_is_called_so(tmp_path: Path) -> None:
     write(tmp_path / "records.txt", FASTA)
     with pytest.raises(DnapairError, match=r"records\.txt is FASTA.* name it in data\.sequences"):
         read_dataset(find_files(tmp_path), Reading())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"@r1 x\nACGT\n+\n!!!!\n", "is FASTQ, and here goes a table"),
+        (b"seq1,seq2\n\xff\x01\n", "is no text, and of no format"),
+    ],
+)
+def test_a_table_that_is_something_else_is_called_so(tmp_path: Path, content: bytes, said: str) -> None:
+    with pytest.raises(DnapairError, match=rf"a\.csv {said}"):
+        open_table(write(tmp_path / "a.csv", content), has_names)
+
+
+@pytest.mark.parametrize("delimiter", ["|", " "])
+def test_bars_and_spaces_part_columns_where_nothing_else_does(tmp_path: Path, delimiter: str) -> None:
+    path = write(tmp_path / "a.txt", TABLE.replace(b",", delimiter.encode()))
+    assert open_table(path, has_names).names == open_table(write(tmp_path / "a.csv", TABLE), has_names).names

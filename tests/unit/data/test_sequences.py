@@ -164,7 +164,7 @@ def packed_fasta():
         ("a.fa", ">one\n40 40 38\n", r"a\.fa, line 2 begins with 40, but that base is number 1"),
         ("a.fa", ">one\n*\n", r"a\.fa, record one has no sequence"),
         ("a.fa", "@one\nACGT\n+\n!!!!\n", r"not FASTA: .* with '@one'\. It looks like FASTQ"),
-        ("a.fa", "LOCUS  AB1\n", r"not FASTA: .* It looks like GenBank"),
+        ("a.fa", "LOCUS  AB1\n", r"a.fa is a GenBank file.* seqret -sequence"),
         ("a.fa.gz", packed_fasta()[:-200], r"a\.fa\.gz is damaged"),
         ("a.fa.gz", b"no gz \x00 at all", r"a\.fa\.gz is damaged"),
         ("a.fa.gz", b"ACGT", r"a\.fa\.gz, line 1: not FASTA"),
