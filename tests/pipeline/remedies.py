@@ -374,6 +374,7 @@ NOT_FOLLOWED = {
         "(data itself is brought by the first `dvc repro`)",
         "`make server`, then http://",
         "Its pages list those there are",
+        "A registered one is called models:/NAME/VERSION",
         "that reaches the same tracking store sends them",
         "Name one folder, file or address: dnapair use PATH",
         "Bring data: dnapair use WHERE",

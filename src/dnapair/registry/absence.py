@@ -12,6 +12,9 @@ from dnapair.registry.lifecycle import ARCHIVED_TAG, ROLLED_BACK_TAG, Lifecycle
 from dnapair.tracking.model_files import parse_address
 
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+_CALLED = (
+    "A registered one is called models:/NAME/VERSION or models:/NAME@ALIAS: `dnapair models` lists them."
+)
 _SHOWN = 5
 _WORD_LETTERS = 500
 
@@ -34,13 +37,13 @@ def explain_absence(uri: str, error: Exception) -> DnapairError:
     if ":" not in uri and not Path(uri, "MLmodel").is_file():
         return DnapairError(
             f"There is no model in the folder {uri}. Where the registry is, one is made by "
-            "`dnapair export --format model --output FOLDER`."
+            f"`dnapair export --format model --output FOLDER`. {_CALLED}"
         )
     store = tracking.store_address()
     said = f"The model {uri} can't be had from {store}: {tracking.reason(error)}"
     address = parse_address(uri)
     if address is None:
-        return DnapairError(f"{said} `dnapair run` makes and registers one.")
+        return DnapairError(f"{said} {_CALLED} `dnapair run` makes and registers one.")
     # else the store would be waited for once more
     if getattr(error, "error_code", None) not in _NOT_THERE:
         return DnapairError(said)

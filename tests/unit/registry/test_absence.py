@@ -139,3 +139,11 @@ def test_a_version_whose_files_are_gone_is_not_said_to_be_missing(life: Lifecycl
         with pytest.raises(DnapairError, match=r"can't be had from sqlite:.*: ") as raised:
             load_scorer(address)
         assert "dnapair run" not in str(raised.value)
+
+
+@pytest.mark.parametrize("given", ["best", "1", f"{NAME}/1", "models:/", "http://127.0.0.1/model"])
+def test_what_is_no_address_of_a_model_is_told_how_one_looks(
+    life: Lifecycle, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    message = said("predict", "pairs.csv", "--output", "x.csv", "--model", given, monkeypatch=monkeypatch)
+    assert "models:/NAME@ALIAS: `dnapair models` lists them" in message
