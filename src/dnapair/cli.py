@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from dnapair import __version__
 from dnapair.commands.models import app as models
 from dnapair.commands.options import TABLE, Framework, Genome, Model, PairNames, Sequences, Width, champion
 from dnapair.errors import DnapairError, message, printable
@@ -19,7 +20,6 @@ from dnapair.machine.environment import set_environment
 from dnapair.machine.user import missing_variables
 
 app = typer.Typer(
-    help="Tells related DNA from unrelated DNA.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -29,6 +29,22 @@ _RECORDERS = {"botocore", "mlflow", "requests", "sqlalchemy", "urllib3"}
 
 STAGES = "Stages (dvc repro runs them in this order)"
 TOOLS = "Tools"
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dnapair {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print dnapair's version."),
+    ] = False,
+) -> None:
+    """Tells related DNA from unrelated DNA."""
 
 
 @app.command(rich_help_panel=STAGES)

@@ -1,6 +1,7 @@
 """The one error that dnapair raises for a user's mistake, and what a user is shown of any error."""
 
 import errno
+from collections.abc import Iterable
 
 LONGEST_LINE = 2000
 """Letters of one line of a message."""
@@ -53,6 +54,19 @@ def message(error: Exception) -> str | None:
             "what was finished is kept, nothing is left half-written."
         )
     return None
+
+
+def similar(word: str, known: Iterable[str]) -> str:
+    """Ask whether a word that is not known was meant to be one that is, for the end of a message.
+
+    Returns
+    -------
+    str
+        Begins with a space; empty where none is like it.
+    """
+    from difflib import get_close_matches
+
+    return "".join(f" Did you mean {near}?" for near in get_close_matches(word, known, 1))
 
 
 def printable(text: str) -> str:

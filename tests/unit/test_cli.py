@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dnapair as dnapair_package
 from dnapair import cli
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +53,10 @@ def test_help_names_every_verb(tmp_path: Path):
     assert [verb for verb in verbs if f" {verb.replace('_', '-')} " not in done.stdout] == []
 
 
+def test_the_version_is_that_of_the_package(tmp_path: Path):
+    assert dnapair("--version", cwd=tmp_path).stdout == f"dnapair {dnapair_package.__version__}\n"
+
+
 def test_users_mistake_is_one_message_without_a_traceback(tmp_path: Path):
     done = dnapair("scale", cwd=tmp_path)
     assert done.returncode == 1
@@ -70,6 +76,31 @@ def test_explain_takes_a_table_or_two_sequences(given: list[str], monkeypatch: p
     monkeypatch.setattr(sys, "argv", ["dnapair", "explain", *given])
     with pytest.raises(SystemExit, match="either a table, or both --seq1 and --seq2"):
         cli.main()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["prepre"], "There is no stage prepre. Did you mean prepare? There are: locate, prepare, "),
+        (
+            ["--train.epoch", "3"],
+            "--train.epoch: params.yaml has no such setting. Did you mean train.epochs?",
+        ),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_asked_for(words: list[str], said: str, tmp_path: Path):
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    done = dnapair("run", *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "dvc.yaml"}
+
+
+def test_a_pipeline_that_is_elsewhere_is_said(tmp_path: Path):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    done = dnapair("run", "prepare", cwd=tmp_path)
+    assert done.stderr.startswith("dnapair: dvc.yaml is not here.")
 
 
 def test_wrong_framework_is_refused(tmp_path: Path):

@@ -136,18 +136,22 @@ def _choose_split(
 ) -> tuple[dict[str, Any], Division]:
     """Return the settings of the most honest split that these pairs have or allow, and the split."""
     own = {name: getattr(split, name) for name in fixed}
+    refused: Exception | None = None
     for candidate in _candidates(dataset, groups):
         if own.get("method", candidate["method"]) != candidate["method"]:
             continue
         try:
             division = divide(dataset, Split(**(split.model_dump() | candidate | own)))
-        except (DnapairError, ValidationError):
+        except (DnapairError, ValidationError) as error:
+            refused = error
             continue
         held_out = np.count_nonzero(division.split == "test")
         # one large group may leave next to nothing for test
         if candidate["method"] != "grouped" or fixed or held_out >= len(division.split) * split.test / 2:
             return candidate | own, division
-    # the error says why
+    # the error says why; of settings that nobody gave it would be none of the user's
+    if not own and isinstance(refused, DnapairError):
+        raise refused
     return own, divide(dataset, split)
 
 

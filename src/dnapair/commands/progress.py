@@ -73,8 +73,17 @@ def watch(command: Sequence[str], environment: Mapping[str, str], stages: Sequen
 
 
 def pipeline_stages() -> list[str]:
-    """Return the names of dvc.yaml's stages, in their order."""
-    content = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
+    """Return the names of dvc.yaml's stages, in their order.
+
+    Raises
+    ------
+    DnapairError
+        If it is not in this folder.
+    """
+    try:
+        content = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DnapairError("dvc.yaml is not here. Run dnapair in the project's top folder.") from None
     names = ["data"]
     for name, stage in content["stages"].items():
         matrix = stage.get("matrix", {})

@@ -12,7 +12,7 @@ from dnapair import tracking
 from dnapair.commands import summary
 from dnapair.commands.progress import pipeline_stages, watch
 from dnapair.commands.repository import check_repository, missing_signature
-from dnapair.errors import DnapairError
+from dnapair.errors import DnapairError, similar
 from dnapair.params import load_params
 from dnapair.params.overrides import changed_settings, parse_words, write_settings
 from dnapair.registry import versions
@@ -43,6 +43,7 @@ def run(arguments: Sequence[str], *, verbose: bool = False) -> None:
     """
     targets, overrides = parse_words(arguments)
     settings = changed_settings(overrides)
+    _check_stages(targets)
     check_repository()
     changes = [f"{key}={value}" for key, value in overrides.items()]
     # DVC's own words would name no way
@@ -71,6 +72,17 @@ def run(arguments: Sequence[str], *, verbose: bool = False) -> None:
     if not targets:
         summary.show()
     print(f"\nThe record of this run: {tracking.run_page(parent)}")
+
+
+def _check_stages(targets: Sequence[str]) -> None:
+    """Refuse a name that is no stage; DVC's other targets, files and stages of other files, are its own."""
+    stages = pipeline_stages()[1:] if targets else []
+    names = [*dict.fromkeys(stage.partition("@")[0] for stage in stages), PRETRAIN]
+    for target in targets:
+        if target not in {*stages, *names} and not set("./:") & set(target):
+            raise DnapairError(
+                f"There is no stage {target}.{similar(target, names)} There are: {', '.join(names)}."
+            )
 
 
 def _pretrain(words: Sequence[str], settings: Mapping[str, Any], *, verbose: bool) -> None:

@@ -7,8 +7,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.nodes import ScalarNode
 
-from dnapair.errors import DnapairError
-from dnapair.params.reading import PARAMS, check_params, parse_yaml, read_settings
+from dnapair.errors import DnapairError, similar
+from dnapair.params.reading import PARAMS, check_params, parse_yaml, read_settings, setting_names
 from dnapair.storage.files import atomic_file
 
 
@@ -80,7 +80,7 @@ def _change(content: dict[str, Any], overrides: Mapping[str, str]) -> None:
         for name in path:
             section = section.get(name) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
-            raise DnapairError(f"--{key}: params.yaml has no such setting.")
+            raise DnapairError(f"--{key}: params.yaml has no such setting.{similar(key, setting_names())}")
         section[last] = _styled(section[last], parse_yaml(value, f"--{key}"))
 
 

@@ -2,13 +2,14 @@
 
 import re
 import reprlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from dnapair.errors import DnapairError
+from dnapair.errors import DnapairError, similar
 from dnapair.params.sections import Params
 
 PARAMS = Path("params.yaml")
@@ -177,10 +178,20 @@ def check_params(content: dict[str, Any], origin: str) -> Params:
         raise DnapairError(f"{origin}: dnapair can't use these settings:\n" + "\n".join(lines)) from None
 
 
+def setting_names(section: type[BaseModel] = Params, start: str = "") -> Iterator[str]:
+    """Yield the names of all sections and settings, such as ``train`` and ``train.epochs``."""
+    for name, field in section.model_fields.items():
+        key = start + (field.alias or name)
+        yield key
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from setting_names(field.annotation, f"{key}.")
+
+
 def _describe(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"{key}: there is no such setting. Remove it, or look for its right name in the README."
+        meant = similar(key, setting_names()) or " Remove it, or look for its right name in the README."
+        return f"{key}: there is no such setting.{meant}"
     if problem["type"] == "missing":
         return f"{key}: missing. Add it; the project's own params.yaml shows its usual value."
     message = problem["msg"].removeprefix("Value error, ")

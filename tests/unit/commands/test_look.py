@@ -166,6 +166,12 @@ def test_what_prepare_would_refuse_is_refused(tmp_path, header, given, message):
     assert message in str(caught.value)
 
 
+def test_pairs_that_are_too_few_are_no_question_of_settings_that_nobody_gave(tmp_path):
+    path = write(tmp_path / "x.csv", "seq1,seq2,label", rows(6))
+    with pytest.raises(DnapairError, match="No pair is in the val split"):
+        seen(path)
+
+
 def test_places_of_a_genome_that_is_named_are_groups_by_chromosome_and_it_is_forgotten_after(tmp_path):
     genome = write_fasta(tmp_path / "genome.fa", {f"chr{n}": dna(n, 2000) for n in range(8)})
     lines = [

@@ -34,8 +34,8 @@ def test_the_projects_own_settings_are_read_whole():
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("train.epoch", 3, r"train\.epoch: there is no such setting"),
-        ("trian.epochs", 3, r"trian: there is no such setting"),
+        ("train.epoch", 3, r"train\.epoch: there is no such setting\. Did you mean train\.epochs\?"),
+        ("trian.epochs", 3, r"trian: there is no such setting\. Did you mean train\?"),
         ("train.epochs", 0, r"train\.epochs: .*greater than or equal to 1 \(given: 0\)"),
         ("train.epochs", "many", r"train\.epochs: .*integer"),
         ("train.learning_rate", -1, r"train\.learning_rate: .*greater than 0"),
