@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator
@@ -66,11 +67,13 @@ def fork_each(
     """
     context = get_context("fork")
     forks: dict[Any, tuple[int, BaseProcess]] = {}
+    # a fork ends without what its libraries leave to do at the end, TensorFlow its temporary files
+    scratch = tempfile.TemporaryDirectory(prefix="dnapair-", ignore_cleanup_errors=True)
     try:
         for piece in range(pieces):
             here, there = context.Pipe()
             process: BaseProcess = context.Process(
-                target=_work, args=(work, piece, there, os.getpid()), daemon=True
+                target=_work, args=(work, piece, there, os.getpid(), scratch.name), daemon=True
             )
             process.start()
             there.close()
@@ -97,6 +100,7 @@ def fork_each(
         for _, process in forks.values():
             process.kill()
             process.join()
+        scratch.cleanup()
 
 
 def _begin(line: Connection) -> None:
@@ -112,8 +116,9 @@ def end_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _work(work: Callable[[int, Send], None], piece: int, line: Connection, parent: int) -> None:
+def _work(work: Callable[[int, Send], None], piece: int, line: Connection, parent: int, scratch: str) -> None:
     end_with_parent(parent)
+    tempfile.tempdir = scratch
     # a terminal's is for the one that waits
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

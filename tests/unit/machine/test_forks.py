@@ -1,6 +1,7 @@
 """Pieces of work in forks: what comes of them, and of those that fail."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.waiting import PATIENCE, wait_for
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what has threads can't be forked elsewhere")
 
 SCRIPT = """
-import json, os, signal, sys
+import json, os, signal, sys, tempfile
 from pathlib import Path
 from dnapair.errors import DnapairError
 from dnapair.machine.forks import fork_each
@@ -36,7 +37,12 @@ def find_no_room(piece, send):
 def be_wrong(piece, send):
     raise ValueError("a fault in the code")
 
+def leave(piece, send):
+    # as TensorFlow does, which deletes its own when a process ends in the ordinary way
+    send(tempfile.mkstemp()[1].encode())
+
 def be_killed(piece, send):
+    tempfile.mkstemp()
     os.kill(os.getpid(), signal.SIGKILL)
 
 def hang(piece, send):
@@ -55,7 +61,9 @@ if __name__ == "__main__":
 def start(folder: Path, *words: object) -> "subprocess.Popen[str]":
     (folder / "work.py").write_text(SCRIPT)
     command = [sys.executable, "work.py", *map(str, words)]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    (folder / "tmp").mkdir()
+    env = os.environ | {"TMPDIR": str(folder / "tmp")}
+    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
 
 
 def result(folder: Path, *words: object) -> str:
@@ -89,6 +97,13 @@ def test_all_pieces_are_done_side_by_side_each_in_a_process_of_its_own(tmp_path:
 )
 def test_what_a_piece_fails_of_is_raised_where_it_was_asked_for(tmp_path: Path, work: str, said: str):
     assert result(tmp_path, work, 3, 2).startswith(said)
+
+
+@pytest.mark.parametrize("work", ["leave", "be_killed"])
+def test_what_forks_left_among_temporary_files_goes_with_them(tmp_path: Path, work: str):
+    told = result(tmp_path, work, 3, 2)
+    assert str(tmp_path / "tmp") in told or work == "be_killed"
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_forks_end_with_the_one_that_made_them_however_it_ends(tmp_path: Path):
