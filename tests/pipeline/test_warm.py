@@ -69,7 +69,8 @@ class Pipeline:
     def forks(self) -> list[psutil.Process]:
         """Return the warm process and all that it forked."""
         own = ["dnapair.commands.warm", str(self.process.pid)]
-        return [process for process in psutil.process_iter() if _words(process)[3::2] == own]
+        alive = psutil.process_iter(["cmdline", "ppid"])
+        return [process for process in alive if (process.info["cmdline"] or [])[3::2] == own]
 
     @contextmanager
     def held(self) -> Iterator[tuple[psutil.Process, psutil.Process]]:
@@ -87,7 +88,7 @@ class Pipeline:
         try:
             stage = self.begin("scale")
             wait_for(is_read, self.process)
-            parents = {fork.pid: fork.ppid() for fork in self.forks()}
+            parents = {fork.pid: fork.info["ppid"] for fork in self.forks()}
             # the fork of the fork that minds it
             (worker,) = (pid for pid, parent in parents.items() if parents.get(parent) in parents)
             yield stage, psutil.Process(worker)
@@ -96,13 +97,6 @@ class Pipeline:
                 os.close(writer)
             self.params.unlink()
             self.params.write_text(WRONG)
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 @contextmanager
