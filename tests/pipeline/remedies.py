@@ -236,25 +236,21 @@ IN_A_ROW = {
             r"(dvc repro --force --single-item embed)",
         ),
     ),
-    "pairs of other data": (
-        State("has {} pairs, but {} {}: they are", FEWER, SCALE, WHOLE),
-        State("names sequence {}, but {} holds", MORE, SCALE, WHOLE),
-    ),
-    "interactions of other settings": (
+    "what the whole pipeline mends": (
         State(
             "The network was trained on interactions of other settings",
             met_otherwise,
             "dnapair score torch",
             r"(dvc repro train)\n",
         ),
-    ),
-    "what no stage can read": (
+        State("has {} pairs, but {} {}: they are", FEWER, SCALE, WHOLE),
         State(
             "This is no layout of interactions",
             in_json("artifacts/interactions/manifest.json", "made_by", "layout", value={}),
             SCALE,
             WHOLE,
         ),
+        State("names sequence {}, but {} holds", MORE, SCALE, WHOLE),
         State(
             "is damaged, or no Parquet file of dnapair's",
             garbage("artifacts/dataset/pairs.parquet"),
