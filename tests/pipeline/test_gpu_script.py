@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ import pytest
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
+ENV = os.environ | {
+    "CUDA_VISIBLE_DEVICES": "",
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+}
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_it_measures_what_it_says_at_toy_size(tmp_path: Path):
     done = subprocess.run(
         ["sh", str(ROOT / "benchmarks/gpu.sh"), str(tmp_path / "gpu"), "--toy"],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        env=ENV,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -35,7 +40,7 @@ def test_it_measures_what_it_says_at_toy_size(tmp_path: Path):
 def test_without_a_gpu_it_says_how_to_try_it(tmp_path: Path):
     done = subprocess.run(
         ["sh", str(ROOT / "benchmarks/gpu.sh"), str(tmp_path / "gpu")],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        env=ENV,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
