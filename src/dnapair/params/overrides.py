@@ -81,15 +81,21 @@ def _change(content: dict[str, Any], overrides: Mapping[str, str]) -> None:
             section = section.get(name) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
             raise DnapairError(f"--{key}: params.yaml has no such setting.{similar(key, setting_names())}")
-        section[last] = _styled(section[last], parse_yaml(value, f"--{key}"))
+        section[last] = _styled(section, last, parse_yaml(value, f"--{key}"))
 
 
-def _styled(old: Any, new: Any) -> Any:
+def _styled(section: Any, name: str, new: Any) -> Any:
     """Write a list as the one before was written, with the comment that stands behind it."""
+    old = section[name]
+    if not isinstance(old, CommentedSeq) or not isinstance(new, list):
+        return new
     # of [] it is not known
-    if not isinstance(old, CommentedSeq) or not isinstance(new, list) or old.fa.flow_style() is False:
+    if new and old.fa.flow_style() is False:
         return new
     styled = CommentedSeq(new)
     styled.fa.set_flow_style()
-    styled.ca.comment = old.ca.comment
+    if old.ca.comment:
+        # a list in lines has its comment before them, which in brackets would take the place of a line's end
+        styled.ca.comment = [old.ca.comment[0], None]
+        section.ca.items[name][3] = None
     return styled

@@ -1,13 +1,16 @@
 """Settings from the command line: told from words, and written into params.yaml, else left as it is."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from dnapair.errors import DnapairError
 from dnapair.params import load_params
 from dnapair.params.overrides import changed_settings, parse_words, write_settings
+from dnapair.params.reading import parse_yaml, read_settings
 
 OWN = Path(__file__).parents[3] / "params.yaml"
 
@@ -52,6 +55,31 @@ def test_a_list_in_a_line_stays_one_with_its_comment(project: Path):
         assert line.split("#")[0].strip() == f"groups: {value}"
     lines = set(before.splitlines()) - set(project.read_text().splitlines())
     assert not [line for line in lines if "groups" in line]
+
+
+@pytest.mark.parametrize("name", ["split.groups", "network.widths", "finetune.lora.targets", "train.seed"])
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_a_list_is_another_or_none_after_dvc_wrote_the_file_in_its_style_too(
+    project: Path, name: str, rewritten: bool
+):
+    if rewritten:
+        # what `dvc exp run --set-param` does
+        apply_overrides(str(project), ["train.epochs=3"])
+    comments = read_comments(project)
+    section, _, key = name.rpartition(".")
+    for value in ("[]", "[a, b]", "[]", "null", "[a]", "[b, c]"):
+        expected = read_settings()
+        place = expected
+        for part in section.split("."):
+            place = place[part]
+        place[key] = parse_yaml(value, "")
+        write_settings({name: value})
+        assert read_settings() == expected
+        assert read_comments(project) == comments
+
+
+def read_comments(project: Path) -> list[str]:
+    return sorted(re.findall(r"#[^\n]*", project.read_text()))
 
 
 def test_no_settings_leave_the_file_untouched(project: Path):
