@@ -16,8 +16,7 @@ from tests.pipeline.conftest import ROOT, copy_project, write_small_data
 from tests.pipeline.test_pretrain import SHORT
 from tests.waiting import reserved_port
 
-# half an hour beside other work: six pipelines, each process as a user starts it
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 SKIPPED = {
     "make test": "it is what runs this",
@@ -68,8 +67,6 @@ class Reader:
             "dnapair drift FILE": "dnapair drift FILE || [ $? -eq 1 ]",
             "FILE": "new_pairs.csv",
             "s3://bucket/path": str(folder / "storage"),
-            # the blocks below run the stages after it
-            "predefined\ndvc repro": "predefined\ndvc repro validate",
             "dnapair serve": f"dnapair serve --port {self.port}",
             ":5001/": f":{self.port}/",
         }
@@ -174,7 +171,7 @@ def test_every_command_of_the_readme_works_in_its_order(reader: Reader):
         printed["dnapair predict FILE --output scored.parquet"],
         re.MULTILINE,
     )
-    assert "[800 rows x 2 columns]" in printed["import dnapair"]
+    assert re.search(r"^39 +\S+ +[01]$", printed["import dnapair"], re.MULTILINE)
     assert len(pd.read_csv(root / "scored.csv")) == len(pd.read_parquet(root / "scored.parquet")) == 40
     assert (root / "artifacts/encoders/own/model.safetensors").is_file() or (
         root / "encoders/own/model.safetensors"
