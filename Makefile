@@ -34,9 +34,8 @@ server: install
 test: install
 	pytest $(TWO)
 
-# files of few tests take longest: they are not left for the end
 test-slow: install
-	pytest -m 'slow and not soak' $(TWO) --no-loadscope-reorder
+	pytest -m 'slow and not soak' $(TWO)
 
 soak: install
 	pytest -m soak
