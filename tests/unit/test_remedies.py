@@ -17,12 +17,12 @@ FILES = {"py", "dvc", "csv", "tsv", "npz", "json", "html"}
 
 
 def verbs() -> dict[str, set[str]]:
-    """The command line's verbs, those of a group after its name, and their options."""
+    """The command line's verbs, a group's own too, those of a group after its name, and their options."""
     root = typer.main.get_command(app)
     found = {}
     for name, command in root.commands.items():
         group = {f"{name} {sub}": one for sub, one in getattr(command, "commands", {}).items()}
-        for verb, one in (group or {name: command}).items():
+        for verb, one in {name: command, **group}.items():
             found[verb] = {option for parameter in one.params for option in parameter.opts}
     return found
 
