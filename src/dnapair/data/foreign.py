@@ -18,7 +18,14 @@ _JSON = (
     "pandas.read_json(sys.argv[1]%s, dtype=False).to_csv(sys.argv[2], index=False)' {file} {new}.csv"
 )
 _FLAT_FILE = "seqret -sequence {file} -outseq fasta::{new}.fasta"
-_PLACES = "It holds places in a genome, no sequences. Their sequences: "
+_PLACES = (
+    "It holds places in a genome, no sequences. Their sequences: "
+    "bedtools getfasta -fi GENOME -bed {file} > {new}.fasta"
+)
+_VARIANTS = (
+    "It holds variants of a genome, no sequences. The genome with them: bgzip -c {file} > {new}.vcf.gz && "
+    "bcftools index {new}.vcf.gz && bcftools consensus -f GENOME {new}.vcf.gz > {new}.fasta"
+)
 _PAGE = "Download the file itself, not the page that shows it."
 _OWN = "Write it as CSV or Parquet with the program that made it."
 _MADE = {"", ".csv", ".fasta", ".parquet"}
@@ -57,9 +64,9 @@ _FORMATS = (
     _format(rb"CRAM[\x01-\x03]", "a CRAM file", "samtools fasta {file} > {new}.fasta"),
     _format(rb"\x43\x27\x41\x1a|\x1a\x41\x27\x43", "a .2bit file", "twoBitToFa {file} {new}.fasta"),
     _format(rb"@(HD|SQ|RG|PG|CO)\t", "a SAM file", "samtools fasta {file} > {new}.fasta"),
-    _format(rb"##fileformat=VCF", "VCF", _PLACES + "bcftools consensus -f GENOME {file} > {new}.fasta"),
-    _format(rb"##gff-version", "GFF", _PLACES + "bedtools getfasta -fi GENOME -bed {file} > {new}.fasta"),
-    _format(rb"LOCUS ", "a GenBank file", _FLAT_FILE),
+    _format(rb"##fileformat=VCF", "VCF", _VARIANTS),
+    _format(rb"##gff-version", "GFF", _PLACES),
+    _format(rb"LOCUS {2}", "a GenBank file", _FLAT_FILE),
     _format(rb"ID   ", "an EMBL file", _FLAT_FILE),
     _format(rb'\s*\{\s*"[^"]*"\s*:\s*["0-9nft-]', "JSON, an object a line", _JSON % ", lines=True"),
     _format(rb'\s*[\[{]\s*["\[{]', "JSON", _JSON % ""),

@@ -99,7 +99,8 @@ class _TextTable:
         self._delimiter = _delimiter(path)
         # its own limit of 128 KiB is less than a long sequence
         csv.field_size_limit(LONGEST_LINE)
-        first, *more = [row for _, row in islice(self._records(), 3)] or [[]]
+        records = self._records()
+        _, first = next(records, (0, []))
         if not first:
             raise DnapairError(f"{path} is empty: a pair table needs a row for each pair.")
         if first[0].startswith(">"):
@@ -107,7 +108,7 @@ class _TextTable:
                 f"{path} is FASTA, and here goes a table of pairs. Among the data, name it in "
                 "data.sequences, and the table in data.pairs."
             )
-        if first[0].startswith("@") and more and more[-1][0] == "+":
+        if first[0].startswith("@") and any(row[0].startswith("+") for _, row in islice(records, 2)):
             raise DnapairError(f"{path} is FASTQ, and here goes a table of pairs: two sequences in a row.")
         self.header = is_header(first)
         given = first if self.header else names_by_position(first)
@@ -309,7 +310,7 @@ def _delimiter(path: Path) -> str:
         )
     if not any(counts.values()):
         # a value may hold these: they part columns where nothing else does
-        return next((rare for rare in "| " if rare in line.decode(errors="replace")), ",")
+        return next((rare for rare in "| " if rare.encode() in line), ",")
     if counts["\t"]:
         return "\t"
     return ";" if counts[";"] > counts[","] else ","

@@ -341,6 +341,7 @@ def test_a_table_that_is_fasta_is_called_so(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"@r1 x\nACGT\n+\n!!!!\n", "is FASTQ, and here goes a table"),
+        (b"@r1\nACGT\n+r1\n!!!!\n", "is FASTQ, and here goes a table"),
         (b"seq1,seq2\n\xff\x01\n", "is no text, and of no format"),
     ],
 )
@@ -353,3 +354,8 @@ def test_a_table_that_is_something_else_is_called_so(tmp_path: Path, content: by
 def test_bars_and_spaces_part_columns_where_nothing_else_does(tmp_path: Path, delimiter: str) -> None:
     path = write(tmp_path / "a.txt", TABLE.replace(b",", delimiter.encode()))
     assert open_table(path, has_names).names == open_table(write(tmp_path / "a.csv", TABLE), has_names).names
+
+
+def test_a_column_that_is_called_as_a_genbank_file_begins_is_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"LOCUS tag,seq1,seq2\nx,ACGT,ACGA\n")
+    assert open_table(path, has_names).names == ["LOCUS tag", "seq1", "seq2"]
