@@ -34,7 +34,7 @@ READERS = [
     ("artifacts/normalized/test.parquet", "baselines", "scale"),
     ("artifacts/scores/torch/test.parquet", "evaluate torch", "score@torch"),
     ("artifacts/baselines/test.parquet", "evaluate tensorflow", "baselines"),
-    ("artifacts/models/torch/repeats/seed_2.safetensors", "register", "train@torch"),
+    ("artifacts/models/torch/history.csv", "register", "train@torch"),
     ("artifacts/normalized/embeddings.npy", "export", "scale"),
 ]
 WRITERS = [

@@ -13,10 +13,12 @@ from dnapair.embedding import scaling
 from dnapair.errors import DnapairError
 from dnapair.evaluation.baselines import cosines
 from dnapair.evaluation.metrics import best_threshold, evaluate
+from dnapair.machine.forks import side_by_side
 from dnapair.networks.spec import NetworkSpec
 from dnapair.storage.matrix import MatrixFile
 from dnapair.training.learner import LearnerSettings
-from dnapair.training.loop import Epoch, LoopSettings, Matrices, Pairs, fit, predict
+from dnapair.training.loop import Epoch, FitResult, LoopSettings, Matrices, Pairs, predict
+from dnapair.training.members import average, fit_members
 from dnapair.training.torch_learner import TorchLearner
 
 VALIDATION = 0.1
@@ -45,7 +47,7 @@ class Measured(NamedTuple):
     threshold : float
         The network's, chosen on the fold's validation pairs.
     best_epoch : int
-        Whose weights were used.
+        Whose weights were used, of the first of its networks.
     """
 
     metrics: dict[str, float]
@@ -161,8 +163,9 @@ def measure_fold(
     loop: LoopSettings,
     mode: str,
     scratch: Path,
+    members: int = 1,
     on_epoch: Callable[[Epoch], None] | None = None,
-    description: str | None = None,
+    description: str = "fold",
     interactions: tuple[scaling.Shards, int] | None = None,
 ) -> Measured:
     """Scale, train with PyTorch and measure, with nothing of the test pairs in any step before the last.
@@ -181,8 +184,12 @@ def measure_fold(
         Of the :class:`~dnapair.embedding.scaling.Scaler`, which is fitted on the train pairs' sequences.
     scratch
         A folder for the scaled embeddings.
-    on_epoch, description
-        As in :func:`dnapair.training.loop.fit`.
+    members
+        Networks whose mean is measured, of seeds from ``learner``'s and ``loop``'s on.
+    on_epoch
+        Called after every epoch of the first.
+    description
+        What to call the progress bar over the epochs.
     interactions
         Before scaling, a row for each pair of the data, and how many these are; for a network that takes
         them. Each number is scaled by its own range over the train pairs, whatever the mode: they are not of
@@ -196,7 +203,7 @@ def measure_fold(
     Raises
     ------
     DnapairError
-        As :func:`dnapair.training.loop.fit` and :func:`dnapair.embedding.scaling.fit`.
+        As :func:`dnapair.training.members.fit_members` and :func:`dnapair.embedding.scaling.fit`.
     """
     training = np.zeros(sequences, bool)
     for used in splits["train"][:2]:
@@ -210,15 +217,28 @@ def measure_fold(
         scaled = _scale(rows, training, spec.interactions, "dimension", scratch / "interactions.npy")
     matrices = Matrices(matrix if spec.embeddings else None, scaled)
     val, test = splits["val"], splits["test"]
-    network = TorchLearner(spec, learner)
-    result = fit(network, matrices, splits["train"], val, loop, on_epoch, description)
-    threshold = best_threshold(val.labels, _probabilities(result.val_logits))
+
+    def tell(number: int, news: Epoch | FitResult) -> None:
+        if on_epoch is not None and number == 0 and isinstance(news, Epoch):
+            on_epoch(news)
+
+    if side_by_side(members) > 1:
+        # the next fold's forks would wait for ever for threads that this process began
+        TorchLearner.use_threads(1)
+    trained = fit_members(
+        "torch", spec, learner, loop, matrices, splits["train"], val, members, tell, description
+    )
+    mean = average(spec, trained)
+    threshold = best_threshold(val.labels, _probabilities(mean.val_logits))
+    network = TorchLearner(mean.spec, learner)
+    network.set_weights(mean.weights)
     logits = predict(network, matrices, test)
     metrics = evaluate(test.labels, _probabilities(logits), threshold)
     # from [-1, 1] to [0, 1], where rounding may lead out of it
     by_val, by_test = (np.clip((cosines(matrix, pairs) + 1) / 2, 0, 1) for pairs in (val, test))
     cosine = evaluate(test.labels, by_test, best_threshold(val.labels, by_val))
-    return Measured(metrics, {name: cosine[name] for name in COSINE_METRICS}, threshold, result.best.epoch)
+    best = trained[0].best.epoch
+    return Measured(metrics, {name: cosine[name] for name in COSINE_METRICS}, threshold, best)
 
 
 def _scale(

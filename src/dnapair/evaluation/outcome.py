@@ -93,7 +93,7 @@ class Outcome(NamedTuple):
     other
         The network of the other framework.
     seeds
-        Metrics of each repeat of the training, the model first.
+        Metrics of each of its members alone; none where it has one.
     slices
         In the order given.
     """
@@ -117,7 +117,7 @@ def measure(
     network: Prediction,
     temperature: float,
     other: Prediction,
-    repeats: Sequence[np.ndarray],
+    members: Sequence[np.ndarray],
     baselines: Mapping[str, Prediction],
     slices: Sequence[Slice],
     units: Units,
@@ -136,8 +136,8 @@ def measure(
         What its logits were divided by.
     other
         The network of the other framework.
-    repeats
-        Probabilities of the same network from other seeds, each of shape=(n,).
+    members
+        Probabilities by each network that it is the mean of, of shape=(n,); none where it is one alone.
     baselines
         By name.
     slices
@@ -155,7 +155,7 @@ def measure(
     DnapairError
         If the labels hold one class alone, or a network's probability is no number in [0, 1].
     """
-    for scores in (network.scores, other.scores, *repeats):
+    for scores in (network.scores, other.scores, *members):
         metrics.check(labels, scores)
     own = WeightedMetrics(labels, network.scores, network.threshold)
     rivals = {name: _of_scores(labels, prediction) for name, prediction in baselines.items()}
@@ -195,10 +195,7 @@ def measure(
             for name, prediction in baselines.items()
         },
         other=compare("other", other, metrics.METRICS),
-        seeds=[
-            whole["network"],
-            *(metrics.evaluate(labels, scores, network.threshold) for scores in repeats),
-        ],
+        seeds=[metrics.evaluate(labels, scores, network.threshold) for scores in members],
         slices=[
             SliceOutcome(
                 part.by,

@@ -1,7 +1,7 @@
 """The residual network's specification, shared by both frameworks."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from dnapair.errors import DnapairError
@@ -13,6 +13,7 @@ Activation = Literal["relu", "gelu", "silu", "tanh"]
 EPSILON = 1e-5
 """Added to the variance by layer and batch normalisation: the frameworks' own defaults differ."""
 MOST_BLOCKS = 1024
+MOST_MEMBERS = 1024
 MOMENTUM = 0.9
 """Share of the running statistics that batch normalisation keeps at each step."""
 
@@ -24,6 +25,8 @@ class NetworkSpec:
     A block is linear -> normalisation -> activation -> dropout, plus a skip: a projection without bias
     where the width changes, else the identity. A linear head makes one logit of the last block.
     Source: He et al. 2016, "Deep residual learning for image recognition", with fully connected layers.
+    Several such networks, its members, score by the mean of their logits. Source: Lakshminarayanan et al.
+    2017, "Simple and scalable predictive uncertainty estimation using deep ensembles".
 
     Attributes
     ----------
@@ -43,6 +46,8 @@ class NetworkSpec:
         Whether it takes the embeddings of both sequences.
     interactions
         How many numbers of a pair's interactions it takes; 0 for none.
+    members
+        How many networks of this shape it is the mean of.
     """
 
     dimensions: int
@@ -54,6 +59,7 @@ class NetworkSpec:
     symmetric: bool
     embeddings: bool = True
     interactions: int = 0
+    members: int = 1
 
     @property
     def inputs(self) -> dict[str, int]:
@@ -72,6 +78,11 @@ class NetworkSpec:
         """Number of inputs and outputs of every block, in order."""
         outputs = [width for width in self.widths for _ in range(self.depth)]
         return list(zip([self.features, *outputs], outputs, strict=False))
+
+    @property
+    def member(self) -> "NetworkSpec":
+        """One of the networks that it is the mean of."""
+        return replace(self, members=1)
 
     def to_json(self) -> dict[str, Any]:
         """Return the specification as JSON holds it."""
@@ -99,6 +110,8 @@ class NetworkSpec:
                 and type(spec.interactions) is int
                 and 0 <= spec.interactions <= 65536
                 and bool(spec.inputs)
+                and type(spec.members) is int
+                and 0 < spec.members <= MOST_MEMBERS
             )
         except (KeyError, TypeError):
             possible = False

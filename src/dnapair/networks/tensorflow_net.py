@@ -10,7 +10,7 @@ import numpy as np
 from dnapair.machine.stderr import silent_stderr
 from dnapair.networks.features import join
 from dnapair.networks.spec import EPSILON, MOMENTUM, NetworkSpec
-from dnapair.networks.weights import Weights
+from dnapair.networks.weights import Weights, prefixes
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -56,10 +56,9 @@ class TensorflowNet:
         self.spec = spec
         inputs = [keras.Input((width,), name=name) for name, width in spec.inputs.items()]
         flow = keras.layers.Concatenate(name="features")(join(inputs, spec.symmetric))
-        for number, (before, after) in enumerate(spec.blocks):
-            flow = _block(flow, f"blocks.{number}", before, after, spec, dtype)
-        logits = keras.layers.Reshape((), name="logits")(keras.layers.Dense(1, name="head")(flow))
-        self.model = keras.Model(inputs, logits, name="dnapair")
+        heads = [_member(flow, prefix, spec, dtype) for prefix in prefixes(spec)]
+        head = keras.layers.Average(name="mean")(heads) if spec.members > 1 else heads[0]
+        self.model = keras.Model(inputs, keras.layers.Reshape((), name="logits")(head), name="dnapair")
 
     def get_weights(self) -> Weights:
         """Copy the weights out, by the names and in the shapes of :func:`dnapair.networks.weights.shapes`."""
@@ -92,6 +91,12 @@ class TensorflowNet:
         for layer in self.model.layers:
             for variable in layer.weights:
                 yield f"{layer.name}.{_CANONICAL[variable.name]}", variable
+
+
+def _member(flow: Any, prefix: str, spec: NetworkSpec, dtype: str) -> Any:
+    for number, (before, after) in enumerate(spec.blocks):
+        flow = _block(flow, f"{prefix}blocks.{number}", before, after, spec, dtype)
+    return keras.layers.Dense(1, name=f"{prefix}head")(flow)
 
 
 def _block(flow: Any, name: str, inputs: int, outputs: int, spec: NetworkSpec, dtype: str) -> Any:

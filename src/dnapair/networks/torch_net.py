@@ -26,8 +26,11 @@ class TorchNet(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.blocks = nn.Sequential(*(_Block(inputs, outputs, spec) for inputs, outputs in spec.blocks))
-        self.head = nn.Linear(spec.widths[-1], 1)
+        if spec.members > 1:
+            self.members = nn.ModuleList(TorchNet(spec.member) for _ in range(spec.members))
+        else:
+            self.blocks = nn.Sequential(*(_Block(inputs, outputs, spec) for inputs, outputs in spec.blocks))
+            self.head = nn.Linear(spec.widths[-1], 1)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Score pairs.
@@ -42,7 +45,11 @@ class TorchNet(nn.Module):
         torch.Tensor, shape=(n,)
             Logits of being related.
         """
-        features = torch.cat(join(inputs, self.spec.symmetric), dim=1)
+        return self._score(torch.cat(join(inputs, self.spec.symmetric), dim=1))
+
+    def _score(self, features: Tensor) -> Tensor:
+        if self.spec.members > 1:
+            return torch.stack([cast(TorchNet, member)._score(features) for member in self.members]).mean(0)
         return cast(Tensor, self.head(self.blocks(features))).squeeze(1)
 
     def get_weights(self) -> Weights:

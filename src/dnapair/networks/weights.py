@@ -1,7 +1,7 @@
 """One set of weights for both frameworks: names and shapes as PyTorch has them, arrays of numpy."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,12 @@ def shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     -------
     dict
         For example ``{"blocks.0.linear.weight": (512, 1024), ..., "head.bias": (1,)}``. Batch
-        normalisation's running statistics are among them.
+        normalisation's running statistics are among them. Of several members, each name begins with
+        ``members.0.`` and so on.
     """
+    if spec.members > 1:
+        own = shapes(spec.member)
+        return {f"{prefix}{name}": own[name] for prefix in prefixes(spec) for name in own}
     named: dict[str, tuple[int, ...]] = {}
     statistics = {"layer": (), "batch": ("running_mean", "running_var"), "none": ()}[spec.normalization]
     outputs = spec.features
@@ -44,6 +48,26 @@ def shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     named["head.weight"] = (1, outputs)
     named["head.bias"] = (1,)
     return named
+
+
+def prefixes(spec: NetworkSpec) -> list[str]:
+    """Return what the names of each member's weights begin with: nothing where there is one alone."""
+    return [f"members.{number}." if spec.members > 1 else "" for number in range(spec.members)]
+
+
+def gather(spec: NetworkSpec, members: Sequence[Weights]) -> Weights:
+    """Make the weights of a network of those of its members."""
+    return {
+        f"{prefix}{name}": value
+        for prefix, weights in zip(prefixes(spec), members, strict=True)
+        for name, value in weights.items()
+    }
+
+
+def split(spec: NetworkSpec, weights: Mapping[str, np.ndarray]) -> list[Weights]:
+    """Return the weights of a network's members, each by the names of a network alone."""
+    names = shapes(spec.member)
+    return [{name: weights[f"{prefix}{name}"] for name in names} for prefix in prefixes(spec)]
 
 
 def initial_weights(spec: NetworkSpec, seed: int) -> Weights:

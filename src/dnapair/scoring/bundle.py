@@ -16,9 +16,9 @@ from dnapair.errors import DnapairError
 from dnapair.interactions.scaling import LAYOUT, SCALER
 from dnapair.storage.files import sha256, write_json
 
-FORMAT = 4
+FORMAT = 5
 """Of the bundles written. 1 has no manifest.json, and no ``format`` and ``dnapair`` in settings.json; 1 and 2
-have no interactions; 1 to 3 no columns and no width."""
+have no interactions; 1 to 3 no columns and no width; 1 to 4 are one network, not the mean of several."""
 
 _SETTINGS = "settings.json"
 _MANIFEST = "manifest.json"

@@ -152,8 +152,8 @@ def by_kind(found: dict[str, tuple[float, float]]) -> dict[str, dict[str, float]
 
 
 def training(params: Params, best: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a training; folds are neither calibrated nor repeated."""
-    return {**params.train.model_dump(exclude={"calibration", "repeats"}), **best["train"]}
+    """Return the settings of a training; folds are not calibrated."""
+    return {**params.train.model_dump(exclude={"calibration"}), **best["train"]}
 
 
 def read_data(columns: list[str], split: Split) -> Data:
@@ -215,6 +215,7 @@ def measure(
             LoopSettings.of(fields),
             params.scale.mode,
             Path(scratch),
+            params.train.repeats,
             log_epoch,
             f"fold {number + 1}",
             (interactions.shards, interactions.rows) if spec.interactions else None,

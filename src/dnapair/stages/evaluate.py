@@ -46,10 +46,10 @@ _BLOCK = 8192
 
 
 class Scored(NamedTuple):
-    """A framework's network on the test pairs: the prediction, its repeats, and how it was trained."""
+    """A framework's network on the test pairs: the prediction, its members' alone, and how it was trained."""
 
     prediction: Prediction
-    repeats: list[np.ndarray]
+    members: list[np.ndarray]
     training: dict[str, Any]
 
 
@@ -88,7 +88,7 @@ def run(framework: str) -> None:
             network.prediction,
             temperature,
             read_scores(other).prediction,
-            network.repeats,
+            network.members,
             baselines,
             read_slices(settings.slices, row, sequences),
             units,
@@ -136,8 +136,9 @@ def run(framework: str) -> None:
                 title,
             )
             draw_decisions(folder, labels, scores, threshold, temperature, title)
-            best_epoch = int(network.training["best_epoch"])
-            draw_history(folder, pd.read_csv(model / "history.csv"), best_epoch, title)
+            first, *others = network.training["members"]
+            shown_of = f"{title}, the first of its {1 + len(others)} networks" if others else title
+            draw_history(folder, pd.read_csv(model / "history.csv"), first["best_epoch"], shown_of)
             plot_map(places, labels[chosen], title, folder / "map.png")
             page = render_page(subject, outcome, verdict, folder)
             (folder / "report.html").write_text(page, encoding="utf-8")
@@ -153,6 +154,8 @@ def describe_inputs(spec: NetworkSpec, compared: Mapping[str, float]) -> str:
         parts.append(f"{spec.interactions} interactions, how the two meet base by base")
     order = "both orders of a pair have one score" if spec.symmetric else "the order of a pair matters"
     found = f"It takes {', and '.join(parts)}; {order}."
+    if spec.members > 1:
+        found += f" It is the mean of {spec.members} networks that were trained with different seeds."
     if not compared:
         return found
     scores = ", ".join(f"{score:.3f} with {name}" for name, score in compared.items())
@@ -179,9 +182,9 @@ def read_scores(framework: str) -> Scored:
             "and F1 on test would be worth nothing. Train it again: dvc repro --force --single-item train"
         )
     test = read_table(paths.score_folder(framework) / "test.parquet").to_pandas()
-    repeats = [test[name].to_numpy() for name in test if str(name).startswith("seed_")]
-    about = f"The same specification, data, hyperparameters and seed in {TITLES[framework]}."
-    return Scored(Prediction(test["probability"].to_numpy(), threshold, about), repeats, training)
+    members = [test[name].to_numpy() for name in test if str(name).startswith("seed_")]
+    about = f"The same specification, data, hyperparameters and seeds in {TITLES[framework]}."
+    return Scored(Prediction(test["probability"].to_numpy(), threshold, about), members, training)
 
 
 def read_baselines() -> dict[str, Prediction]:

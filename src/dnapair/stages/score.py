@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from dnapair import tracking
 from dnapair.networks.spec import NetworkSpec
-from dnapair.networks.weights import load_weights
+from dnapair.networks.weights import load_weights, split
 from dnapair.stages import paths
 from dnapair.stages.inputs import open_matrices
 from dnapair.storage.files import atomic_folder, read_json, write_sums
@@ -19,27 +19,30 @@ SPLITS = ("val", "test")
 
 
 def run(framework: str) -> None:
-    """Score with artifacts/models/FRAMEWORK and its repeats, and write artifacts/scores/FRAMEWORK."""
+    """Score with artifacts/models/FRAMEWORK and each of its members, and write artifacts/scores/FRAMEWORK."""
     with tracking.stage_run(f"score@{framework}", {}, paths.IDENTITIES) as run:
         model = paths.model_folder(framework)
         paths.check(paths.NORMALIZED, model)
         training = read_json(model / "training.json")
         spec = NetworkSpec.from_json(read_json(model / "network.json"))
-        seeds = [f"seed_{repeat['seed']}" for repeat in training["repeats"]]
-        weights = {"probability": model / "weights.safetensors"}
-        weights |= {seed: model / "repeats" / f"{seed}.safetensors" for seed in seeds}
+        names = [f"seed_{member['seed']}" for member in training["members"]]
+        members = split(spec, load_weights(model / "weights.safetensors", spec))
         matrices = open_matrices(spec, training["interactions"])
         # no step is taken, so how steps would be taken does not matter
-        learner = make_learner(framework, spec, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))
+        learner = make_learner(framework, spec.member, LearnerSettings(0.0, 0.0, 1.0, 1.0, seed=1))
         with atomic_folder(paths.score_folder(framework)) as folder:
-            for split in SPLITS:
-                pairs = read_pairs(paths.split_file(split))
-                columns = {"row": pairs.rows}
-                for name, file in weights.items():
-                    learner.set_weights(load_weights(file, spec))
-                    logits = predict(learner, matrices, pairs)
-                    columns[name] = expit(logits.astype(np.float64))
-                pq.write_table(pa.table(columns), folder / f"{split}.parquet")
+            for name in SPLITS:
+                pairs = read_pairs(paths.split_file(name))
+                logits = []
+                for weights in members:
+                    learner.set_weights(weights)
+                    logits.append(predict(learner, matrices, pairs).astype(np.float64))
+                columns = {"row": pairs.rows, "probability": expit(np.mean(logits, axis=0))}
+                if len(members) > 1:
+                    columns |= {seed: expit(own) for seed, own in zip(names, logits, strict=True)}
+                pq.write_table(pa.table(columns), folder / f"{name}.parquet")
             write_sums(folder)
         run.log_file(paths.score_folder(framework), "scores")
-        run.describe(f"Probabilities of the validation and test pairs, by {len(weights)} trained networks.")
+        run.describe(
+            f"Probabilities of the validation and test pairs, by the mean of {len(members)} trained networks."
+        )

@@ -27,7 +27,7 @@ _KIND = "custom_model_development"
 _INTRODUCTION = (
     "Related DNA or not: each run is a pipeline. Unfold it for its stages; tick two and press Compare."
     "\n\n`chosen/` has the test metrics of the network that was registered, `torch/` and `tensorflow/` those "
-    "of each. Trials are below `tune`, repeats with other seeds below `train`."
+    "of each. Trials are below `tune`, networks with other seeds below `train`."
 )
 
 # they log what they raise, with tracebacks; what is raised is told by us

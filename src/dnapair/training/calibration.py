@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from dnapair.networks.weights import Weights
-from dnapair.training.loop import FitResult, cross_entropy
+from dnapair.training.loop import cross_entropy
 
 LOWEST, HIGHEST = 0.05, 20.0
 """Ends of the temperatures that are tried: pairs told apart without a fault have none that is best."""
@@ -58,25 +58,30 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return temperature if found.fun < cross_entropy(logits, labels) else 1.0
 
 
-def calibrate(result: FitResult, labels: np.ndarray) -> Calibrated:
+def calibrate(weights: Weights, val_logits: np.ndarray, labels: np.ndarray) -> Calibrated:
     """Divide a trained network's logits by the temperature that suits the validation pairs best.
 
-    The order of pairs stays as it is. The division is done in the head, so whoever loads the weights gets
+    The order of pairs stays as it is. The division is done in the heads, so whoever loads the weights gets
     calibrated probabilities.
 
     Parameters
     ----------
-    result
-        The trained network.
+    weights
+        Of the trained network.
+    val_logits : np.ndarray, shape=(n,)
+        Its logits of the validation pairs, on the data's own class ratio.
     labels : np.ndarray, shape=(n,)
-        Of the validation pairs, 1 for related, 0 for unrelated.
+        Theirs, 1 for related, 0 for unrelated.
 
     Returns
     -------
     Calibrated
         The temperature, the weights and the validation logits.
     """
-    temperature = fit_temperature(result.val_logits, labels)
+    temperature = fit_temperature(val_logits, labels)
     divisor = np.float32(temperature)
-    head = {name: result.weights[name] / divisor for name in ("head.weight", "head.bias")}
-    return Calibrated(temperature, {**result.weights, **head}, result.val_logits / divisor)
+    divided = {
+        name: value / divisor if name.endswith(("head.weight", "head.bias")) else value
+        for name, value in weights.items()
+    }
+    return Calibrated(temperature, divided, val_logits / divisor)

@@ -93,6 +93,7 @@ def measure(
     folder: Path,
     interactions: np.ndarray | None = None,
     embeddings: bool = True,
+    members: int = 1,
 ):
     spec = NetworkSpec(values.shape[1], (16,), 1, 0.0, "layer", "relu", symmetric=True)
     if interactions is not None:
@@ -108,6 +109,7 @@ def measure(
         loop,
         "dimension",
         folder,
+        members,
         interactions=None if interactions is None else (lambda: in_shards(interactions), len(interactions)),
     )
 
@@ -137,6 +139,14 @@ def test_a_fold_learns_and_is_measured_beside_the_cosine(families, tmp_path: Pat
     assert found.cosine["roc_auc"] > 0.8
     assert 0 < found.threshold < 1
     assert 1 <= found.best_epoch <= 4
+
+
+def test_a_fold_is_worth_what_the_mean_of_its_networks_is(families, tmp_path: Path):
+    values, splits = families
+    one, three = (measure(values, splits, tmp_path, members=members) for members in (1, 3))
+    assert three.best_epoch == one.best_epoch
+    assert three.metrics["log_loss"] < one.metrics["log_loss"]
+    assert three.metrics["roc_auc"] > one.metrics["roc_auc"] - 0.01
 
 
 def test_test_pairs_take_part_in_nothing_but_the_metrics(families, tmp_path: Path):

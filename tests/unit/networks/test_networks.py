@@ -12,7 +12,15 @@ from dnapair.networks.features import join
 from dnapair.networks.spec import EPSILON, NetworkSpec
 from dnapair.networks.tensorflow_net import TensorflowNet
 from dnapair.networks.torch_net import TorchNet
-from dnapair.networks.weights import Weights, initial_weights, load_weights, save_weights, shapes
+from dnapair.networks.weights import (
+    Weights,
+    gather,
+    initial_weights,
+    load_weights,
+    save_weights,
+    shapes,
+    split,
+)
 
 SPEC = NetworkSpec(
     dimensions=6,
@@ -43,6 +51,7 @@ KINDS = {
     "both": (replace(SPEC, interactions=7), (E1, E2, X)),
     "both, symmetric": (replace(SPEC, interactions=7, symmetric=True), (E1, E2, X)),
     "interactions": (replace(SPEC, embeddings=False, interactions=7), (X,)),
+    "the mean of three": (replace(SPEC, interactions=7, members=3), (E1, E2, X)),
 }
 kinds = pytest.mark.parametrize(("spec", "inputs"), KINDS.values(), ids=KINDS)
 
@@ -70,6 +79,8 @@ def score_keras(spec: NetworkSpec, weights: Weights, *inputs: np.ndarray) -> np.
 
 
 def score_numpy(spec: NetworkSpec, weights: Weights, *inputs: np.ndarray) -> np.ndarray:
+    if spec.members > 1:
+        return np.mean([score_numpy(spec.member, own, *inputs) for own in split(spec, weights)], axis=0)
     flow = np.concatenate(join(inputs, spec.symmetric), axis=1).astype(np.float64)
     for number in range(len(spec.widths) * spec.depth):
         block = {n.split(".", 2)[2]: w for n, w in weights.items() if n.startswith(f"blocks.{number}.")}
@@ -142,6 +153,19 @@ def test_a_pair_scores_the_same_alone_and_among_others(score):
     np.testing.assert_allclose(together[:3], alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("score", [score_torch, score_keras, score_numpy])
+def test_several_members_score_by_the_mean_of_their_logits(score):
+    spec = replace(SPEC, interactions=7, members=3)
+    members = [initial_weights(spec.member, seed) for seed in (1, 2, 3)]
+    weights = gather(spec, members)
+    alone = [score(spec.member, own, E1, E2, X) for own in members]
+    assert np.ptp(alone, axis=0).min() > 1e-3
+    np.testing.assert_allclose(score(spec, weights, E1, E2, X), np.mean(alone, axis=0), atol=1e-6)
+    for own, again in zip(members, split(spec, weights), strict=True):
+        assert own.keys() == again.keys()
+        assert all(np.array_equal(own[name], again[name]) for name in own)
+
+
 @kinds
 def test_probability_wrapper_takes_all_inputs_as_one_array(spec, inputs):
     weights = trained_weights(spec)
@@ -155,10 +179,13 @@ def test_probability_wrapper_takes_all_inputs_as_one_array(spec, inputs):
 
 @pytest.mark.parametrize("normalization", ["layer", "batch", "none"])
 def test_names_and_shapes_are_the_ones_of_torch(normalization):
-    spec = replace(SPEC, normalization=normalization, depth=2)
-    state = TorchNet(spec).state_dict()
-    own = {name: tuple(value.shape) for name, value in state.items() if not name.endswith("batches_tracked")}
-    assert own == shapes(spec)
+    for members in (1, 2):
+        spec = replace(SPEC, normalization=normalization, depth=2, members=members)
+        state = TorchNet(spec).state_dict()
+        own = {
+            name: tuple(value.shape) for name, value in state.items() if not name.endswith("batches_tracked")
+        }
+        assert own == shapes(spec)
 
 
 def test_blocks_at_each_width():
@@ -199,7 +226,7 @@ def test_specification_of_an_earlier_dnapair_takes_embeddings_alone():
         "symmetric": False,
     }
     assert NetworkSpec.from_json(old) == SPEC
-    assert SPEC.to_json() == old | {"embeddings": True, "interactions": 0}
+    assert SPEC.to_json() == old | {"embeddings": True, "interactions": 0, "members": 1}
 
 
 @pytest.mark.parametrize(
@@ -212,6 +239,9 @@ def test_specification_of_an_earlier_dnapair_takes_embeddings_alone():
         {"interactions": True},
         {"interactions": 7.0},
         {"interactions": 65537},
+        {"members": 0},
+        {"members": 1025},
+        {"members": True},
     ],
 )
 def test_specification_that_takes_nothing_or_no_number_is_refused(change: dict):

@@ -182,6 +182,10 @@ NETWORKS = {
         NetworkSpec(16, (32, 8), 1, 0.0, "layer", "relu", symmetric=False, embeddings=False),
         Layout(16, 16, aligned=True, symmetric=False),
     ),
+    "the mean of three": (
+        NetworkSpec(16, (32, 8), 1, 0.0, "layer", "relu", symmetric=False, members=3),
+        Layout(16, 12, aligned=False, symmetric=False),
+    ),
 }
 
 

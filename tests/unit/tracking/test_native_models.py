@@ -27,8 +27,9 @@ E1, E2, X = (RNG.uniform(-1, 1, (4, width)).astype(np.float32) for width in (6, 
         (SPEC, (E1, E2), np.stack([E1, E2], axis=1)),
         (replace(SPEC, interactions=7), (E1, E2, X), np.hstack([E1, E2, X])),
         (replace(SPEC, embeddings=False, interactions=7), (X,), X),
+        (replace(SPEC, members=3), (E1, E2), np.stack([E1, E2], axis=1)),
     ],
-    ids=["embeddings", "both", "interactions"],
+    ids=["embeddings", "both", "interactions", "the mean of three"],
 )
 def test_a_saved_network_scores_all_its_inputs_in_one_array(
     framework, spec, inputs, one, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

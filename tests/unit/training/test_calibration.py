@@ -9,9 +9,7 @@ from dnapair.networks.weights import initial_weights
 from dnapair.training.calibration import HIGHEST, LOWEST, calibrate, fit_temperature
 from dnapair.training.frameworks import make_learner
 from dnapair.training.learner import LearnerSettings
-from dnapair.training.loop import Epoch, FitResult, cross_entropy
-
-EPOCH = Epoch(1, 0.5, 0.5, 0.5, 1e-3)
+from dnapair.training.loop import cross_entropy
 
 
 def draw(pairs: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +60,7 @@ def test_the_calibrated_weights_give_the_calibrated_logits_in_the_same_order(fra
     inputs = tuple(rng.uniform(-1, 1, (2, 500, 6)).astype(np.float32))
     logits = learner.predict(inputs)
     labels = (rng.random(500) < expit(logits / 3)).astype(np.float32)
-    result = calibrate(FitResult([EPOCH], EPOCH, weights, logits), labels)
+    result = calibrate(weights, logits, labels)
     assert result.temperature == pytest.approx(3, rel=0.5)
     np.testing.assert_array_equal(result.val_logits, logits / np.float32(result.temperature))
     assert np.array_equal(np.argsort(result.val_logits, kind="stable"), np.argsort(logits, kind="stable"))
