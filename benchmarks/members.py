@@ -4,8 +4,8 @@
 
 A project is a clone with data of its own in which `dvc repro validate` has run. A fifth of its train pairs is
 set aside: drawn by the groups of the columns where some are named, so that no group of it is trained on, else
-at random. Networks of params.yaml learn from the others, in PyTorch, and stop by validation. Test is not looked
-at.
+at random. Networks of params.yaml learn from the others, in PyTorch, and stop by validation. Test is not
+looked at.
 """
 
 import argparse
