@@ -153,9 +153,8 @@ def describe_inputs(spec: NetworkSpec, compared: Mapping[str, float]) -> str:
     if spec.interactions:
         parts.append(f"{spec.interactions} interactions, how the two meet base by base")
     order = "both orders of a pair have one score" if spec.symmetric else "the order of a pair matters"
-    found = f"It takes {', and '.join(parts)}; {order}."
-    if spec.members > 1:
-        found += f" It is the mean of {spec.members} networks that were trained with different seeds."
+    kind = "It" if spec.members == 1 else f"It is the mean of {spec.members} networks of different seeds, and"
+    found = f"{kind} takes {', and '.join(parts)}; {order}."
     if not compared:
         return found
     scores = ", ".join(f"{score:.3f} with {name}" for name, score in compared.items())
