@@ -264,6 +264,12 @@ IN_A_ROW = {
             ANEW,
         ),
         State(
+            "another version of dnapair wrote it, or it is damaged",
+            in_json("artifacts/models/torch/training.json", value={"threshold": 0.5}),
+            "dnapair score torch",
+            ANEW,
+        ),
+        State(
             "The stage that writes it comes first",
             take_away("reports/best_hyperparameters.json"),
             "dnapair train torch",

@@ -81,11 +81,13 @@ def sums(project: Project, path: str) -> None:
 def in_json(path: str, *keys: str | int, value: object) -> Callable[[Project], None]:
     def make(project: Project) -> None:
         file = project.root / path
-        content = place = json.loads(file.read_text())
-        for key in keys[:-1]:
+        content = {"": json.loads(file.read_text())}
+        *outer, last = ["", *keys]
+        place = content
+        for key in outer:
             place = place[key]
-        place[keys[-1]] = value
-        file.write_text(json.dumps(content))
+        place[last] = value
+        file.write_text(json.dumps(content[""]))
         sums(project, path)
 
     return make

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dnapair.errors import DnapairError
 
@@ -202,18 +202,40 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object that :func:`write_json` wrote.
 
+    Returns
+    -------
+    dict
+        To ask it, or an object in it, for a key that it lacks is a DnapairError too, and no KeyError: another
+        version of dnapair may have written the file.
+
     Raises
     ------
     DnapairError
         If the file holds something else. One that is missing is a FileNotFoundError, as for any file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(
+            path.read_text(encoding="utf-8"), object_hook=lambda found: _Written(found, path)
+        )
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise DnapairError(f"{path} is damaged, or no JSON object. Make it again: rm {path} && dvc repro")
     return content
+
+
+class _Written(dict[str, Any]):
+    """An object in a JSON file, which names the file where a key is missing."""
+
+    def __init__(self, content: dict[str, Any], path: Path) -> None:
+        super().__init__(content)
+        self._path = path
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise DnapairError(
+            f"{self._path} has no {key!r}: another version of dnapair wrote it, or it is damaged. "
+            f"Make it again: rm {self._path} && dvc repro"
+        )
 
 
 def sha256(path: Path) -> str:

@@ -200,6 +200,19 @@ def test_damaged_json_names_its_file(tmp_path: Path):
         read_json(tmp_path / "a.json")
 
 
+def test_json_that_lacks_what_is_asked_for_names_its_file_and_the_key(tmp_path: Path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": {"b": [{"c": 1}]}}')
+    content = read_json(path)
+    assert content == {"a": {"b": [{"c": 1}]}}
+    assert content.get("x") is None
+    for ask in (lambda: content["x"], lambda: content["a"]["x"], lambda: content["a"]["b"][0]["x"]):
+        with pytest.raises(
+            DnapairError, match=r"a\.json has no 'x': another version .*: rm .*a\.json && dvc repro"
+        ):
+            ask()
+
+
 @pytest.fixture(scope="module")
 def without_locks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which flock answers as on a file system that has none."""
