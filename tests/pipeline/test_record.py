@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 import yaml
 from mlflow.entities import Dataset, Run
+from sklearn.metrics import average_precision_score
 
 from dnapair.stages.paths import IDENTITIES
 from dnapair.storage.files import sha256
@@ -108,7 +110,14 @@ def test_metrics_are_logged_per_epoch_and_at_the_end(finished: Project):
         trained = children[f"train@{framework}"]
         history = record.client.get_metric_history(trained.info.run_id, "epoch/val_pr_auc")
         assert [metric.step for metric in history] == [1, 2, 3]
-        assert trained.data.metrics["val_pr_auc"] == pytest.approx(max(metric.value for metric in history))
+        # the epochs are those of the first network, the score is that of the mean of all
+        values = [metric.value for metric in history]
+        assert trained.data.metrics["best_epoch"] == 1 + values.index(max(values))
+        scores = pd.read_parquet(finished.root / "artifacts/scores" / framework / "val.parquet")
+        labels = pd.read_parquet(finished.root / "artifacts/normalized/val.parquet")["label"]
+        expected = average_precision_score(labels, scores["probability"])
+        assert trained.data.metrics["val_pr_auc"] == pytest.approx(expected, abs=1e-6)
+        assert scores["probability"].tolist() not in [scores[name].tolist() for name in ("seed_1", "seed_2")]
         metrics = json.loads((finished.root / "reports" / framework / "metrics.json").read_text())
         logged = children[f"evaluate@{framework}"].data.metrics
         metrics["pairs"] = metrics.pop("n")

@@ -181,11 +181,9 @@ def plot_history(history: Mapping[str, np.ndarray], best_epoch: int, subject: st
             color=GREYS[0],
             marker="o",
             markersize=4,
-            label="train (weighted, with dropout)",
+            label="train (with dropout)",
         )
-        left.plot(
-            epochs, history["val_loss"], color=BLUE, marker="o", markersize=4, label="validation (unweighted)"
-        )
+        left.plot(epochs, history["val_loss"], color=BLUE, marker="o", markersize=4, label="validation")
         right.plot(epochs, history["val_pr_auc"], color=BLUE, marker="o", markersize=4, label="validation")
         left.set_ylabel("loss")
         right.set_ylabel("PR-AUC")
