@@ -278,7 +278,7 @@ class Train(Section):
     stop_patience: Positive
     precision: Precision
     calibration: Literal["temperature", "none"]
-    repeats: Positive
+    repeats: Annotated[int, Field(ge=1, le=1024)]
     seed: Seed
 
 

@@ -43,6 +43,5 @@ def run(framework: str) -> None:
                 pq.write_table(pa.table(columns), folder / f"{name}.parquet")
             write_sums(folder)
         run.log_file(paths.score_folder(framework), "scores")
-        run.describe(
-            f"Probabilities of the validation and test pairs, by the mean of {len(members)} trained networks."
-        )
+        scorer = f"the mean of {len(members)} trained networks" if len(members) > 1 else "the trained network"
+        run.describe(f"Probabilities of the validation and test pairs, by {scorer}.")
