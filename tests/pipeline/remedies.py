@@ -258,14 +258,14 @@ IN_A_ROW = {
             ANEW,
         ),
         State(
-            "is damaged, or no JSON object",
-            garbage("artifacts/models/torch/network.json"),
+            "another version of dnapair wrote it, or it is damaged",
+            in_json("artifacts/models/torch/training.json", value={"threshold": 0.5}),
             "dnapair score torch",
             ANEW,
         ),
         State(
-            "another version of dnapair wrote it, or it is damaged",
-            in_json("artifacts/models/torch/training.json", value={"threshold": 0.5}),
+            "is damaged, or no JSON object",
+            garbage("artifacts/models/torch/network.json"),
             "dnapair score torch",
             ANEW,
         ),
