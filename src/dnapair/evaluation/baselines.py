@@ -14,7 +14,7 @@ from tqdm import tqdm
 from dnapair.embedding.kmers import complement_codes, kmer_codes
 from dnapair.evaluation.compositions import measure_compositions
 from dnapair.evaluation.metrics import best_threshold
-from dnapair.interactions.layout import KINDS
+from dnapair.interactions.layout import DUPLEXES, KINDS
 from dnapair.interactions.scaling import InteractionScaling
 from dnapair.machine.ahead import map_ahead
 from dnapair.machine.processor import cores
@@ -189,7 +189,7 @@ def fit_baselines(
         "best local alignment": (
             "sequence",
             "The score of the best local alignment on either strand (Smith-Waterman), without a model.",
-            lambda: lambda pairs: align(met, pairs),
+            lambda: lambda pairs: greatest(met, pairs, [f"{kind}: best alignment" for kind in KINDS[:2]]),
         ),
         "interaction gradient boosting": (
             "sequence",
@@ -211,7 +211,14 @@ def fit_baselines(
         recipes["bases equal at the same offset"] = (
             "sequence",
             "The share of bases that agree at the same offset, without a model.",
-            lambda: lambda pairs: _share_equal(met, pairs),
+            lambda: lambda pairs: greatest(met, pairs, ["bases equal at the same offset"]),
+        )
+
+    if met.scaling.layout.duplex:
+        recipes["duplex energy"] = (
+            "sequence",
+            "The energy of the best duplex on either strand (nearest neighbours), without a model.",
+            lambda: lambda pairs: greatest(met, pairs, [f"{kind}: greatest energy" for kind in DUPLEXES]),
         )
 
     def fit_and_score(recipe: tuple[Kind, str, Callable[[], Score]]) -> Baseline:
@@ -237,10 +244,10 @@ def draw(pairs: Pairs, most: int, seed: int) -> Pairs:
     return pairs.take(chosen)
 
 
-def align(met: Met, pairs: Pairs) -> np.ndarray:
-    """Return the score of the best local alignment on either strand, log2(1 + score), shape=(n,)."""
-    scores = [met.column(f"{kind}: best alignment", pairs) for kind in KINDS[:2]]
-    found = [own for own in scores if own is not None]
+def greatest(met: Met, pairs: Pairs, names: Sequence[str]) -> np.ndarray:
+    """Return the greatest of some numbers of each pair, shape=(n,); 0 where none of them ever varies."""
+    numbers = [met.column(name, pairs) for name in names]
+    found = [own for own in numbers if own is not None]
     return np.maximum.reduce(found) if found else np.zeros(pairs.labels.size)
 
 
@@ -248,11 +255,6 @@ def _mostly_aligned(met: Met, pairs: Pairs) -> bool:
     equal = met.column("equal lengths", pairs)
     # a number that never varies is not kept: where rows tell of agreement, all lengths are equal
     return met.scaling.layout.aligned and (equal is None or float(equal.mean()) > 0.5)
-
-
-def _share_equal(met: Met, pairs: Pairs) -> np.ndarray:
-    shares = met.column("bases equal at the same offset", pairs)
-    return np.zeros(pairs.labels.size) if shares is None else shares
 
 
 def cosines(matrix: Matrix, pairs: Pairs) -> np.ndarray:

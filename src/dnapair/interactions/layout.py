@@ -12,6 +12,8 @@ from dnapair.errors import DnapairError
 
 KINDS = ("forward", "reverse complement", "wobble")
 """How the first sequence is laid against the second: as it is; reverse-complemented; so, with G:U pairs."""
+DUPLEXES = ("duplex", "duplex with the other strand")
+"""What the first sequence pairs with: the second; the strand across from the second."""
 RUNS = (3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32)
 """Bases in exact runs of so many and more are counted."""
 KMERS = (2, 3, 4, 5, 6, 7, 8)
@@ -25,7 +27,7 @@ VERSION = 1
 _SHARED_SHARE = 0.01
 _LENGTHS_APART = 0.5
 _TIMES_MORE = 10
-_CODE = ("kernels.py", "layout.py", "rows.py")
+_CODE = ("duplex.py", "kernels.py", "layout.py", "rows.py")
 
 
 class Layout(NamedTuple):
@@ -42,6 +44,8 @@ class Layout(NamedTuple):
         Whether both orders of a pair have one row: of the sides' numbers, the greater and the smaller.
     version
         :data:`VERSION` of the dnapair that fitted it.
+    duplex
+        Whether the energies of both :data:`DUPLEXES` are told. A layout that is older than they are has none.
     """
 
     bins1: int
@@ -49,6 +53,7 @@ class Layout(NamedTuple):
     aligned: bool
     symmetric: bool
     version: int = VERSION
+    duplex: bool = False
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -78,6 +83,15 @@ class Layout(NamedTuple):
                 if self.aligned
                 else []
             ),
+            *(
+                name
+                for duplex in (DUPLEXES if self.duplex else ())
+                for name in (
+                    *(f"{first}, {duplex}: energy at {place + 1}" for place in range(self.bins1)),
+                    *(f"{second}, {duplex}: energy at {place + 1}" for place in range(self.bins2)),
+                    f"{duplex}: greatest energy",
+                )
+            ),
         ]
 
     @classmethod
@@ -96,8 +110,9 @@ class Layout(NamedTuple):
         if (
             layout is None
             or not all(type(bins) is int and 0 < bins <= 4096 for bins in layout[:2])
-            or not all(type(flag) is bool for flag in layout[2:4])
+            or not all(type(flag) is bool for flag in (layout.aligned, layout.symmetric, layout.duplex))
             or (layout.bins1 != layout.bins2 and (layout.symmetric or layout.aligned))
+            or (layout.symmetric and layout.duplex)
         ):
             raise DnapairError(
                 f"This is no layout of interactions: {str(dict(content))[:200]}. Make them again: dvc repro"
@@ -128,13 +143,14 @@ def fit_layout(
     Returns
     -------
     Layout
-        With no more places than the longest sequence has bases.
+        With no more places than the longest sequence has bases, and with duplexes where the order matters:
+        where it does not, both are of one kind, such as two fragments of a genome, not a strand and its site.
     """
     aligned = bool((lengths1 == lengths2).any())
     first, second = (min(bins, int(lengths.max())) for lengths in (lengths1, lengths2))
     if symmetric or aligned:
         first = second = max(first, second)
-    return Layout(first, second, aligned, symmetric)
+    return Layout(first, second, aligned, symmetric, duplex=not symmetric)
 
 
 def sides_differ(rows1: NDArray[np.int64], rows2: NDArray[np.int64], lengths: NDArray[np.int64]) -> bool:

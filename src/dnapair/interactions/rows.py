@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dnapair.interactions.duplex import describe_duplexes
 from dnapair.interactions.kernels import UNKNOWN1, describe
 from dnapair.interactions.layout import KMERS, RUNS, Layout
 
@@ -18,8 +19,8 @@ def describe_pairs(
 ) -> NDArray[np.float32]:
     """Make the rows of pairs.
 
-    Counts and scores are logarithms, log2(1 + x), places are shares of a sequence. Time grows with the
-    product of two lengths, memory with their sum.
+    Counts and scores are logarithms, log2(1 + x), places are shares of a sequence, energies are kcal/mol.
+    Time grows with the product of two lengths, memory with their sum.
 
     Parameters
     ----------
@@ -42,19 +43,13 @@ def describe_pairs(
         turned = ranks[rows1] > ranks[rows2]
         rows1, rows2 = np.where(turned, rows2, rows1), np.where(turned, rows1, rows2)
     starts = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences], dtype=np.int64)])
-    rows = np.empty((rows1.size, layout.width), np.float32)
-    describe(
-        encode("".join(sequences)),
-        starts,
-        rows1,
-        rows2,
-        layout.bins1,
-        layout.bins2,
-        layout.aligned,
-        _RUNS,
-        _KMERS,
-        rows,
-    )
+    pairs = encode("".join(sequences)), starts, rows1, rows2, layout.bins1, layout.bins2
+    rows = np.empty((rows1.size, layout._replace(duplex=False).width), np.float32)
+    describe(*pairs, layout.aligned, _RUNS, _KMERS, rows)
+    if layout.duplex:
+        energies = np.empty((rows1.size, layout.width - rows.shape[1]), np.float32)
+        describe_duplexes(*pairs, energies)
+        rows = np.hstack([rows, energies])
     if layout.symmetric:
         width = layout.sides[0]
         first, second = rows[:, :width].copy(), rows[:, width : 2 * width]

@@ -15,11 +15,11 @@ from dnapair.evaluation import baselines
 from dnapair.evaluation.baselines import (
     Baseline,
     Met,
-    align,
     count_kmers,
     fit_baselines,
     fit_kmers,
     fit_nearest,
+    greatest,
 )
 from dnapair.evaluation.compositions import measure_compositions
 from dnapair.interactions.kernels import MATCH
@@ -44,7 +44,7 @@ NAMES = [
     "embedding cosine",
     "nearest training pair",
 ]
-AT_OFFSETS = "bases equal at the same offset"
+AT_OFFSETS, DUPLEX = "bases equal at the same offset", "duplex energy"
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +148,7 @@ def test_each_baseline_finds_what_it_can_see() -> None:
     met, splits = meet(sequences, splits)
     found = fit_baselines(matrix, sequences, met, splits, both_strands=True, seed=1)
     # all sequences are of one length
-    assert list(found) == [*NAMES, AT_OFFSETS]
+    assert list(found) == [*NAMES, AT_OFFSETS, DUPLEX]
     for baseline in found.values():
         assert [baseline.scores[split].shape for split in ("val", "test")] == [(100,), (200,)]
         assert {scores.dtype for scores in baseline.scores.values()} == {np.dtype(np.float64)}
@@ -163,7 +163,7 @@ def test_each_baseline_finds_what_it_can_see() -> None:
     matrix[:, 0] = 50 * (2 * classes - 1)
     again = fit_baselines(matrix, sequences, met, splits, both_strands=True, seed=1)
     assert roc_auc(again["embedding cosine"], splits) == 1
-    for name in {*NAMES, AT_OFFSETS} - {"embedding cosine"}:
+    for name in {*NAMES, AT_OFFSETS, DUPLEX} - {"embedding cosine"}:
         np.testing.assert_array_equal(again[name].scores["test"], found[name].scores["test"], name)
 
 
@@ -226,12 +226,13 @@ def test_the_best_local_alignment_is_told_without_a_model_on_either_strand() -> 
     places = np.arange(labels.size) * 2
     pairs = Pairs(places, places + 1, labels.astype(np.float32))
     met, splits = meet(texts, {"train": pairs})
-    scores = align(met, splits["train"])
+    alignments = ["forward: best alignment", "reverse complement: best alignment"]
+    scores = greatest(met, splits["train"], alignments)
     assert scores[labels == 1].min() >= np.log2(1 + 16 * MATCH) - 1e-5
     assert scores[labels == 1].min() > scores[labels == 0].max()
     # labels are not looked at, and a part of the pairs has the same scores
     part = splits["train"]._replace(labels=1 - splits["train"].labels).take(slice(10, 20))
-    np.testing.assert_array_equal(align(met, part), scores[10:20])
+    np.testing.assert_array_equal(greatest(met, part, alignments), scores[10:20])
 
 
 @pytest.mark.parametrize(("equal", "shown"), [(0.0, False), (0.3, False), (0.7, True), (1.0, True)])
@@ -251,7 +252,7 @@ def test_agreement_at_the_same_offset_is_a_baseline_where_most_lengths_are_equal
         splits[name] = Pairs(rows, rows + 1, labels)
     met, splits = meet(texts, splits)
     found = fit_baselines(np.ones((len(texts), 2)), texts, met, splits, both_strands=False, seed=1)
-    assert list(found) == [*NAMES, *([AT_OFFSETS] if shown else [])]
+    assert list(found) == [*NAMES, *([AT_OFFSETS] if shown else []), DUPLEX]
     if equal == 1:
         test = splits["test"]
         expected = [
@@ -290,6 +291,7 @@ def test_a_duplex_is_found_by_interactions_and_turned_4_mers_and_not_by_4_mers_a
     found = fit_baselines(np.ones((2 * n, 2)), texts, met, splits, both_strands=False, seed=1)
     areas = {name: roc_auc(baseline, splits) for name, baseline in found.items()}
     assert areas["best local alignment"] > 0.99, areas
+    assert areas[DUPLEX] > 0.95, areas
     assert areas["interaction gradient boosting"] > 0.99, areas
     assert areas["4-mer gradient boosting, reverse complement"] > 0.7, areas
     for name in ("4-mer gradient boosting", "4-mer logistic regression", "GC and length"):

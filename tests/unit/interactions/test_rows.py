@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnapair.interactions.duplex import END, EXTEND, MOST, OPEN, STACKS
 from dnapair.interactions.kernels import GAP, MATCH, MISMATCH, WOBBLE
-from dnapair.interactions.layout import KINDS, KMERS, RUNS, Layout, fit_layout
+from dnapair.interactions.layout import DUPLEXES, KINDS, KMERS, RUNS, Layout, fit_layout
 from dnapair.interactions.rows import describe_pairs
 
 DNA = st.text("ACGT", min_size=1, max_size=14)
@@ -114,6 +115,58 @@ def test_runs_and_alignments_are_those_of_brute_force(seq1: str, seq2: str) -> N
             assert scores[round(found[f"{name}: best alignment's end"] * len(own))] == best
 
 
+def duplexes(seq1: str, strand: str) -> tuple[list[float], list[float]]:
+    """The most, in kcal/mol, that a duplex frees whose last pair has each base of both."""
+    one, other = seq1.replace("T", "U"), strand[::-1].replace("T", "U")
+    freed = {}
+
+    def loops(i: int, j: int) -> list[int]:
+        """What is freed by duplexes with a loop between their last pair and the bases i and j."""
+        return [
+            freed[a, b] - OPEN - EXTEND * max(i - a, j - b)
+            for a, b in product(range(i + 1), range(j + 1))
+            if (a, b) in freed
+        ]
+
+    for i, j in product(range(len(one)), range(len(other))):
+        pair = one[i] + other[j]
+        if pair in STACKS:
+            ways = [0 if pair in {"GC", "CG"} else -END]
+            if (i - 1, j - 1) in freed:
+                ways.append(freed[i - 1, j - 1] + STACKS[one[i - 1] + other[j - 1]][pair])
+            freed[i, j] = max(ways + loops(i - 1, j - 1))
+    first = [max([0, *(own for (a, _), own in freed.items() if a == i)]) / 10 for i in range(len(one))]
+    second = [max([0, *(own for (_, b), own in freed.items() if b == j)]) / 10 for j in range(len(other))]
+    return first, second[::-1]
+
+
+@settings(max_examples=60)
+@given(seq1=LETTERS, seq2=LETTERS)
+def test_energies_of_duplexes_are_those_of_brute_force(seq1: str, seq2: str) -> None:
+    found = row(seq1, seq2, layout_of(seq1, seq2))
+    for kind, strand in zip(DUPLEXES, (seq2, complement(seq2)), strict=True):
+        first, second = duplexes(seq1, strand)
+        if kind == DUPLEXES[1]:
+            second.reverse()
+        assert found[f"{kind}: greatest energy"] == pytest.approx(max(first), abs=ROUNDING)
+        for side, energies in (("seq1", first), ("seq2", second)):
+            names = [f"{side}, {kind}: energy at {place + 1}" for place in range(len(energies))]
+            assert [found[name] for name in names] == pytest.approx(energies, abs=1e-5)
+
+
+def test_energies_are_those_of_the_nearest_neighbour_rules() -> None:
+    def energy(seq1: str, seq2: str) -> float:
+        return row(seq1, seq2, layout_of(seq1, seq2))["duplex: greatest energy"]
+
+    # 5'-GGCC-3' with itself: GG/CC, GC/CG and CC/GG are 3.3, 3.4 and 3.3
+    assert energy("GGCC", "GGCC") == pytest.approx(10.0)
+    # 5'-GAC-3' with 5'-GUC-3': GA/CU and AC/UG are 2.4 and 2.2; with 5'-GCC-3' A meets C, which is a loop
+    assert energy("GAC", "GTC") == pytest.approx(4.6)
+    assert energy("GAC", "GCC") == 0
+    # a strand that turns round is the same duplex
+    assert all(STACKS[one][other] == STACKS[other[::-1]][one[::-1]] for one, other in product(STACKS, STACKS))
+
+
 @settings(max_examples=60)
 @given(seq1=LETTERS, seq2=LETTERS)
 def test_shared_kmers_are_those_of_sets(seq1: str, seq2: str) -> None:
@@ -146,7 +199,7 @@ def test_pairs_of_other_lengths_agree_nowhere() -> None:
 
 @given(pairs=st.lists(st.tuples(LETTERS, LETTERS), min_size=2, max_size=6), symmetric=st.booleans())
 def test_neither_order_nor_batch_matter(pairs: list[tuple[str, str]], symmetric: bool) -> None:
-    layout = Layout(8, 8, True, symmetric)
+    layout = Layout(8, 8, True, symmetric, duplex=not symmetric)
     sequences = [sequence for pair in pairs for sequence in pair]
     places = np.arange(len(pairs)) * 2
     together = describe_pairs(sequences, places, places + 1, layout)
@@ -181,15 +234,16 @@ def test_totals_are_the_same_for_the_reverse_complement_of_both(seq1: str, seq2:
 @given(seq1=st.text("ACGT", min_size=1, max_size=60), bins=st.integers(1, 20))
 def test_a_longer_sequence_keeps_the_greatest_value_of_each_bin(seq1: str, bins: int) -> None:
     seq2 = seq1[::-1]
-    fine = row(seq1, seq2, Layout(60, 60, False, False))
-    coarse = row(seq1, seq2, Layout(bins, bins, False, False))
-    for side in ("seq1", "seq2"):
-        values = [fine[f"{side}, wobble: alignment at {place + 1}"] for place in range(len(seq1))]
+    fine = row(seq1, seq2, Layout(60, 60, False, False, duplex=True))
+    coarse = row(seq1, seq2, Layout(bins, bins, False, False, duplex=True))
+    profiles = ["wobble: alignment", *(f"{kind}: energy" for kind in DUPLEXES)]
+    for name in [f"{side}, {profile}" for side in ("seq1", "seq2") for profile in profiles]:
+        values = [fine[f"{name} at {place + 1}"] for place in range(len(seq1))]
         expected = [0.0] * bins
         for place, value in enumerate(values):
             home = place if len(seq1) <= bins else place * bins // len(seq1)
             expected[home] = max(expected[home], value)
-        assert [coarse[f"{side}, wobble: alignment at {place + 1}"] for place in range(bins)] == expected
+        assert [coarse[f"{name} at {place + 1}"] for place in range(bins)] == expected
 
 
 def test_long_sequences_are_borne_with_a_row_of_the_same_width() -> None:
@@ -200,6 +254,8 @@ def test_long_sequences_are_borne_with_a_row_of_the_same_width() -> None:
     assert found["forward: longest run"] >= math.log2(20_001)
     # what 16 bits hold
     assert row(long, long, layout)["forward: longest run"] == pytest.approx(math.log2(32_001))
+    most = row(long, long, layout._replace(duplex=True))["duplex with the other strand: greatest energy"]
+    assert most == pytest.approx(MOST / 10)
 
 
 def test_the_numbers_of_version_1_stay_as_they_are() -> None:
@@ -207,3 +263,7 @@ def test_the_numbers_of_version_1_stay_as_they_are() -> None:
     (found,) = describe_pairs(["ACGTTGCA", "TGCAACGGTA"], np.array([0]), np.array([1]), layout)
     assert layout.width == found.size
     assert float(found.astype(np.float64) @ np.arange(1, found.size + 1)) == pytest.approx(11888.503935)
+    (more,) = describe_pairs(
+        ["ACGTTGCA", "TGCAACGGTA"], np.array([0]), np.array([1]), layout._replace(duplex=True)
+    )
+    np.testing.assert_array_equal(more[: found.size], found)
