@@ -4,8 +4,10 @@ VENV := .venv
 # relative, as in recipes the shell would take apart a path with a space, a quote or a dollar
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# two at a time, since most of a test's time is one core at work; a file stays together for its fixtures
+# several at a time, since most of a test's time is one core at work; a file stays together for its fixtures
 TWO := -n 2 --dist loadfile
+# the slow ones also wait, for servers that hang and processes that end
+THREE := -n 3 --dist loadfile --no-loadscope-reorder
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # many images set it: without bytecode, each process compiles all that it imports anew, which doubles its time
@@ -35,7 +37,7 @@ test: install
 	pytest $(TWO)
 
 test-slow: install
-	pytest -m 'slow and not soak' $(TWO)
+	pytest -m 'slow and not soak' $(THREE)
 
 soak: install
 	pytest -m soak

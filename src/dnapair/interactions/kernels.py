@@ -17,7 +17,7 @@ MATCH, WOBBLE, MISMATCH, GAP = 2, 1, -2, 3
 LONGEST = 32000
 """Runs and scores end here, so that they fit 16 bits."""
 
-_KINDS, _FORWARD, _WOBBLE = 3, 0, 2
+_FORWARD, _WOBBLE = 0, 2
 _int16 = np.int16
 
 
@@ -165,6 +165,7 @@ def describe(
     rows2: Any,
     bins1: int,
     bins2: int,
+    kinds: int,
     aligned: bool,
     lengths: Any,
     kmers: Any,
@@ -180,8 +181,8 @@ def describe(
         int64, where each begins.
     rows1, rows2 : np.ndarray, shape=(n,)
         int64, the two sequences of each pair.
-    bins1, bins2, aligned
-        Of the :class:`~dnapair.interactions.layout.Layout`.
+    bins1, bins2, kinds, aligned
+        Of the :class:`~dnapair.interactions.layout.Layout`; of the kinds, how many.
     lengths, kmers : np.ndarray
         int64: bases in runs of so many and more are counted; the lengths of k-mers that may be shared.
     rows : np.ndarray, shape=(n, width)
@@ -196,7 +197,9 @@ def describe(
     for pair in range(rows1.size):
         first = codes[starts[rows1[pair]] : starts[rows1[pair] + 1]]
         second = codes[starts[rows2[pair]] : starts[rows2[pair] + 1]]
-        _describe_pair(first, second, bins1, bins2, aligned, lengths, kmers, scratch, marks, rows[pair])
+        _describe_pair(
+            first, second, bins1, bins2, kinds, aligned, lengths, kmers, scratch, marks, rows[pair]
+        )
 
 
 @compiled
@@ -205,6 +208,7 @@ def _describe_pair(
     second: Any,
     bins1: int,
     bins2: int,
+    kinds: int,
     aligned: bool,
     lengths: Any,
     kmers: Any,
@@ -215,8 +219,8 @@ def _describe_pair(
     n, m = first.size, second.size
     # a profile, the totals of runs, their mean and two places
     part1, part2 = bins1 + lengths.size + 3, bins2 + lengths.size + 3
-    side1 = out[: _KINDS * part1 + 1]
-    side2 = out[side1.size : side1.size + _KINDS * part2 + 1]
+    side1 = out[: kinds * part1 + 1]
+    side2 = out[side1.size : side1.size + kinds * part2 + 1]
     both = out[side1.size + side2.size :]
     x, y, b, reversed_b = scratch[0, :n], scratch[1, :n], scratch[2, :m], scratch[3, :m]
     runs1, runs2, scores1, scores2 = scratch[4, :n], scratch[5, :m], scratch[6, :n], scratch[7, :m]
@@ -224,7 +228,7 @@ def _describe_pair(
     for j in range(m):
         b[j] = second[j] if second[j] < UNKNOWN1 else UNKNOWN2
         reversed_b[m - 1 - j] = b[j]
-    for kind in range(_KINDS):
+    for kind in range(kinds):
         lay(first, kind, x, y)
         exact_runs(x, y, b, runs1, runs2, room)
         wobble = _int16(WOBBLE if kind == _WOBBLE else MISMATCH)
@@ -239,10 +243,10 @@ def _describe_pair(
     side1[-1] = _log(n)
     side2[-1] = _log(m)
     for number in range(kmers.size):
-        place = 2 * (_KINDS + number)
+        place = 2 * (kinds + number)
         both[place], both[place + 1] = _share_kmers(first, second, kmers[number], marks)
     if aligned:
-        _tell_agreement(first, second, room[0], both[2 * (_KINDS + kmers.size) :])
+        _tell_agreement(first, second, room[0], both[2 * (kinds + kmers.size) :])
 
 
 @compiled

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from dnapair.errors import DnapairError
 
 KINDS = ("forward", "reverse complement", "wobble")
-"""How the first sequence is laid against the second: as it is; reverse-complemented; so, with G:U pairs."""
+"""How the first sequence is laid against the second: as it is; reverse-complemented; so, with G:U pairs.
+
+Rows had the third before there were duplexes, which know G:U better; people are still shown alignments by it.
+"""
 DUPLEXES = ("duplex", "duplex with the other strand")
 """What the first sequence pairs with: the second; the strand across from the second."""
 RUNS = (3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32)
@@ -44,8 +47,10 @@ class Layout(NamedTuple):
         Whether both orders of a pair have one row: of the sides' numbers, the greater and the smaller.
     version
         :data:`VERSION` of the dnapair that fitted it.
+    wobble
+        Whether all three of :data:`KINDS` are told, as in rows of before, or the first two.
     duplex
-        Whether the energies of both :data:`DUPLEXES` are told. A layout that is older than they are has none.
+        Whether the energies of both :data:`DUPLEXES` are told. Rows of before have none.
     """
 
     bins1: int
@@ -53,13 +58,20 @@ class Layout(NamedTuple):
     aligned: bool
     symmetric: bool
     version: int = VERSION
+    wobble: bool = True
     duplex: bool = False
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Those of :data:`KINDS` that a row tells of."""
+        return KINDS if self.wobble else KINDS[:2]
 
     @property
     def sides(self) -> tuple[int, int]:
         """Numbers of the first and of the second sequence."""
-        own = len(KINDS) * (len(RUNS) + 1 + PLACES) + 1
-        return len(KINDS) * self.bins1 + own, len(KINDS) * self.bins2 + own
+        kinds = len(self.kinds)
+        own = kinds * (len(RUNS) + 1 + PLACES) + 1
+        return kinds * self.bins1 + own, kinds * self.bins2 + own
 
     @property
     def width(self) -> int:
@@ -70,9 +82,9 @@ class Layout(NamedTuple):
         """Say what each number of a row is."""
         first, second = ("greater", "smaller") if self.symmetric else ("seq1", "seq2")
         return [
-            *_side_names(first, self.bins1),
-            *_side_names(second, self.bins2),
-            *(f"{kind}: {what}" for kind in KINDS for what in ("longest run", "best alignment")),
+            *_side_names(first, self.kinds, self.bins1),
+            *_side_names(second, self.kinds, self.bins2),
+            *(f"{kind}: {what}" for kind in self.kinds for what in ("longest run", "best alignment")),
             *(f"shared {k}-mers, {kind}" for k in KMERS for kind in KINDS[:2]),
             *(
                 [
@@ -110,7 +122,7 @@ class Layout(NamedTuple):
         if (
             layout is None
             or not all(type(bins) is int and 0 < bins <= 4096 for bins in layout[:2])
-            or not all(type(flag) is bool for flag in (layout.aligned, layout.symmetric, layout.duplex))
+            or not all(type(flag) is bool for flag in (*layout[2:4], *layout[5:]))
             or (layout.bins1 != layout.bins2 and (layout.symmetric or layout.aligned))
             or (layout.symmetric and layout.duplex)
         ):
@@ -150,7 +162,7 @@ def fit_layout(
     first, second = (min(bins, int(lengths.max())) for lengths in (lengths1, lengths2))
     if symmetric or aligned:
         first = second = max(first, second)
-    return Layout(first, second, aligned, symmetric, duplex=not symmetric)
+    return Layout(first, second, aligned, symmetric, wobble=False, duplex=not symmetric)
 
 
 def sides_differ(rows1: NDArray[np.int64], rows2: NDArray[np.int64], lengths: NDArray[np.int64]) -> bool:
@@ -191,9 +203,9 @@ def _distance(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     return float(np.abs(shares[0] - shares[1]).max())
 
 
-def _side_names(side: str, bins: int) -> list[str]:
+def _side_names(side: str, kinds: tuple[str, ...], bins: int) -> list[str]:
     names = []
-    for kind in KINDS:
+    for kind in kinds:
         names += [f"{side}, {kind}: alignment at {place + 1}" for place in range(bins)]
         names += [f"{side}, {kind}: bases in runs of {run}" for run in RUNS]
         names += [f"{side}, {kind}: mean run", f"{side}, {kind}: longest run's place"]

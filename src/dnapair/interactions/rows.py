@@ -45,7 +45,7 @@ def describe_pairs(
     starts = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences], dtype=np.int64)])
     pairs = encode("".join(sequences)), starts, rows1, rows2, layout.bins1, layout.bins2
     rows = np.empty((rows1.size, layout._replace(duplex=False).width), np.float32)
-    describe(*pairs, layout.aligned, _RUNS, _KMERS, rows)
+    describe(*pairs, len(layout.kinds), layout.aligned, _RUNS, _KMERS, rows)
     if layout.duplex:
         energies = np.empty((rows1.size, layout.width - rows.shape[1]), np.float32)
         describe_duplexes(*pairs, energies)

@@ -371,7 +371,7 @@ class Serve(Section):
 
     max_pairs: Positive = 1024
     max_bases: Positive = 100_000
-    max_comparisons: AboveZero = 4.0e9
+    max_comparisons: AboveZero = 2.5e9
     max_megabytes: Annotated[float, Field(gt=0, le=1000)] = 2.0
     max_waiting: Count = 64
 

@@ -16,8 +16,8 @@ def test_names_are_as_many_as_the_numbers_and_each_another() -> None:
         Layout(3, 7, False, False),
         Layout(4, 4, True, False),
         Layout(4, 4, True, True),
-        Layout(3, 7, False, False, duplex=True),
-        Layout(4, 4, True, False, duplex=True),
+        Layout(3, 7, False, False, wobble=False, duplex=True),
+        Layout(4, 4, True, True, wobble=False),
     ):
         names = layout.names()
         assert len(names) == len(set(names)) == layout.width
@@ -28,12 +28,16 @@ def test_names_are_as_many_as_the_numbers_and_each_another() -> None:
 
 def test_short_sequences_have_no_more_places_than_bases() -> None:
     lengths = np.array([20, 24]), np.array([50, 50])
-    assert fit_layout(*lengths, 64, symmetric=False) == Layout(24, 50, False, False, duplex=True)
-    assert fit_layout(*lengths, 30, symmetric=False) == Layout(24, 30, False, False, duplex=True)
+    assert fit_layout(*lengths, 64, symmetric=False) == Layout(
+        24, 50, False, False, wobble=False, duplex=True
+    )
+    assert fit_layout(*lengths, 30, symmetric=False) == Layout(
+        24, 30, False, False, wobble=False, duplex=True
+    )
     # both sides are laid upon each other
-    assert fit_layout(*lengths, 64, symmetric=True) == Layout(50, 50, False, True)
+    assert fit_layout(*lengths, 64, symmetric=True) == Layout(50, 50, False, True, wobble=False)
     equal = fit_layout(np.array([20, 50]), lengths[1], 64, symmetric=False)
-    assert equal == Layout(50, 50, True, False, duplex=True)
+    assert equal == Layout(50, 50, True, False, wobble=False, duplex=True)
 
 
 def kinds(lengths1: list[int], lengths2: list[int], shared: int = 0) -> bool:
@@ -68,6 +72,7 @@ def test_a_few_sequences_against_many_are_of_two_kinds() -> None:
         {"bins1": 5, "aligned": True},
         {"bins1": 5, "symmetric": True},
         {"duplex": 1},
+        {"wobble": None},
         {"symmetric": True, "duplex": True},
         {"more": 1},
     ],
@@ -79,10 +84,12 @@ def test_what_is_no_layout_is_refused(change: dict[str, object]) -> None:
         Layout.from_json(content | change)
 
 
-def test_a_layout_of_before_there_were_duplexes_has_none() -> None:
-    content = Layout(8, 8, False, False)._asdict()
-    del content["duplex"]
-    assert not Layout.from_json(content).duplex
+def test_a_layout_of_before_there_were_duplexes_has_wobble_in_their_place() -> None:
+    now = fit_layout(np.array([8]), np.array([8]), 64, symmetric=False)._asdict()
+    before = {key: now[key] for key in ("bins1", "bins2", "aligned", "symmetric", "version")}
+    names = Layout.from_json(before).names()
+    assert any("wobble" in name for name in names)
+    assert not any("duplex" in name for name in names)
 
 
 def test_rows_of_another_version_are_refused() -> None:

@@ -48,7 +48,7 @@ def test_rows_are_those_of_each_pair_in_the_order_of_the_pairs(folder: Folder) -
     store = InteractionStore.open(paths.INTERACTIONS)
     training = SPLIT == "train"
     widest = [max(len(SEQUENCES[row]) for row in rows[training]) for rows in (ROWS1, ROWS2)]
-    assert store.layout == Layout(*widest, aligned=False, symmetric=False)
+    assert store.layout == Layout(*widest, aligned=False, symmetric=False, wobble=False, duplex=True)
     assert (store.rows, store.dimensions) == (PAIRS, store.layout.width)
     assert [first for first, _ in store.shards()] == list(range(0, PAIRS, SHARD))
     expected = describe_pairs(SEQUENCES, ROWS1, ROWS2, store.layout)
