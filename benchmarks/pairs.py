@@ -36,6 +36,7 @@ from dnapair.storage.sequence_file import SequenceFile
 
 ROOT = Path(__file__).parents[1]
 ENDED = "pipeline_seconds.json"
+TAKES = {"both": "embeddings and interactions", "interactions": "interactions", "embeddings": "embeddings"}
 """Written when a clone's pipeline has ended."""
 
 PUBLISHED: dict[str, list[tuple[str, float | None, float, str]]] = {
@@ -129,7 +130,8 @@ def read_result(table: str | None, column: str | None) -> Result:
         read_json(folder / "metrics.json"),
         read_json(folder / "intervals.json"),
         read_json(folder / "comparison.json"),
-        best["network"]["inputs"] + (", symmetric" if best["network"]["symmetric"] else ", order kept"),
+        TAKES[best["network"]["inputs"]]
+        + (", symmetric" if best["network"]["symmetric"] else ", order kept"),
         compare(own, table, column) if table and column else None,
     )
 
@@ -185,7 +187,7 @@ def tell(results: dict[str, Result]) -> str:
         lines += ["", f"## {name}", "", result.verdict["headline"], ""]
         lines += [f"- {words}" for words in result.verdict["details"]]
         lines += [
-            f"- Validation chose: {result.inputs}.",
+            f"- The network takes {result.inputs}.",
             "",
             "| on the same test pairs | ROC-AUC | PR-AUC |",
             "|---|---|---|",

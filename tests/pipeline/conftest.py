@@ -37,6 +37,7 @@ SMALL = {
     "encoder.untrained.heads": 2,
     "embed.shard_rows": 64,
     "checks.max_clipped_share": 0.1,
+    "network.inputs": "auto",
     "network.widths": [32, 16],
     "train.epochs": 3,
     "train.batch_size": 32,
