@@ -119,7 +119,7 @@ def test_metadata_names_the_model_and_the_limits(port: int) -> None:
     limits = {
         "max_pairs": 300,
         "max_bases": 600,
-        "max_comparisons": 4e9,
+        "max_comparisons": 2.5e9,
         "max_megabytes": 0.4,
         "max_waiting": 64,
     }
