@@ -4,10 +4,8 @@ VENV := .venv
 # relative, as in recipes the shell would take apart a path with a space, a quote or a dollar
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# several at a time, since most of a test's time is one core at work; a file stays together for its fixtures
+# two at a time, since most of a test's time is one core at work; a file stays together for its fixtures
 TWO := -n 2 --dist loadfile
-# the slow ones also wait, for servers that hang and processes that end
-THREE := -n 3 --dist loadfile --no-loadscope-reorder
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # many images set it: without bytecode, each process compiles all that it imports anew, which doubles its time
@@ -36,8 +34,9 @@ server: install
 test: install
 	pytest $(TWO)
 
+# in the order of tests/conftest.py: xdist's own leaves the longest files for the end, as they have few tests
 test-slow: install
-	pytest -m 'slow and not soak' $(THREE)
+	pytest -m 'slow and not soak' $(TWO) --no-loadscope-reorder
 
 soak: install
 	pytest -m soak
