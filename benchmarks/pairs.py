@@ -36,8 +36,8 @@ from dnapair.storage.sequence_file import SequenceFile
 
 ROOT = Path(__file__).parents[1]
 ENDED = "pipeline_seconds.json"
-TAKES = {"both": "embeddings and interactions", "interactions": "interactions", "embeddings": "embeddings"}
 """Written when a clone's pipeline has ended."""
+TAKES = {"both": "embeddings and interactions", "interactions": "interactions", "embeddings": "embeddings"}
 
 PUBLISHED: dict[str, list[tuple[str, float | None, float, str]]] = {
     "mirbench": [
