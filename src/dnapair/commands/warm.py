@@ -45,12 +45,14 @@ def main() -> None:
     # a terminal's is for those who do the work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_environment()
+    gc.disable()
     for module in _IMPORTED:
         if select.select([pipeline], [], [], 0)[0]:
             break
         importlib.import_module(module)
     # what is there now is shared with the children for good
     gc.freeze()
+    gc.enable()
     line = _wait(mark.with_suffix(".socket"), pipeline)
     if line is None:
         mark.unlink(missing_ok=True)

@@ -1,6 +1,9 @@
 """What needs no network: majority, one side alone, GC and length, k-mers, embeddings' cosine, neighbours."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +19,6 @@ from dnapair.evaluation.compositions import measure_compositions
 from dnapair.evaluation.metrics import best_threshold
 from dnapair.interactions.layout import DUPLEXES, KINDS
 from dnapair.interactions.scaling import InteractionScaling
-from dnapair.machine.ahead import map_ahead
 from dnapair.machine.processor import cores
 from dnapair.networks.features import combine
 from dnapair.storage.matrix import Matrix
@@ -97,6 +99,7 @@ def fit_baselines(
     splits: Mapping[str, Pairs],
     both_strands: bool,
     seed: int,
+    others: Mapping[str, Callable[[], Baseline]] = MappingProxyType({}),
 ) -> dict[str, Baseline]:
     """Fit every baseline on train, choose its threshold on validation, and score validation and test.
 
@@ -114,11 +117,13 @@ def fit_baselines(
         Whether a k-mer and its reverse complement are one.
     seed
         Draws the pairs to fit on where there are more than :data:`FITTED_PAIRS`.
+    others
+        What fits more of them, by name: beside these, in a thread that uses one core.
 
     Returns
     -------
     dict
-        By name.
+        By name, ``others`` last.
 
     Raises
     ------
@@ -223,17 +228,34 @@ def fit_baselines(
 
     def fit_and_score(recipe: tuple[Kind, str, Callable[[], Score]]) -> Baseline:
         kind, about, fit = recipe
-        # trees this small keep one core busy, no more
-        with threadpool_limits(1, "openmp"):
-            score = fit()
-            scores = {split: score(splits[split]) for split in ("val", "test")}
+        score = fit()
+        scores = {split: score(splits[split]) for split in ("val", "test")}
         # the majority's scores are all the same: they leave nothing to choose
         threshold = 0.5 if kind == "data" else best_threshold(splits["val"].labels, scores["val"])
         return Baseline(about, kind, scores, threshold)
 
-    fitted = map_ahead(fit_and_score, recipes.values(), min(cores(), MOST_AT_A_TIME))
-    bar = tqdm(fitted, "baselines", len(recipes), unit="baseline", dynamic_ncols=True, disable=None)
-    return dict(zip(recipes, bar, strict=True))
+    own = {name: partial(fit_and_score, recipe) for name, recipe in recipes.items()}
+    return _side_by_side({**own, **others})
+
+
+def _side_by_side(fits: dict[str, Callable[[], Baseline]]) -> dict[str, Baseline]:
+    def on_one_core(fit: Callable[[], Baseline]) -> Baseline:
+        # trees and networks this small keep one core busy, no more
+        with threadpool_limits(1, "openmp"):
+            return fit()
+
+    with ThreadPoolExecutor(min(cores(), MOST_AT_A_TIME)) as pool:
+        # the dearest are among the last: begun first, no core waits for them in the end
+        begun = {name: pool.submit(on_one_core, fits[name]) for name in reversed(fits)}
+        try:
+            ended = as_completed(begun.values())
+            for fitted in tqdm(
+                ended, "baselines", len(fits), unit="baseline", dynamic_ncols=True, disable=None
+            ):
+                fitted.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return {name: begun[name].result() for name in fits}
 
 
 def draw(pairs: Pairs, most: int, seed: int) -> Pairs:

@@ -6,7 +6,7 @@ validation and test among them; the validation pairs are random rows of train; t
 used, at a threshold of 0.5. How long it trained, and which shape its network had, is not known.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,15 +66,15 @@ class GlobalScale:
         return (2 * share - 1).astype(np.float32)
 
 
-def follow_recipe(
+def begin_recipe(
     bert: Bert,
     encoder: Encoder,
     sequences: SequenceFile,
     splits: Mapping[str, Pairs],
     folder: Path,
     seed: int,
-) -> Baseline:
-    """Embed, scale and train as the original did, and score validation and test.
+) -> Callable[[], Baseline]:
+    """Embed and scale as the original did, and return what trains and scores as it did.
 
     Parameters
     ----------
@@ -87,19 +87,15 @@ def follow_recipe(
     splits
         Pairs of ``train``, ``val`` and ``test``.
     folder
-        Where the embeddings lie while they are needed: 4 bytes a value.
+        Where the embeddings lie until the baseline is there: 4 bytes a value.
     seed
         Of the train pairs drawn, of the rows set aside, of the weights and of the order of pairs.
 
     Returns
     -------
-    Baseline
-        Its threshold is 0.5. The pairs of ``val`` are scored, but took no part.
-
-    Raises
-    ------
-    DnapairError
-        If train or validation holds one class alone, or training diverges.
+    callable
+        Gives the baseline, of threshold 0.5. The pairs of ``val`` are scored, but took no part. It raises
+        DnapairError if train or validation holds one class alone, or training diverges.
     """
     train = draw(splits["train"], FITTED_PAIRS, seed)
     used = [train, splits["val"], splits["test"]]
@@ -117,27 +113,23 @@ def follow_recipe(
     # the recipe set validation rows aside but took the last weights, so all they did was to go missing
     fitted = train.take(order[round(VALIDATION * order.size) :])
     spec = NetworkSpec(matrix.shape[1], WIDTHS, 1, DROPOUT, "batch", "relu", symmetric=False)
-    learner = TorchLearner(spec, LearnerSettings(LEARNING_RATE, 0.0, 1.0, 1.0, seed, "auto"))
-    fit(
-        learner,
-        matrices,
-        fitted,
-        val,
-        # patience beyond the epochs: neither a lower rate nor an early end
-        LoopSettings(EPOCHS, BATCH_SIZE, EPOCHS + 1, 0.5, EPOCHS + 1, seed),
-        description=NAME,
-        keep="last",
-    )
-    scores = {
-        split: expit(predict(learner, matrices, pairs).astype(np.float64))
-        for split, pairs in (("val", val), ("test", test))
-    }
+    settings = LearnerSettings(LEARNING_RATE, 0.0, 1.0, 1.0, seed, "auto")
+    # patience beyond the epochs: neither a lower rate nor an early end
+    loop = LoopSettings(EPOCHS, BATCH_SIZE, EPOCHS + 1, 0.5, EPOCHS + 1, seed)
     about = (
         f"The original scripts' way with this encoder: mean over {encoder.window + 2} positions, padding "
         "included; one range for all values, those of test too; random validation rows; last weights; "
         "threshold 0.5."
     )
-    return Baseline(about, "recipe", scores, 0.5)
+
+    def follow() -> Baseline:
+        learner = TorchLearner(spec, settings)
+        fit(learner, matrices, fitted, val, loop, keep="last")
+        logits = {split: predict(learner, matrices, pairs) for split, pairs in (("val", val), ("test", test))}
+        scores = {split: expit(found.astype(np.float64)) for split, found in logits.items()}
+        return Baseline(about, "recipe", scores, 0.5)
+
+    return follow
 
 
 def embed_padded(
@@ -148,7 +140,7 @@ def embed_padded(
     Parameters
     ----------
     bert, encoder, sequences
-        As for :func:`follow_recipe`.
+        As for :func:`begin_recipe`.
     rows : np.ndarray, shape=(n,)
         Those to embed.
     path

@@ -1,6 +1,8 @@
 """Stage `baselines`: what needs no network of ours, fitted and scored on the same pairs; once for both."""
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +10,7 @@ import pyarrow.parquet as pq
 from dnapair import tracking
 from dnapair.embedding.embedder import choose_precision, open_bert
 from dnapair.evaluation.baselines import Baseline, Met, fit_baselines
-from dnapair.evaluation.recipe import NAME, follow_recipe
+from dnapair.evaluation.recipe import NAME, begin_recipe
 from dnapair.interactions.scaling import InteractionScaling
 from dnapair.params import Params, flatten, load_params
 from dnapair.stages import paths
@@ -28,16 +30,16 @@ def run() -> None:
     with tracking.stage_run("baselines", logged, paths.IDENTITIES) as run:
         paths.check(paths.DATASET, paths.NORMALIZED)
         splits = {name: read_pairs(paths.split_file(name)) for name in ("train", "val", "test")}
-        found = fit_baselines(
-            MatrixFile(paths.SCALED),
-            SequenceFile(paths.SEQUENCES),
-            Met(MatrixFile(paths.SCALED_INTERACTIONS), InteractionScaling.load(paths.NORMALIZED)),
-            splits,
-            both_strands=params.encoder.strand == "both",
-            seed=params.evaluate.seed,
-        )
-        if params.evaluate.original_recipe:
-            found[NAME] = original_recipe(params, splits)
+        with original_recipe(params, splits) as others:
+            found = fit_baselines(
+                MatrixFile(paths.SCALED),
+                SequenceFile(paths.SEQUENCES),
+                Met(MatrixFile(paths.SCALED_INTERACTIONS), InteractionScaling.load(paths.NORMALIZED)),
+                splits,
+                both_strands=params.encoder.strand == "both",
+                seed=params.evaluate.seed,
+                others=others,
+            )
         with atomic_folder(paths.BASELINES) as folder:
             for split in ("val", "test"):
                 columns = {name: baseline.scores[split] for name, baseline in found.items()}
@@ -58,8 +60,12 @@ def run() -> None:
         run.describe(f"{len(found)} baselines on the same pairs: {', '.join(found)}.")
 
 
-def original_recipe(params: Params, splits: dict[str, Pairs]) -> Baseline:
-    """Follow the original recipe with the encoder of params.yaml."""
+@contextmanager
+def original_recipe(params: Params, splits: dict[str, Pairs]) -> Iterator[dict[str, Callable[[], Baseline]]]:
+    """Give what follows the original recipe with the encoder of params.yaml, by its name; or nothing."""
+    if not params.evaluate.original_recipe:
+        yield {}
+        return
     encoder = open_encoder()
     device = params.embed.device
     bert = open_bert(encoder, "mean", choose_precision(params.embed.precision, device), device)
@@ -69,6 +75,6 @@ def original_recipe(params: Params, splits: dict[str, Pairs]) -> Baseline:
     scratch.mkdir()
     try:
         sequences = SequenceFile(paths.SEQUENCES)
-        return follow_recipe(bert, encoder, sequences, splits, scratch, params.evaluate.seed)
+        yield {NAME: begin_recipe(bert, encoder, sequences, splits, scratch, params.evaluate.seed)}
     finally:
         shutil.rmtree(scratch)

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from dnapair.errors import DnapairError
+from dnapair.machine.environment import set_environment
 from dnapair.tracking.wording import reason
 
 _PAUSE = 0.2
@@ -78,6 +79,7 @@ def _lives(process: psutil.Process) -> bool:
 
 def main() -> None:
     """Answer at an address until a process has ended; both are this program's arguments."""
+    set_environment()
     address = Path(sys.argv[1])
     try:
         owner = psutil.Process(int(sys.argv[2]))

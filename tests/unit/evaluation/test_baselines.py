@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from dnapair.data.sequences import reverse_complement
 from dnapair.embedding.scaling import Scaler
+from dnapair.errors import DnapairError
 from dnapair.evaluation import baselines
 from dnapair.evaluation.baselines import (
     Baseline,
@@ -350,6 +351,23 @@ def test_baselines_are_fitted_on_a_seeded_sample_where_pairs_are_many(
     ):
         np.testing.assert_array_equal(first[name].scores["test"], second[name].scores["test"])
         assert not np.array_equal(first[name].scores["test"], other[name].scores["test"])
+
+
+def test_what_others_fit_comes_last_and_what_they_refuse_ends_it() -> None:
+    sequences = random_sequences(20, 60)
+    splits = {name: random_pairs(20, 40, RNG.integers(0, 2, 20)) for name in ("train", "val", "test")}
+    matrix = RNG.normal(size=(20, 4)).astype(np.float32)
+    met, splits = meet(sequences, splits)
+    other = Baseline("Another one.", "recipe", {name: np.zeros(40) for name in ("val", "test")}, 0.5)
+
+    def refuse() -> Baseline:
+        raise DnapairError("it can't")
+
+    found = fit_baselines(matrix, sequences, met, splits, True, 1, {"another": lambda: other})
+    assert list(found)[-1] == "another"
+    assert found["another"] is other
+    with pytest.raises(DnapairError, match="it can't"):
+        fit_baselines(matrix, sequences, met, splits, True, 1, {"another": refuse})
 
 
 def test_the_regression_does_not_depend_on_the_size_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dnapair.embedding.embedder import open_bert
 from dnapair.embedding.encoder import Encoder, build_untrained
 from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.evaluation import recipe
-from dnapair.evaluation.recipe import GlobalScale, embed_padded, follow_recipe, padded_ids
+from dnapair.evaluation.recipe import GlobalScale, begin_recipe, embed_padded, padded_ids
 from dnapair.storage.sequence_file import SequenceFile, write_sequences
 from dnapair.training.loop import Pairs
 from tests.unit.stock import last_layer
@@ -80,7 +80,7 @@ def test_the_recipe_learns_what_can_be_learnt_and_gives_the_same_again(
 ) -> None:
     file, splits = task
     bert = open_bert(encoder, "mean", "float32", "cpu")
-    found, again = (follow_recipe(bert, encoder, file, splits, tmp_path, seed=1) for _ in range(2))
+    found, again = (begin_recipe(bert, encoder, file, splits, tmp_path, seed=1)() for _ in range(2))
     assert (found.threshold, found.kind) == (0.5, "recipe")
     assert roc_auc_score(splits["test"].labels, found.scores["test"]) > 0.9
     for split in ("val", "test"):
@@ -95,7 +95,7 @@ def test_the_recipe_does_not_look_at_the_validation_labels(
     file, splits = task
     bert = open_bert(encoder, "mean", "float32", "cpu")
     flipped = splits | {"val": splits["val"]._replace(labels=1 - splits["val"].labels)}
-    found, other = (follow_recipe(bert, encoder, file, which, tmp_path, 1) for which in (splits, flipped))
+    found, other = (begin_recipe(bert, encoder, file, which, tmp_path, 1)() for which in (splits, flipped))
     np.testing.assert_array_equal(found.scores["test"], other.scores["test"])
 
 
@@ -110,5 +110,5 @@ def test_only_sequences_of_the_pairs_in_use_are_embedded(
     bert = open_bert(encoder, "mean", "float32", "cpu")
     scored = splits | {name: splits[name].take(slice(8)) for name in ("val", "test")}
     scored["train"].labels[:] = np.arange(600) % 2
-    follow_recipe(bert, encoder, file, scored, tmp_path, seed=1)
+    begin_recipe(bert, encoder, file, scored, tmp_path, seed=1)
     assert len(np.load(tmp_path / "recipe.npy")) <= 2 * (5 + 8 + 8)
