@@ -1,17 +1,18 @@
 """What the mean of several networks is worth beside one alone, on train pairs that were set aside.
 
     python benchmarks/members.py PROJECT [PROJECT=COLUMN,COLUMN ...] --output benchmarks/members.md
+    python benchmarks/members.py PROJECT --network normalization=layer,activation=relu --network ...
 
 A project is a clone with data of its own in which `dvc repro validate` has run. A fifth of its train pairs is
 set aside: drawn by the groups of the columns where some are named, so that no group of it is trained on, else
-at random. Networks of params.yaml learn from the others, in PyTorch, and stop by validation. Test is not
-looked at.
+at random. Networks of params.yaml, or of each --network in turn, learn from the others, in PyTorch, and stop
+by validation. Test is not looked at.
 """
 
 import argparse
 import contextlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from machine import describe_machine
@@ -21,7 +22,7 @@ from dnapair.params import load_params
 from dnapair.stages import paths
 from dnapair.stages.groups import read_groups
 from dnapair.stages.inputs import open_matrices, specify
-from dnapair.stages.tune import INPUTS, settle_symmetric
+from dnapair.stages.tune import settle_symmetric
 from dnapair.storage.files import atomic_file
 from dnapair.training.frameworks import load_framework, make_learner
 from dnapair.training.learner import LearnerSettings
@@ -59,7 +60,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("projects", nargs="+", metavar="PROJECT[=COLUMN,...]")
-    parser.add_argument("--inputs", choices=INPUTS, default=INPUTS[0])
+    parser.add_argument("--network", action="append", default=[], metavar="SETTING=VALUE,...")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     output = given.output and given.output.resolve()
@@ -68,8 +69,11 @@ def main() -> None:
     found = {}
     for entry in given.projects:
         project, _, columns = entry.partition("=")
-        with contextlib.chdir(project):
-            found[Path(project).name] = measure(columns.split(",") if columns else [], given.inputs)
+        for network in given.network or [""]:
+            changes = dict(change.split("=") for change in network.split(",") if change)
+            with contextlib.chdir(project):
+                worth = measure(columns.split(",") if columns else [], changes)
+            found[" ".join([Path(project).name, *changes.values()])] = worth
     text = table(found)
     print(text)
     if output:
@@ -77,7 +81,7 @@ def main() -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def measure(columns: list[str], inputs: str) -> Worth:
+def measure(columns: list[str], changes: dict[str, Any]) -> Worth:
     """Train on four fifths of train and score the last one, in the project that this process is in."""
     params = load_params()
     pairs, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
@@ -90,7 +94,8 @@ def measure(columns: list[str], inputs: str) -> Worth:
         inside = np.random.default_rng(params.evaluate.seed).random(pairs.labels.size) < 1 / FOLDS
         outside = ~inside
     train, aside = (pairs.take(np.flatnonzero(chosen)) for chosen in (outside, inside))
-    spec = specify(params.network.model_dump() | {"symmetric": settle_symmetric(params), "inputs": inputs})
+    network = params.network.model_dump() | {"symmetric": settle_symmetric(params)} | changes
+    spec = specify(network)
     matrices = open_matrices(spec)
     weight = positive_weight(params.train.positive_weight, train.labels)
     learner = LearnerSettings.of(params.train.model_dump() | {"positive_weight": weight})
@@ -98,11 +103,11 @@ def measure(columns: list[str], inputs: str) -> Worth:
     trained = fit_members(
         "torch", spec, learner, loop, matrices, train, val, max(COUNTS), lambda *told: None, Path.cwd().name
     )
-    network = make_learner("torch", spec, learner)
+    scorer = make_learner("torch", spec, learner)
     logits = []
     for member in trained:
-        network.set_weights(member.weights)
-        logits.append(predict(network, matrices, aside).astype(np.float64))
+        scorer.set_weights(member.weights)
+        logits.append(predict(scorer, matrices, aside).astype(np.float64))
     return Worth(
         aside.labels.size,
         int(aside.labels.sum()),
