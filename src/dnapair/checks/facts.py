@@ -87,15 +87,16 @@ def disjoint_fact(what: str, values: Mapping[str, np.ndarray]) -> Fact:
     )
 
 
-def interaction_fact(pairs: int, matrix: int) -> Fact:
-    """Compare the number of pairs with the rows of the scaled interactions."""
+def interaction_fact(pairs: int, drawn: int, matrix: int) -> Fact:
+    """Compare the number of pairs, the data's and the drawn ones, with the scaled interactions' rows."""
+    each = f"one row for each of the {pairs} pairs" + (f" and of the {drawn} drawn ones" if drawn else "")
     return Fact(
         "rows of the interactions",
-        f"The scaled interactions have one row for each of the {pairs} pairs.",
-        f"The scaled interactions do not have one row for each of the {pairs} pairs",
+        f"The scaled interactions have {each}.",
+        f"The scaled interactions do not have {each}",
         matrix,
-        pairs,
-        pairs,
+        pairs + drawn,
+        pairs + drawn,
     )
 
 

@@ -122,6 +122,36 @@ def pair_facts(
     ]
 
 
+def negatives_fact(negatives: SplitRows, train: SplitRows, pairs: int) -> Fact:
+    """Check the pairs that were drawn for training.
+
+    Parameters
+    ----------
+    negatives, train
+        Their file, and that of the train pairs.
+    pairs
+        In the table of pairs: the rows of the drawn ones come after.
+
+    Returns
+    -------
+    Fact
+        A number that must be 0.
+    """
+    wrong = (negatives.row != pairs + np.arange(negatives.row.size)) | (negatives.label != 0)
+    wrong |= ~np.isin(negatives.seq1, train.seq1) | ~np.isin(negatives.seq2, train.seq2)
+    size = 1 + max(own.seq2.max(initial=0) for own in (negatives, train))
+    wrong |= np.isin(negatives.seq1 * size + negatives.seq2, train.seq1 * size + train.seq2)
+    tally = _Tally()
+    tally.add(negatives.row[wrong], "pair {} in negatives.parquet")
+    return Fact(
+        "drawn pairs",
+        "Every pair drawn for training is unrelated, of sequences of train pairs, and no train pair itself.",
+        "Pairs drawn for training are related, of other sequences than train pairs, or train pairs too",
+        tally.total,
+        where=tally.where,
+    )
+
+
 class _Tally:
     """How many are wrong, and the first of them."""
 

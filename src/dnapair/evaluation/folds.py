@@ -167,6 +167,7 @@ def measure_fold(
     on_epoch: Callable[[Epoch], None] | None = None,
     description: str = "fold",
     interactions: tuple[scaling.Shards, int] | None = None,
+    negatives: Pairs | None = None,
 ) -> Measured:
     """Scale, train with PyTorch and measure, with nothing of the test pairs in any step before the last.
 
@@ -191,9 +192,11 @@ def measure_fold(
     description
         What to call the progress bar over the epochs.
     interactions
-        Before scaling, a row for each pair of the data, and how many these are; for a network that takes
-        them. Each number is scaled by its own range over the train pairs, whatever the mode: they are not of
-        one unit.
+        Before scaling, a row for each pair of the data and each drawn one, and how many these are; for a
+        network that takes them. Each number is scaled by its own range over the train pairs, whatever the
+        mode: they are not of one unit.
+    negatives
+        Pairs that were drawn for training: those are used whose two sequences train pairs of the fold have.
 
     Returns
     -------
@@ -212,11 +215,13 @@ def measure_fold(
     scaled = None
     if interactions is not None:
         rows, pairs = interactions
-        training = np.zeros(pairs, bool)
-        training[splits["train"].rows] = True
-        scaled = _scale(rows, training, spec.interactions, "dimension", scratch / "interactions.npy")
+        fitted = np.zeros(pairs, bool)
+        fitted[splits["train"].rows] = True
+        scaled = _scale(rows, fitted, spec.interactions, "dimension", scratch / "interactions.npy")
     matrices = Matrices(matrix if spec.embeddings else None, scaled)
     val, test = splits["val"], splits["test"]
+    if negatives is not None:
+        negatives = negatives.take(np.flatnonzero(training[negatives.rows1] & training[negatives.rows2]))
 
     def tell(number: int, news: Epoch | FitResult) -> None:
         if on_epoch is not None and number == 0 and isinstance(news, Epoch):
@@ -226,7 +231,7 @@ def measure_fold(
         # the next fold's forks would wait for ever for threads that this process began
         TorchLearner.use_threads(1)
     trained = fit_members(
-        "torch", spec, learner, loop, matrices, splits["train"], val, members, tell, description
+        "torch", spec, learner, loop, matrices, splits["train"], val, members, tell, description, negatives
     )
     mean = average(spec, trained)
     threshold = best_threshold(val.labels, _probabilities(mean.val_logits))

@@ -30,7 +30,7 @@ VERSION = 1
 _SHARED_SHARE = 0.01
 _LENGTHS_APART = 0.5
 _TIMES_MORE = 10
-_CODE = ("duplex.py", "kernels.py", "layout.py", "rows.py")
+_CODE = ("duplex.py", "kernels.py", "layout.py", "negatives.py", "rows.py")
 
 
 class Layout(NamedTuple):

@@ -1,20 +1,25 @@
-"""Interactions on disk, in shards, and the layout of their rows."""
+"""Interactions on disk, in shards, the layout of their rows, and the pairs that were drawn for training."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dnapair.interactions.layout import Layout, code_sha256
+from dnapair.storage.files import atomic_file
+from dnapair.storage.numeric_columns import read_numbers
 from dnapair.storage.shards import Shard, ShardStore, Values, write_shards
 
 SHARD_PAIRS = 1024
+NEGATIVES = "negatives.parquet"
 
 
 class InteractionStore(ShardStore):
-    """The interactions of all pairs, in the order of pairs.parquet.
+    """The interactions of all pairs, in the order of pairs.parquet, and of the drawn ones behind them.
 
     Parameters
     ----------
@@ -22,6 +27,11 @@ class InteractionStore(ShardStore):
         Where the shards are.
     manifest
         Content of its manifest.json.
+
+    Attributes
+    ----------
+    pairs : int
+        How many rows are of pairs.parquet.
     """
 
     stage = "interact"
@@ -29,6 +39,11 @@ class InteractionStore(ShardStore):
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         super().__init__(folder, manifest)
         self.layout = Layout.from_json(manifest["made_by"]["layout"])
+        self.pairs = int(manifest["pairs"])
+
+    def negatives(self) -> NDArray[np.int64]:
+        """Return the two sequences of each drawn pair, shape=(rows - pairs, 2)."""
+        return np.stack(read_numbers(self.folder / NEGATIVES, ["row1", "row2"]), axis=1)
 
 
 def write_store(
@@ -36,6 +51,7 @@ def write_store(
     layout: Layout,
     made_by: dict[str, Any],
     pairs: int,
+    negatives: NDArray[np.int64],
     produce: Callable[[Sequence[Shard]], Values],
 ) -> InteractionStore:
     """Fill a store, going on where an earlier attempt with the same layout and ``made_by`` ended.
@@ -49,7 +65,9 @@ def write_store(
     made_by
         What else the values depend on.
     pairs
-        Number of rows.
+        Of pairs.parquet.
+    negatives : np.ndarray, shape=(m, 2)
+        The sequences of the pairs that were drawn: the last m rows are theirs.
 
     Returns
     -------
@@ -62,7 +80,10 @@ def write_store(
         If another process is at work on the same folder.
     """
     key = {**made_by, "layout": layout._asdict(), "code_sha256": code_sha256()}
-    write_shards(folder, key, pairs, SHARD_PAIRS, produce, _round, "interact", "pair", {})
+    rows = pairs + len(negatives)
+    write_shards(folder, key, rows, SHARD_PAIRS, produce, _round, "interact", "pair", {"pairs": pairs})
+    with atomic_file(folder / NEGATIVES) as temporary:
+        pq.write_table(pa.table(dict(zip(("row1", "row2"), negatives.T, strict=True))), temporary)
     return InteractionStore.open(folder)
 
 

@@ -187,6 +187,8 @@ def measure(
         for name, pairs in fold._asdict().items()
     }
     interactions = InteractionStore.open(paths.INTERACTIONS)
+    drawn = interactions.negatives()
+    rows = np.arange(interactions.pairs, interactions.rows)
     inputs = best["network"]["inputs"]
     spec = NetworkSpec.from_json(
         {name: value for name, value in best["network"].items() if name != "inputs"}
@@ -219,6 +221,7 @@ def measure(
             log_epoch,
             f"fold {number + 1}",
             (interactions.shards, interactions.rows) if spec.interactions else None,
+            Pairs(drawn[:, 0], drawn[:, 1], np.zeros(rows.size, np.float32), rows),
         )
     counts = {
         "pairs": fold.test.size,

@@ -355,16 +355,17 @@ def scale_met(
     store: InteractionStore, seen: NDArray[np.bool_], training: NDArray[np.bool_], scratch: Path
 ) -> MatrixFile:
     """Scale the interactions of the pairs that are seen by those of the train pairs, into a file."""
-    if seen.size != store.rows:
+    if seen.size != store.pairs:
         raise DnapairError(
-            f"{paths.INTERACTIONS} has {store.rows} pairs, but {paths.PAIRS} {seen.size}: they are from "
+            f"{paths.INTERACTIONS} has {store.pairs} pairs, but {paths.PAIRS} {seen.size}: they are from "
             "different data. Run the whole pipeline: dvc repro"
         )
 
     def shards() -> Iterable[tuple[int, NDArray[np.float32]]]:
         done = 0
         for first, whole in store.shards():
-            values = whole[seen[first : first + len(whole)]]
+            # behind the pairs of the data are those that were drawn
+            values = whole[: max(seen.size - first, 0)][seen[first : first + len(whole)]]
             yield done, values
             done += len(values)
 

@@ -1,4 +1,4 @@
-"""Stage `interact`: how the two sequences of each pair meet, base by base."""
+"""Stage `interact`: how the two sequences of each pair meet, base by base; also of drawn train pairs."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dnapair import tracking
 from dnapair.interactions.layout import Layout, fit_layout, sides_differ
+from dnapair.interactions.negatives import draw_negatives, settle_negatives
 from dnapair.interactions.rows import describe_pairs
 from dnapair.interactions.store import write_store
 from dnapair.machine.ahead import map_ahead
@@ -24,20 +25,28 @@ from dnapair.storage.string_index import Texts
 def run() -> None:
     """Describe the pairs of artifacts/dataset in artifacts/interactions."""
     params = load_params()
-    logged = flatten(params.interactions, "interactions") | {"network.symmetric": params.network.symmetric}
+    logged = flatten(params.interactions, "interactions") | {
+        "network.symmetric": params.network.symmetric,
+        "train.random_negatives": params.train.random_negatives,
+    }
     with tracking.stage_run("interact", logged, paths.IDENTITIES) as run:
         paths.check(paths.DATASET)
-        rows1, rows2 = read_numbers(paths.PAIRS, ["row1", "row2"])
+        rows1, rows2, labels = read_numbers(paths.PAIRS, ["row1", "row2", "label"])
+        split = read_table(paths.PAIRS, ["split"], texts=["split"])["split"]
+        training = pc.equal(split, "train").to_numpy()
         # beside the output: a system's temporary files may lie in memory
         sequences = Texts(paths.DATASET.parent)
         for sequence in SequenceFile(paths.SEQUENCES):
             sequences.append(sequence)
-        layout = choose_layout(params, rows1, rows2, sequences.lengths())
+        layout = choose_layout(params, rows1[training], rows2[training], sequences.lengths())
+        each = settle_negatives(params.train.random_negatives, labels[training], layout.symmetric)
+        negatives = draw_negatives(rows1[training], rows2[training], labels[training], each)
+        pairs = np.concatenate([np.stack([rows1, rows2]), negatives.T], axis=1)
 
         def describe(shard: Shard) -> tuple[int, NDArray[np.float32]]:
-            pairs = np.stack([rows1, rows2])[:, shard.start : shard.stop]
-            used, places = np.unique(pairs, return_inverse=True)
-            first, second = places.reshape(pairs.shape)
+            own = pairs[:, shard.start : shard.stop]
+            used, places = np.unique(own, return_inverse=True)
+            first, second = places.reshape(own.shape)
             return shard.number, describe_pairs(
                 [sequences[row] for row in used.tolist()], first, second, layout
             )
@@ -45,16 +54,27 @@ def run() -> None:
         def produce(shards: Sequence[Shard]) -> Values:
             return map_ahead(describe, shards, cores())
 
-        made_by = {"pairs_sha256": sha256(paths.PAIRS), "sequences_sha256": sha256(paths.SEQUENCES)}
-        store = write_store(paths.INTERACTIONS, layout, made_by, rows1.size, produce)
-        run.log_metrics({"pairs": store.rows, "dimensions": store.dimensions})
+        made_by = {
+            "pairs_sha256": sha256(paths.PAIRS),
+            "sequences_sha256": sha256(paths.SEQUENCES),
+            "random_negatives": each,
+        }
+        store = write_store(paths.INTERACTIONS, layout, made_by, rows1.size, negatives, produce)
+        run.log_metrics(
+            {"pairs": store.pairs, "random_negatives": len(negatives), "dimensions": store.dimensions}
+        )
         run.log_file(paths.INTERACTIONS / "manifest.json")
         run.describe(
-            f"{store.rows:,} pairs, {store.dimensions} numbers each. "
+            f"{store.pairs:,} pairs, {store.dimensions} numbers each. "
             + (
                 "Both orders of a pair have one row."
                 if layout.symmetric
                 else "The order of a pair is kept: its sides are of two kinds."
+            )
+            + (
+                f" {len(negatives):,} unrelated pairs were drawn besides, of the sequences of related ones."
+                if len(negatives)
+                else ""
             )
         )
 
@@ -63,10 +83,7 @@ def choose_layout(
     params: Params, rows1: NDArray[np.int64], rows2: NDArray[np.int64], lengths: NDArray[np.int64]
 ) -> Layout:
     """Fit the rows' layout to the train pairs, and settle whether the order of a pair matters."""
-    split = read_table(paths.PAIRS, ["split"], texts=["split"])["split"]
-    training = pc.equal(split, "train").to_numpy()
-    first, second = rows1[training], rows2[training]
     symmetric = params.network.symmetric
     if symmetric == "auto":
-        symmetric = not sides_differ(first, second, lengths)
-    return fit_layout(lengths[first], lengths[second], params.interactions.bins, symmetric)
+        symmetric = not sides_differ(rows1, rows2, lengths)
+    return fit_layout(lengths[rows1], lengths[rows2], params.interactions.bins, symmetric)

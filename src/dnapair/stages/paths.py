@@ -16,6 +16,7 @@ SCALED = NORMALIZED / "embeddings.npy"
 SCALER = NORMALIZED / "scaler.safetensors"
 SCALED_INTERACTIONS = NORMALIZED / "interactions.npy"
 INTERACTION_LAYOUT = NORMALIZED / "interactions.json"
+NEGATIVES = NORMALIZED / "negatives.parquet"
 MODELS = Path("artifacts/models")
 SCORES = Path("artifacts/scores")
 BASELINES = Path("artifacts/baselines")

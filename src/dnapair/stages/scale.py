@@ -24,6 +24,9 @@ from dnapair.storage.files import SUMS, atomic_folder, sha256, write_json, write
 from dnapair.storage.numeric_columns import open_parquet
 from dnapair.storage.shards import ShardStore
 
+SCHEMA = pa.schema([("row", pa.int64()), ("seq1", pa.int64()), ("seq2", pa.int64()), ("label", pa.int8())])
+"""Of a split's pairs in artifacts/normalized."""
+
 
 def run() -> None:
     """Scale artifacts/embeddings into artifacts/normalized."""
@@ -38,6 +41,7 @@ def run() -> None:
             fitted.scaler.save(folder / paths.SCALER.name)
             interactions = scale_interactions(folder)
             write_splits(folder)
+            write_negatives(folder)
             write_sums(folder)
         share = scaled.clipped / max(scaled.clippable, 1)
         constant = fitted.scaler.constant.tolist()
@@ -77,23 +81,28 @@ def scale_interactions(folder: Path) -> dict[str, Any]:
     """Scale artifacts/interactions by the train pairs alone; return what became of them."""
     store = InteractionStore.open(paths.INTERACTIONS)
     training = np.concatenate([pc.equal(batch["split"], "train").to_numpy(False) for batch in pair_batches()])
-    if training.size != store.rows:
+    if training.size != store.pairs:
         raise DnapairError(
-            f"{paths.INTERACTIONS} has {store.rows} pairs, but {paths.PAIRS} {training.size}: they are from "
+            f"{paths.INTERACTIONS} has {store.pairs} pairs, but {paths.PAIRS} {training.size}: they are from "
             "different data. Run the whole pipeline: dvc repro"
         )
+    drawn = np.arange(store.rows) >= store.pairs
+    training = np.concatenate([training, np.zeros(store.rows - store.pairs, bool)])
     found = fit(shown(store, "fit scaling"), store.dimensions, training, "dimension")
     scaling = InteractionScaling.of(store.layout, found.scaler)
 
     def kept() -> Iterable[tuple[int, np.ndarray]]:
         return ((first, values[:, scaling.columns]) for first, values in shown(store, "scale")())
 
+    # drawn pairs are trained on, but their ranges are no measure of others'
+    used = training | drawn
     scaled = write_scaled(
-        found._replace(scaler=scaling.scaler), kept, training, folder / paths.SCALED_INTERACTIONS.name
+        found._replace(scaler=scaling.scaler), kept, used, folder / paths.SCALED_INTERACTIONS.name
     )
     scaling.save(folder)
     return {
-        "pairs": store.rows,
+        "pairs": store.pairs,
+        "random_negatives": store.rows - store.pairs,
         "dimensions": scaling.columns.size,
         "constant_dimensions": store.dimensions - scaling.columns.size,
         "clipped_values": scaled.clipped,
@@ -137,18 +146,24 @@ def shown(store: ShardStore, task: str) -> Shards:
 
 def write_splits(folder: Path) -> None:
     """Write the pair's row, the two sequences' rows and the label of each split's pairs."""
-    schema = pa.schema(
-        [("row", pa.int64()), ("seq1", pa.int64()), ("seq2", pa.int64()), ("label", pa.int8())]
-    )
     with ExitStack() as stack:
         writers = {
-            split: stack.enter_context(pq.ParquetWriter(folder / paths.split_file(split).name, schema))
+            split: stack.enter_context(pq.ParquetWriter(folder / paths.split_file(split).name, SCHEMA))
             for split in ("train", "val", "test")
         }
         first = 0
         for batch in pair_batches():
             row = pa.array(np.arange(first, first + batch.num_rows))
-            pairs = pa.table([row, batch["row1"], batch["row2"], batch["label"]], schema=schema)
+            pairs = pa.table([row, batch["row1"], batch["row2"], batch["label"]], schema=SCHEMA)
             for split, writer in writers.items():
                 writer.write_table(pairs.filter(pc.equal(batch["split"], split)))
             first += batch.num_rows
+
+
+def write_negatives(folder: Path) -> None:
+    """Write the same of the pairs that were drawn for training."""
+    store = InteractionStore.open(paths.INTERACTIONS)
+    rows = np.arange(store.pairs, store.rows)
+    columns = [rows, *store.negatives().T, np.zeros(rows.size, np.int8)]
+    drawn = pa.table([pa.array(column) for column in columns], schema=SCHEMA)
+    pq.write_table(drawn, folder / paths.NEGATIVES.name)

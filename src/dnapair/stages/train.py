@@ -48,10 +48,11 @@ def run(framework: str) -> None:
         for split in splits.values():
             run.log_split(split)
         train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
+        negatives = read_pairs(paths.NEGATIVES)
         spec = specify(best["network"])
         matrices = open_matrices(spec)
         weight = positive_weight(settings.positive_weight, train.labels)
-        members = train_members(framework, spec, settings, weight, matrices, (train, val), run)
+        members = train_members(framework, spec, settings, weight, matrices, (train, val), negatives, run)
         model = average(spec, members)
         network = (
             calibrate(model.weights, model.val_logits, val.labels)
@@ -62,6 +63,7 @@ def run(framework: str) -> None:
         report = {
             "framework": framework,
             "positive_weight": weight,
+            "random_negatives": negatives.labels.size,
             "interactions": identify_interactions() if spec.interactions else None,
             **measured,
             "members": [
@@ -82,6 +84,7 @@ def run(framework: str) -> None:
             write_history(folder / "history.csv", first.history)
             write_sums(folder)
         run.log_params({"positive_weight": weight})
+        run.log_metrics({"random_negatives": negatives.labels.size})
         run.log_metrics({"best_epoch": first.best.epoch} | final_metrics(measured))
         run.log_parent_metrics({f"{framework}/val_pr_auc": measured["val_pr_auc"]})
         scores = [member.best.val_pr_auc for member in members]
@@ -108,6 +111,7 @@ def train_members(
     weight: float,
     matrices: Matrices,
     splits: tuple[Pairs, Pairs],
+    negatives: Pairs,
     run: tracking.StageRun,
 ) -> list[FitResult]:
     """Train with every seed; the epochs of the first are the stage's run's, the others have runs below it."""
@@ -138,6 +142,7 @@ def train_members(
             settings.repeats,
             tell,
             f"train {framework}",
+            negatives,
         )
 
 

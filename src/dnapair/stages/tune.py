@@ -151,7 +151,7 @@ def make_objective(params: Params, study: str, find_run: Callable[[], tracking.S
     """Return what runs a trial, as an MLflow run under the one that is found."""
     from dnapair.training.tuning import train_trial
 
-    train, val = (read_pairs(paths.split_file(split)) for split in ("train", "val"))
+    train, val, negatives = map(read_pairs, (*map(paths.split_file, ("train", "val")), paths.NEGATIVES))
     network = params.network.model_dump() | {"symmetric": settle_symmetric(params)}
     weight = positive_weight(params.train.positive_weight, train.labels)
     fields = params.train.model_dump() | {"positive_weight": weight}
@@ -172,7 +172,9 @@ def make_objective(params: Params, study: str, find_run: Callable[[], tracking.S
 
             spec = specify(network | {"inputs": values.inputs})
             matrices = open_matrices(spec)
-            best = train_trial(matrices, train, val, spec, learner, loop, values, epochs, log_epoch)
+            best = train_trial(
+                matrices, train, val, spec, learner, loop, values, epochs, log_epoch, negatives
+            )
             trial.log_metrics({"val_pr_auc": best})
             return best
 
@@ -200,6 +202,7 @@ def identify(params: Params) -> str:
                 paths.INTERACTION_LAYOUT,
                 paths.split_file("train"),
                 paths.split_file("val"),
+                paths.NEGATIVES,
             )
         ],
     }

@@ -19,7 +19,7 @@ from dnapair.checks.facts import (
     token_facts,
 )
 from dnapair.checks.findings import Finding, Limit, worst
-from dnapair.checks.split_rows import SplitRows, mark, mark_used, pair_facts
+from dnapair.checks.split_rows import SplitRows, mark, mark_used, negatives_fact, pair_facts
 from dnapair.checks.tokens import Tokens, token_health
 from dnapair.data.groups import SEQUENCE_ROWS, group_columns
 from dnapair.embedding.scaling import Scaler
@@ -56,6 +56,7 @@ def run() -> None:
             split: SplitRows(*read_numbers(paths.split_file(split), SplitRows._fields))
             for split in ("train", "val", "test")
         }
+        negatives = SplitRows(*read_numbers(paths.NEGATIVES, SplitRows._fields))
         training = mark_used(files["train"], len(matrix))
         summary = summarize(matrix, training)
         interactions = MatrixFile(paths.SCALED_INTERACTIONS)
@@ -67,8 +68,9 @@ def run() -> None:
         names, codes = read_text("split")
         filed = [
             *row_facts(len(sequences), store.rows, len(matrix)),
-            interaction_fact(len(row1), len(interactions)),
+            interaction_fact(len(row1), len(negatives.row), len(interactions)),
             *pair_facts(row1, row2, label, names[codes], files, len(matrix)),
+            negatives_fact(negatives, files["train"], len(row1)),
         ]
         by_dimension = scaler.mode == "dimension"
         scaling = read_json(paths.SCALING_REPORT)

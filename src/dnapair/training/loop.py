@@ -47,6 +47,12 @@ class Pairs(NamedTuple):
         rows = None if self.rows is None else self.rows[chosen]
         return Pairs(self.rows1[chosen], self.rows2[chosen], self.labels[chosen], rows)
 
+    def join(self, others: "Pairs") -> "Pairs":
+        """Return these and others behind them."""
+        rows = None if self.rows is None or others.rows is None else np.concatenate([self.rows, others.rows])
+        rows1, rows2, labels = (np.concatenate(both) for both in zip(self[:3], others[:3], strict=True))
+        return Pairs(rows1, rows2, labels, rows)
+
 
 class Matrices(NamedTuple):
     """What a network's inputs are read from; None for what it does not take.
@@ -212,11 +218,13 @@ def fit(
     on_epoch: Callable[[Epoch], None] | None = None,
     description: str | None = None,
     keep: Literal["best", "last"] = "best",
+    negatives: Pairs | None = None,
 ) -> FitResult:
     """Train until the validation PR-AUC stops growing, and keep the best epoch's weights.
 
-    In the end the head's bias is lowered by log(positive_weight), so that the probabilities are those of
-    the data's own class ratio. Source: Elkan 2001, "The foundations of cost-sensitive learning".
+    In the end the head's bias is lowered by log(positive_weight), and raised by the logarithm of how many
+    times as many unrelated pairs were trained on as train has, so that the probabilities are those of the
+    data's own class ratio. Source: Elkan 2001, "The foundations of cost-sensitive learning".
 
     Parameters
     ----------
@@ -235,6 +243,8 @@ def fit(
         What to call the progress bar over the epochs; None for no bar.
     keep
         ``last``: keep the last epoch's weights, whatever validation said of them.
+    negatives
+        Unrelated pairs to train on besides, which the data do not hold.
 
     Returns
     -------
@@ -248,7 +258,11 @@ def fit(
     """
     _check_labels(train.labels, "train")
     _check_labels(val.labels, "validation")
-    shift = np.float32(math.log(learner.settings.positive_weight))
+    drawn = 0 if negatives is None else negatives.labels.size
+    times_more = 1 + drawn / np.count_nonzero(train.labels == 0)
+    shift = np.float32(math.log(learner.settings.positive_weight / times_more))
+    if negatives is not None:
+        train = train.join(negatives)
     schedule = _Schedule(learner.settings.learning_rate, settings)
     rng = np.random.default_rng(settings.seed)
     history: list[Epoch] = []

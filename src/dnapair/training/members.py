@@ -69,6 +69,7 @@ def fit_members(
     members: int,
     tell: Tell,
     description: str,
+    negatives: Pairs | None = None,
 ) -> list[FitResult]:
     """Train with seed, seed + 1 and so on, several at a time where the machine allows it.
 
@@ -80,7 +81,7 @@ def fit_members(
         Of one network.
     learner, loop
         With the first seed.
-    matrices, train, val
+    matrices, train, val, negatives
         As for :func:`~dnapair.training.loop.fit`.
     members
         How many are trained.
@@ -103,7 +104,8 @@ def fit_members(
 
     def train_one(number: int, on_epoch: Callable[[Epoch], None]) -> FitResult:
         own = make_learner(framework, spec, learner._replace(seed=learner.seed + number))
-        result = fit(own, matrices, train, val, loop._replace(seed=loop.seed + number), on_epoch)
+        schedule = loop._replace(seed=loop.seed + number)
+        result = fit(own, matrices, train, val, schedule, on_epoch, negatives=negatives)
         if result.collapsed:
             raise DnapairError(
                 f"The {framework} network gives all {val.labels.size} validation pairs the same score: its "

@@ -45,12 +45,13 @@ def train_trial(
     values: Values,
     epochs: int,
     on_epoch: Callable[[Epoch], None] | None = None,
+    negatives: Pairs | None = None,
 ) -> float:
     """Train a Keras network with a trial's values.
 
     Parameters
     ----------
-    matrices, train, val
+    matrices, train, val, negatives
         As :func:`dnapair.training.loop.fit` takes them.
     spec, learner, loop
         All that the trial does not choose.
@@ -76,7 +77,7 @@ def train_trial(
         learner._replace(learning_rate=values.learning_rate, weight_decay=values.weight_decay),
     )
     schedule = loop._replace(epochs=epochs, batch_size=values.batch_size)
-    return fit(tried, matrices, train, val, schedule, on_epoch).best.val_pr_auc
+    return fit(tried, matrices, train, val, schedule, on_epoch, negatives=negatives).best.val_pr_auc
 
 
 def search(

@@ -18,10 +18,10 @@ from dnapair.checks.facts import (
     token_facts,
 )
 from dnapair.checks.findings import Finding
-from dnapair.checks.split_rows import SplitRows, mark, pair_facts
+from dnapair.checks.split_rows import SplitRows, mark, negatives_fact, pair_facts
 from dnapair.embedding.scaling import Scaler
 
-ROWS, DIMENSIONS, PAIRS, WIDTH = 40, 6, 30, 5
+ROWS, DIMENSIONS, PAIRS, DRAWN, WIDTH = 40, 6, 30, 3, 5
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Data:
     label: np.ndarray = field(init=False)
     split: np.ndarray = field(init=False)
     files: dict[str, SplitRows] = field(init=False)
+    negatives: SplitRows = field(init=False)
     sequences: int = ROWS
     manifest: int = ROWS
     clipped: float = 0.001
@@ -45,12 +46,14 @@ class Data:
         rng = np.random.default_rng(0)
         self.matrix = rng.uniform(-0.9, 0.9, (ROWS, DIMENSIONS)).astype(np.float32)
         self.matrix[:2] = [[-1], [1]]
-        self.interactions = rng.uniform(-0.9, 0.9, (PAIRS, WIDTH)).astype(np.float16)
+        self.interactions = rng.uniform(-0.9, 0.9, (PAIRS + DRAWN, WIDTH)).astype(np.float16)
         self.interactions[:2] = [[-1], [1]]
         self.row1, self.row2 = np.arange(PAIRS), np.arange(PAIRS) + 10
         self.row2[20:] = self.row1[20:]
         self.label = rng.integers(0, 2, PAIRS).astype(np.int8)
         self.split = np.repeat(["train", "val", "test"], 10).astype(object)
+        drawn = np.arange(DRAWN)
+        self.negatives = SplitRows(PAIRS + drawn, drawn, drawn + 11, np.zeros(DRAWN, np.int8))
         self.files = {
             name: SplitRows(rows, self.row1[rows], self.row2[rows], self.label[rows])
             for name in ("train", "val", "test")
@@ -69,8 +72,9 @@ class Data:
         ]
         facts = [
             *row_facts(self.sequences, self.manifest, len(self.matrix)),
-            interaction_fact(PAIRS, len(self.interactions)),
+            interaction_fact(PAIRS, DRAWN, len(self.interactions)),
             *pair_facts(self.row1, self.row2, self.label, self.split, self.files, len(self.matrix)),
+            negatives_fact(self.negatives, self.files["train"], PAIRS),
             clipped_fact("embeddings", self.clipped, 0.01),
             clipped_fact("interactions", self.clipped_interactions, 0.01),
             *(end_facts(summary) if self.mode == "global" else []),
@@ -84,6 +88,18 @@ def put(name: str, column: str, place: int, value: int) -> Callable[[Data], None
         getattr(data.files[name], column)[place] = value
 
     return plant
+
+
+def put_drawn(column: str, value: int) -> Callable[[Data], None]:
+    def plant(data: Data) -> None:
+        getattr(data.negatives, column)[1] = value
+
+    return plant
+
+
+def draw_a_train_pair(data: Data) -> None:
+    for column in ("seq1", "seq2"):
+        getattr(data.negatives, column)[1] = getattr(data.files["train"], column)[3]
 
 
 def set_matrix(place: object, value: float) -> Callable[[Data], None]:
@@ -225,7 +241,20 @@ def test_sound_data_passes_every_check_and_the_page_needs_no_network(mode: str) 
                 "Interactions: dimensions do not reach 1 in training: 1 of 5 dimensions (dimension 3: 0.5)",
             ],
         ),
-        (drop_last_pair, ["scaled interactions do not have one row for each of the 30 pairs: 29"]),
+        (
+            drop_last_pair,
+            ["scaled interactions do not have one row for each of the 30 pairs and of the 3 drawn ones: 32"],
+        ),
+        *(
+            (plant, ["or train pairs too: 1 (pair 31 in negatives.parquet)"])
+            for plant in (
+                put_drawn("label", 1),
+                put_drawn("seq1", 35),
+                put_drawn("seq2", 2),
+                draw_a_train_pair,
+            )
+        ),
+        (put_drawn("row", 5), ["or train pairs too: 1 (pair 5 in negatives.parquet)"]),
         (
             too_many_interactions_clipped,
             ["More than 1.00% (checks.max_clipped_share in params.yaml) of the interactions' "],

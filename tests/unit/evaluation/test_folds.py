@@ -94,6 +94,7 @@ def measure(
     interactions: np.ndarray | None = None,
     embeddings: bool = True,
     members: int = 1,
+    negatives: Pairs | None = None,
 ):
     spec = NetworkSpec(values.shape[1], (16,), 1, 0.0, "layer", "relu", symmetric=True)
     if interactions is not None:
@@ -111,6 +112,7 @@ def measure(
         folder,
         members,
         interactions=None if interactions is None else (lambda: in_shards(interactions), len(interactions)),
+        negatives=negatives,
     )
 
 
@@ -184,6 +186,24 @@ def test_a_fold_learns_from_interactions(embeddings: bool, meetings, tmp_path: P
     found = measure(values, splits, tmp_path, interactions, embeddings)
     assert found.metrics["roc_auc"] > 0.95
     assert found.cosine["roc_auc"] < 0.65
+
+
+def test_a_fold_learns_from_drawn_pairs_of_its_own_train_sequences_alone(meetings, tmp_path: Path):
+    values, splits, interactions = meetings
+    rng = np.random.default_rng(3)
+    own, others = rng.integers(0, 320, (2, 400)), rng.integers(320, 480, (2, 400))
+    # rows of pairs that were left out
+    rows = np.resize(
+        np.setdiff1d(np.arange(1900), np.concatenate([pairs.rows for pairs in splits.values()])), 400
+    )
+
+    def drawn(rows1: np.ndarray, rows2: np.ndarray) -> Pairs:
+        return Pairs(rows1, rows2, np.zeros(400, np.float32), rows)
+
+    without = measure(values, splits, tmp_path, interactions)
+    assert measure(values, splits, tmp_path, interactions, negatives=drawn(own[0], others[0])) == without
+    assert measure(values, splits, tmp_path, interactions, negatives=drawn(*others)) == without
+    assert measure(values, splits, tmp_path, interactions, negatives=drawn(*own)) != without
 
 
 def test_interactions_are_scaled_by_the_train_pairs_alone(meetings, tmp_path: Path):

@@ -57,6 +57,7 @@ def test_a_served_model_gives_what_the_pipeline_gives(tmp_path: Path, inputs: st
         layout,
         {},
         15,
+        np.empty((0, 2), np.int64),
         lambda shards: ((0, describe_pairs(sequences, rows1, rows2, layout)) for _ in shards),
     )
     trained = np.arange(15) < 10

@@ -31,6 +31,11 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def values() -> np.ndarray:
+    """Rows of the data's pairs."""
+    return rows()[:PAIRS]
+
+
+def rows() -> np.ndarray:
     return np.concatenate([part for _, part in InteractionStore.open(paths.INTERACTIONS).shards()])
 
 
@@ -49,8 +54,8 @@ def test_rows_are_those_of_each_pair_in_the_order_of_the_pairs(folder: Folder) -
     training = SPLIT == "train"
     widest = [max(len(SEQUENCES[row]) for row in rows[training]) for rows in (ROWS1, ROWS2)]
     assert store.layout == Layout(*widest, aligned=False, symmetric=False, wobble=False, duplex=True)
-    assert (store.rows, store.dimensions) == (PAIRS, store.layout.width)
-    assert [first for first, _ in store.shards()] == list(range(0, PAIRS, SHARD))
+    assert (store.pairs, store.dimensions) == (PAIRS, store.layout.width)
+    assert [first for first, _ in store.shards()] == list(range(0, store.rows, SHARD))
     expected = describe_pairs(SEQUENCES, ROWS1, ROWS2, store.layout)
     np.testing.assert_array_equal(values(), expected.astype(np.float16))
     # each by itself: another order of the pairs has the same rows in that order
@@ -117,13 +122,41 @@ def test_pairs_turned_around_have_the_same_rows_where_their_order_does_not_matte
     assert not np.array_equal(found[False, False], found[False, True])
 
 
+def test_pairs_are_drawn_of_train_pairs_where_the_order_is_kept_or_where_asked_for(folder: Folder) -> None:
+    folder.write(SEQUENCES, ROWS1, ROWS2, SPLIT)
+    training, related = SPLIT == "train", np.arange(PAIRS) % 2 == 1
+    found = {}
+    for symmetric in (True, False):
+        for asked in ("auto", 0, 2, 3.5):
+            folder.set({"network.symmetric": symmetric, "train.random_negatives": asked})
+            interact.run()
+            store = InteractionStore.open(paths.INTERACTIONS)
+            drawn = store.negatives()
+            found[symmetric, asked] = len(drawn)
+            assert store.rows == PAIRS + len(drawn)
+            assert set(drawn[:, 0]) <= set(ROWS1[training & related])
+            assert set(drawn[:, 1]) <= set(ROWS2[training & related])
+            expected = describe_pairs(SEQUENCES, *drawn.T, store.layout)
+            np.testing.assert_array_equal(rows()[PAIRS:], expected.astype(np.float16))
+    assert found[True, "auto"] == found[True, 0] == found[False, 0] == 0
+    assert 0 < found[False, "auto"] == found[False, 2] == found[True, 2] < found[False, 3.5]
+    # what the other splits hold changes nothing of it
+    folder.set({"network.symmetric": False})
+    drawn = store.negatives()
+    folder.write(SEQUENCES, ROWS1, np.where(training, ROWS2, ROWS2[::-1]), SPLIT)
+    interact.run()
+    np.testing.assert_array_equal(InteractionStore.open(paths.INTERACTIONS).negatives(), drawn)
+
+
 def test_an_interrupted_run_goes_on_where_it_was_and_ends_with_the_same_bytes(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.write(SEQUENCES, ROWS1, ROWS2, SPLIT)
     interact.run()
     undisturbed = contents()
-    assert len(undisturbed) == -(-PAIRS // SHARD) + 1
+    made_rows = len(rows())
+    # the manifest, and what was drawn
+    assert len(undisturbed) == -(-made_rows // SHARD) + 2
     for path in paths.INTERACTIONS.iterdir():
         path.unlink()
     save, saved = np.save, []
@@ -151,7 +184,7 @@ def test_an_interrupted_run_goes_on_where_it_was_and_ends_with_the_same_bytes(
     interact.run()
     assert contents() == undisturbed
     assert {path: path.stat().st_ino for path in kept} == kept
-    assert sum(made) == PAIRS - 3 * SHARD
+    assert sum(made) == made_rows - 3 * SHARD
     # and where all is there, nothing is made
     made.clear()
     interact.run()

@@ -137,6 +137,36 @@ def test_val_metrics_are_exact_and_on_the_data_s_own_class_ratio():
     assert result.weights["head.bias"] == pytest.approx(1 - np.log(5))
 
 
+def test_drawn_negatives_are_trained_on_and_probabilities_are_of_the_data_s_own_class_ratio():
+    # two unrelated pairs in the data and four drawn: three times as many
+    learner = Scripted([FAIR], weight=5.0)
+    drawn = Pairs(np.zeros(4, int), np.ones(4, int), np.zeros(4, np.float32))
+    seen = []
+
+    def counted(inputs: Inputs, labels: np.ndarray) -> np.ndarray:
+        seen.extend(labels.ravel())
+        return Scripted.train_batches(learner, inputs, labels[:1])
+
+    learner.train_batches = counted
+    one_step = LOOP._replace(epochs=1, batch_size=8)
+    result = fit(learner, NOTHING, FOUR, FOUR, one_step, negatives=drawn)
+    assert sorted(seen) == [0] * 6 + [1] * 2
+    assert result.val_logits == pytest.approx(np.array(FAIR) - np.log(5 / 3))
+    assert result.weights["head.bias"] == pytest.approx(1 - np.log(5 / 3))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_drawn_negatives_leave_probabilities_calibrated(framework: str, matrices: Matrices):
+    rng = np.random.default_rng(3)
+    rows1, rows2 = rng.integers(0, 400, (2, 6000))
+    unrelated = rows1 // 10 != rows2 // 10
+    drawn = Pairs(rows1[unrelated], rows2[unrelated], np.zeros(unrelated.sum(), np.float32))
+    learner = make_learner(framework, SPEC, LEARNER._replace(positive_weight=1.0))
+    result = fit(learner, matrices, TRAIN, VAL, LOOP, negatives=drawn)
+    assert roc_auc_score(VAL.labels, result.val_logits) > 0.9
+    assert expit(result.val_logits).mean() == pytest.approx(VAL.labels.mean(), abs=0.06)
+
+
 def test_collapse_is_told():
     assert fit_script(Scripted([[2, 2, 2, 2]]), epochs=1).collapsed
     assert not fit_script(Scripted([GOOD]), epochs=1).collapsed
