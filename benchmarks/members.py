@@ -5,8 +5,8 @@
 
 A project is a clone with data of its own in which `dvc repro validate` has run. A fifth of its train pairs is
 set aside: drawn by the groups of the columns where some are named, so that no group of it is trained on, else
-at random. Networks of params.yaml, or of each --network in turn, learn from the others, in PyTorch, and stop
-by validation. Test is not looked at.
+at random. Networks of params.yaml, or of each --network in turn, learn from the others, in PyTorch, and from
+those pairs that `interact` drew of their sequences, and stop by validation. Test is not looked at.
 """
 
 import argparse
@@ -94,6 +94,9 @@ def measure(columns: list[str], changes: dict[str, Any]) -> Worth:
         inside = np.random.default_rng(params.evaluate.seed).random(pairs.labels.size) < 1 / FOLDS
         outside = ~inside
     train, aside = (pairs.take(np.flatnonzero(chosen)) for chosen in (outside, inside))
+    drawn = read_pairs(paths.NEGATIVES)
+    left = np.isin(drawn.rows1, train.rows1) & np.isin(drawn.rows2, train.rows2)
+    negatives = drawn.take(np.flatnonzero(left))
     network = params.network.model_dump() | {"symmetric": settle_symmetric(params)} | changes
     spec = specify(network)
     matrices = open_matrices(spec)
@@ -101,7 +104,17 @@ def measure(columns: list[str], changes: dict[str, Any]) -> Worth:
     learner = LearnerSettings.of(params.train.model_dump() | {"positive_weight": weight})
     loop = LoopSettings.of(params.train.model_dump())
     trained = fit_members(
-        "torch", spec, learner, loop, matrices, train, val, max(COUNTS), lambda *told: None, Path.cwd().name
+        "torch",
+        spec,
+        learner,
+        loop,
+        matrices,
+        train,
+        val,
+        max(COUNTS),
+        lambda *told: None,
+        Path.cwd().name,
+        negatives,
     )
     scorer = make_learner("torch", spec, learner)
     logits = []

@@ -50,6 +50,8 @@ SMALL = {
     "evaluate.bootstrap": 1000,
     "evaluate.map_pairs": 40,
     "train.repeats": 2,
+    # auto draws none, as the order of these pairs does not matter
+    "train.random_negatives": 0.5,
     # an untrained encoder may be no better than 4-mers
     "register.baseline": "ignore",
 }

@@ -17,9 +17,10 @@ def settle_negatives(setting: Literal["auto"] | float, labels: NDArray[np.int8],
     Parameters
     ----------
     setting
-        A number, or ``auto``: 2 where the order of a pair is kept and the data have less than 10 unrelated pairs
-        to a related one, else 0. Where both sides are of one kind, related pairs come in groups, and two of one
-        group are related; where unrelated pairs are many, drawn ones add none that are hard to tell.
+        A number, or ``auto``: 2 where the order of a pair is kept and the data have less than 10 unrelated
+        pairs to a related one, else 0. Where both sides are of one kind, related pairs come in groups, and
+        two of one group are related; where unrelated pairs are many, drawn ones add none that are hard to
+        tell.
     labels : np.ndarray, shape=(n,)
         Of the train pairs.
     symmetric
