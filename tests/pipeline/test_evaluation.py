@@ -35,7 +35,15 @@ def test_a_report_holds_verdict_baselines_slices_audit_and_the_other_framework(
     baselines = read_json(finished.root / "artifacts/baselines/baselines.json")
     verdict = read_json(folder / "verdict.json")
     titles = {"torch": "PyTorch against TensorFlow", "tensorflow": "TensorFlow against PyTorch"}
-    words = (verdict["headline"], *baselines, "sequences: none seen in training", titles[framework])
+    drawn = len(pd.read_parquet(finished.root / "artifacts/normalized/negatives.parquet"))
+    assert drawn
+    words = (
+        verdict["headline"],
+        *baselines,
+        "sequences: none seen in training",
+        titles[framework],
+        f"Besides the train pairs it learnt from {drawn} unrelated ones",
+    )
     assert [one for one in words if one not in page] == []
     findings = read_json(finished.root / "reports/audit.json")["findings"]
     assert findings

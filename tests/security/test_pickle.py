@@ -165,7 +165,8 @@ def test_a_shard_whose_manifest_was_changed_with_it_is_refused(tmp_path: Path) -
         shard = {"file": "shard-00000.npy", "rows": 1, "sha256": hashlib.sha256(content).hexdigest()}
         made_by = {"encoder": "any", "trained": True, "layout": LAYOUT._asdict()}
         write_json(
-            tmp_path / "manifest.json", {"rows": 1, "dimensions": 1, "made_by": made_by, "shards": [shard]}
+            tmp_path / "manifest.json",
+            {"rows": 1, "pairs": 1, "dimensions": 1, "made_by": made_by, "shards": [shard]},
         )
         for kind in (EmbeddingStore, InteractionStore):
             with pytest.raises(DnapairError, match="is no shard"):

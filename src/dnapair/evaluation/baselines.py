@@ -245,7 +245,7 @@ def _side_by_side(fits: dict[str, Callable[[], Baseline]]) -> dict[str, Baseline
             return fit()
 
     with ThreadPoolExecutor(min(cores(), MOST_AT_A_TIME)) as pool:
-        # the dearest are among the last: begun first, no core waits for them in the end
+        # the dearest are among the last: begun early, so that no core waits long for them in the end
         begun = {name: pool.submit(on_one_core, fits[name]) for name in reversed(fits)}
         try:
             ended = as_completed(begun.values())

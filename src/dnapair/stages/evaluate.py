@@ -106,7 +106,11 @@ def run(framework: str) -> None:
             TITLES[other],
             labels.size,
             int(labels.sum()),
-            describe_inputs(spec, read_json(paths.BEST_HYPERPARAMETERS)["inputs"]),
+            describe_inputs(
+                spec,
+                read_json(paths.BEST_HYPERPARAMETERS)["inputs"],
+                network.training["random_negatives"],
+            ),
             threshold,
             temperature,
             describe_units(units, columns),
@@ -147,18 +151,22 @@ def run(framework: str) -> None:
         print(f"evaluate {framework}: {verdict.headline} {paths.report_folder(framework) / 'report.html'}")
 
 
-def describe_inputs(spec: NetworkSpec, compared: Mapping[str, float]) -> str:
-    """Say what the network takes of a pair, and what validation said of the other choices."""
+def describe_inputs(spec: NetworkSpec, compared: Mapping[str, float], drawn: int) -> str:
+    """Say what the network takes of a pair, what validation said of others, and what else it learnt from."""
     parts = ["the embeddings of both sequences"] if spec.embeddings else []
     if spec.interactions:
         parts.append(f"{spec.interactions} interactions, how the two meet base by base")
     order = "both orders of a pair have one score" if spec.symmetric else "the order of a pair matters"
     kind = "It" if spec.members == 1 else f"It is the mean of {spec.members} networks of different seeds, and"
     found = f"{kind} takes {', and '.join(parts)}; {order}."
-    if not compared:
-        return found
-    scores = ", ".join(f"{score:.3f} with {name}" for name, score in compared.items())
-    return f"{found} Validation decided: PR-AUC after the first epochs {scores}."
+    if compared:
+        scores = ", ".join(f"{score:.3f} with {name}" for name, score in compared.items())
+        found += f" Validation decided: PR-AUC after the first epochs {scores}."
+    if drawn:
+        found += (
+            f" Besides the train pairs it learnt from {drawn:,} unrelated ones, drawn of their sequences."
+        )
+    return found
 
 
 def read_scores(framework: str) -> Scored:
