@@ -1,5 +1,6 @@
 """Interactions on disk, in shards, the layout of their rows, and the pairs that were drawn for training."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dnapair.errors import DnapairError
 from dnapair.interactions.layout import Layout, code_sha256
 from dnapair.storage.files import atomic_file
 from dnapair.storage.numeric_columns import read_numbers
@@ -42,8 +44,21 @@ class InteractionStore(ShardStore):
         self.pairs = int(manifest["pairs"])
 
     def negatives(self) -> NDArray[np.int64]:
-        """Return the two sequences of each drawn pair, shape=(rows - pairs, 2)."""
-        return np.stack(read_numbers(self.folder / NEGATIVES, ["row1", "row2"]), axis=1)
+        """Return the two sequences of each drawn pair, shape=(rows - pairs, 2).
+
+        Raises
+        ------
+        DnapairError
+            If they are not those that the rows are of.
+        """
+        path = self.folder / NEGATIVES
+        negatives = np.stack(read_numbers(path, ["row1", "row2"]), axis=1)
+        if _hash(negatives) != self.manifest["made_by"]["negatives_sha256"]:
+            raise DnapairError(
+                f"{path} holds other pairs than those that were drawn. Make it again: "
+                "dvc repro --force --single-item interact (whole shards are kept)"
+            )
+        return negatives
 
 
 def write_store(
@@ -79,12 +94,21 @@ def write_store(
     DnapairError
         If another process is at work on the same folder.
     """
-    key = {**made_by, "layout": layout._asdict(), "code_sha256": code_sha256()}
+    key = {
+        **made_by,
+        "negatives_sha256": _hash(negatives),
+        "layout": layout._asdict(),
+        "code_sha256": code_sha256(),
+    }
     rows = pairs + len(negatives)
     write_shards(folder, key, rows, SHARD_PAIRS, produce, _round, "interact", "pair", {"pairs": pairs})
     with atomic_file(folder / NEGATIVES) as temporary:
         pq.write_table(pa.table(dict(zip(("row1", "row2"), negatives.T, strict=True))), temporary)
     return InteractionStore.open(folder)
+
+
+def _hash(negatives: NDArray[np.int64]) -> str:
+    return hashlib.sha256(negatives.astype("<i8").tobytes()).hexdigest()
 
 
 def _round(values: NDArray[np.float32], name: Callable[[int], str]) -> NDArray[np.float16]:

@@ -54,11 +54,7 @@ def run() -> None:
         def produce(shards: Sequence[Shard]) -> Values:
             return map_ahead(describe, shards, cores())
 
-        made_by = {
-            "pairs_sha256": sha256(paths.PAIRS),
-            "sequences_sha256": sha256(paths.SEQUENCES),
-            "random_negatives": each,
-        }
+        made_by = {"pairs_sha256": sha256(paths.PAIRS), "sequences_sha256": sha256(paths.SEQUENCES)}
         store = write_store(paths.INTERACTIONS, layout, made_by, rows1.size, negatives, produce)
         run.log_metrics(
             {"pairs": store.pairs, "random_negatives": len(negatives), "dimensions": store.dimensions}

@@ -1,6 +1,7 @@
 """The stage `interact` on small data: its rows, their layout, and what an interrupted run leaves."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from dnapair.errors import DnapairError
@@ -146,6 +147,22 @@ def test_pairs_are_drawn_of_train_pairs_where_the_order_is_kept_or_where_asked_f
     folder.write(SEQUENCES, ROWS1, np.where(training, ROWS2, ROWS2[::-1]), SPLIT)
     interact.run()
     np.testing.assert_array_equal(InteractionStore.open(paths.INTERACTIONS).negatives(), drawn)
+
+
+def test_other_pairs_in_the_place_of_those_drawn_are_refused_and_drawn_anew(folder: Folder) -> None:
+    folder.write(SEQUENCES, ROWS1, ROWS2, SPLIT)
+    interact.run()
+    undisturbed = contents()
+    path = paths.INTERACTIONS / "negatives.parquet"
+    table = pq.read_table(path)
+    for changed in (table.slice(1), table.append_column("row3", table["row1"]).drop_columns(["row1"])):
+        pq.write_table(changed, path)
+        with pytest.raises(
+            DnapairError, match=r"negatives\.parquet (holds other pairs|is damaged).* dvc repro"
+        ):
+            InteractionStore.open(paths.INTERACTIONS).negatives()
+        interact.run()
+        assert contents() == undisturbed
 
 
 def test_an_interrupted_run_goes_on_where_it_was_and_ends_with_the_same_bytes(
