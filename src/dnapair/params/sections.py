@@ -272,7 +272,7 @@ class Train(Section):
     learning_rate: Rate
     weight_decay: NotNegative
     positive_weight: Literal["balanced"] | AboveZero
-    random_negatives: Literal["auto"] | NotNegative
+    random_negatives: Literal["auto"] | Annotated[float, Field(ge=0, le=100)]
     clip_norm: AboveZero
     plateau_patience: Positive
     plateau_factor: Annotated[float, Field(gt=0, lt=1)]
