@@ -2,7 +2,7 @@
 
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,11 @@ def check_params(content: dict[str, Any], origin: str) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        lines = [f"  {_describe(problem)}" for problem in error.errors()]
+        # a setting of several kinds has a problem for each of them
+        found: dict[str, list[Any]] = {}
+        for problem in error.errors():
+            found.setdefault(_key(problem), []).append(problem)
+        lines = [f"  {_describe(key, problems)}" for key, problems in found.items()]
         raise DnapairError(f"{origin}: dnapair can't use these settings:\n" + "\n".join(lines)) from None
 
 
@@ -187,14 +191,26 @@ def setting_names(section: type[BaseModel] = Params, start: str = "") -> Iterato
             yield from setting_names(field.annotation, f"{key}.")
 
 
-def _describe(problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
+def _key(problem: Any) -> str:
+    """Return the setting's name and the places in its lists, without what pydantic calls its kinds."""
+    place = [str(part) for part in problem["loc"]]
+    if problem["type"] in ("extra_forbidden", "missing"):
+        return ".".join(place)
+    names = set(setting_names())
+    depth = max((end for end in range(len(place) + 1) if ".".join(place[:end]) in names), default=len(place))
+    return ".".join([*place[:depth], *(part for part in place[depth:] if part.isdecimal())])
+
+
+def _describe(key: str, problems: Sequence[Any]) -> str:
+    problem, *others = problems
     if problem["type"] == "extra_forbidden":
         meant = similar(key, setting_names()) or " Remove it, or look for its right name in the README."
         return f"{key}: there is no such setting.{meant}"
     if problem["type"] == "missing":
         return f"{key}: missing. Add it; the project's own params.yaml shows its usual value."
     message = problem["msg"].removeprefix("Value error, ")
+    for other in others:
+        message += f", or {other['msg'].removeprefix('Value error, ').removeprefix('Input should be ')}"
     if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):
         message += ": put it into quotes"
     if problem["type"] == "string_type" and isinstance(problem["input"], list):
