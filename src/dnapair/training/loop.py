@@ -223,7 +223,7 @@ def fit(
     """Train until the validation PR-AUC stops growing, and keep the best epoch's weights.
 
     In the end the head's bias is lowered by log(positive_weight), and raised by the logarithm of how many
-    times as many unrelated pairs were trained on as train has, so that the probabilities are those of the
+    times as many unrelated pairs an epoch has as train, so that the probabilities are those of the
     data's own class ratio. Source: Elkan 2001, "The foundations of cost-sensitive learning".
 
     Parameters
@@ -244,7 +244,7 @@ def fit(
     keep
         ``last``: keep the last epoch's weights, whatever validation said of them.
     negatives
-        Unrelated pairs to train on besides, which the data do not hold.
+        Unrelated pairs that the data do not hold: each epoch learns from half of them besides, drawn anew.
 
     Returns
     -------
@@ -258,11 +258,9 @@ def fit(
     """
     _check_labels(train.labels, "train")
     _check_labels(val.labels, "validation")
-    drawn = 0 if negatives is None else negatives.labels.size
+    drawn = 0 if negatives is None else negatives.labels.size // 2
     times_more = 1 + drawn / np.count_nonzero(train.labels == 0)
     shift = np.float32(math.log(learner.settings.positive_weight / times_more))
-    if negatives is not None:
-        train = train.join(negatives)
     schedule = _Schedule(learner.settings.learning_rate, settings)
     rng = np.random.default_rng(settings.seed)
     history: list[Epoch] = []
@@ -273,7 +271,10 @@ def fit(
     )
     with bar:
         for number in range(1, settings.epochs + 1):
-            train_loss = _train_epoch(learner, matrices, train, settings.batch_size, rng)
+            lesson = train
+            if negatives is not None and drawn:
+                lesson = train.join(negatives.take(rng.permutation(negatives.labels.size)[:drawn]))
+            train_loss = _train_epoch(learner, matrices, lesson, settings.batch_size, rng)
             logits = predict(learner, matrices, val) - shift
             if not (math.isfinite(train_loss) and np.isfinite(logits).all()):
                 raise DnapairError(

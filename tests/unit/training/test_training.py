@@ -138,7 +138,7 @@ def test_val_metrics_are_exact_and_on_the_data_s_own_class_ratio():
 
 
 def test_drawn_negatives_are_trained_on_and_probabilities_are_of_the_data_s_own_class_ratio():
-    # two unrelated pairs in the data and four drawn: three times as many
+    # two unrelated pairs in the data, and of four drawn ones two in an epoch: twice as many
     learner = Scripted([FAIR], weight=5.0)
     drawn = Pairs(np.zeros(4, int), np.ones(4, int), np.zeros(4, np.float32))
     seen = []
@@ -150,9 +150,25 @@ def test_drawn_negatives_are_trained_on_and_probabilities_are_of_the_data_s_own_
     learner.train_batches = counted
     one_step = LOOP._replace(epochs=1, batch_size=8)
     result = fit(learner, NOTHING, FOUR, FOUR, one_step, negatives=drawn)
-    assert sorted(seen) == [0] * 6 + [1] * 2
-    assert result.val_logits == pytest.approx(np.array(FAIR) - np.log(5 / 3))
-    assert result.weights["head.bias"] == pytest.approx(1 - np.log(5 / 3))
+    assert sorted(seen) == [0] * 4 + [1] * 2
+    assert result.val_logits == pytest.approx(np.array(FAIR) - np.log(5 / 2))
+    assert result.weights["head.bias"] == pytest.approx(1 - np.log(5 / 2))
+
+
+def test_each_epoch_draws_other_negatives():
+    matrices = Matrices(np.arange(40, dtype=np.float32)[:, None])
+    drawn = Pairs(np.arange(4, 40), np.arange(4, 40), np.zeros(36, np.float32))
+    learner, epochs = Scripted([FAIR] * 3), []
+
+    def noted(inputs: Inputs, labels: np.ndarray) -> np.ndarray:
+        epochs.append(set(inputs[0].ravel().astype(int).tolist()))
+        return Scripted.train_batches(learner, inputs, labels[:1])
+
+    learner.train_batches = noted
+    fit(learner, matrices, FOUR, FOUR, LOOP._replace(epochs=3, batch_size=64), negatives=drawn)
+    assert [len(epoch) for epoch in epochs] == [22, 22, 22]
+    assert all(set(range(4)) < epoch for epoch in epochs)
+    assert len(set(map(frozenset, epochs))) == 3
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
