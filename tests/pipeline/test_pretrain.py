@@ -24,6 +24,7 @@ SHORT = {
     "pretrain.output": "encoders/own",
     "pretrain.crop": 100,
     "pretrain.min_length": 60,
+    "pretrain.min_genome": 100,
     "pretrain.k": 4,
     "pretrain.hidden": 16,
     "pretrain.heads": 2,
@@ -142,14 +143,14 @@ def weights(folder: Path) -> Mapping[str, np.ndarray]:
     ("changes", "message"),
     [
         ({"pretrain.fasta": "none.fasta"}, "none.fasta (pretrain.fasta) is not there"),
-        ({"pretrain.genome": "organism=(.*)"}, "pretrain.genome"),
+        ({"pretrain.genome": "organism=(.*)"}, "(pretrain.genome) in the headers, and are none at all"),
         ({"pretrain.output": "encoders"}, "encoders (pretrain.output) is already there"),
         (
             {"pretrain.min_length": 200, "pretrain.crop": 200},
             "no record is as long as pretrain.min_length, 200",
         ),
         ({"pretrain.warm_start.batch_pairs": 99}, "A batch takes 99 pairs of fragments"),
-        ({"pretrain.train_genomes": ["genus"]}, "the pairs have no column 'genus'"),
+        ({"pretrain.unseen_genomes": ["genus"]}, "the pairs have no column 'genus'"),
         ({"pretrain.contrastive.weight": 0}, "the warm start is contrastive"),
         ({"pretrain.device": "cuda"}, "pretrain.device: cuda, but PyTorch sees no GPU"),
         ({"pretrain.crop": 600}, "pretrain: Value error, crop (600)"),
@@ -166,7 +167,7 @@ def test_mistakes_are_said_and_leave_nothing(settings: Project, changes: dict, m
 def test_records_without_genome_need_no_contrastive_objective(settings: Project):
     text = (settings.root / "genes.fasta").read_text()
     (settings.root / "plain.fasta").write_text("".join(f"{line.split()[0]}\n" for line in text.splitlines()))
-    settings.set({"pretrain.fasta": "plain.fasta", "pretrain.train_genomes": None})
+    settings.set({"pretrain.fasta": "plain.fasta", "pretrain.unseen_genomes": None})
     printed = settings.run("dnapair", "pretrain", fails=True)
     assert "names no genome" in printed
     said = {key: int(value) for key, value in re.findall(r"(pretrain\.[a-z_.]+): (\d+)", printed)}

@@ -12,10 +12,11 @@ from dnapair.data.raw_files import fasta_files
 from dnapair.embedding.embedder import choose_device
 from dnapair.embedding.kmers import KmerVocabulary
 from dnapair.errors import DnapairError
+from dnapair.machine.processor import has_bfloat16
 from dnapair.params import Pretrain, flatten, load_params
 from dnapair.pretraining.card import Facts, write_encoder
 from dnapair.pretraining.checkpoint import Standing, read_standing
-from dnapair.pretraining.corpus import Corpus, held_out, read_corpus, train_genomes
+from dnapair.pretraining.corpus import Corpus, held_out, pair_genomes, read_corpus
 from dnapair.pretraining.fragments import Sampler
 from dnapair.pretraining.loop import Schedule, Watch
 from dnapair.pretraining.network import PretrainingNetwork, Shape
@@ -116,7 +117,9 @@ def plan(settings: Pretrain) -> tuple[WarmStart, Objectives, Schedule]:
         masked.share,
         masked.span,
     )
-    return WarmStart(warm_schedule, warm.batch_pairs, warm.dropout), objectives, schedule
+    # the bag stays on the CPU
+    bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and has_bfloat16())
+    return WarmStart(warm_schedule, warm.batch_pairs, warm.dropout, bf16), objectives, schedule
 
 
 def _train(
@@ -146,10 +149,14 @@ def _train(
 
 
 def _corpus(settings: Pretrain, files: list[Path]) -> Corpus:
-    columns = settings.train_genomes
-    allowed = None if columns is None else train_genomes(_pairs(), columns)
+    columns = settings.unseen_genomes
     corpus = read_corpus(
-        files, settings.genome, allowed, settings.min_length, named=settings.contrastive.weight > 0
+        files,
+        settings.genome,
+        None if columns is None else pair_genomes(_pairs(), columns),
+        settings.min_length,
+        settings.min_genome if settings.contrastive.weight else 0,
+        named=settings.contrastive.weight > 0,
     )
     return corpus.without(held_out(corpus.names, settings.held_out, settings.seed))
 

@@ -411,8 +411,9 @@ class Pretrain(Section):
     description: str
     license: str | None
     genome: str
-    train_genomes: list[str] | None
+    unseen_genomes: list[str] | None
     held_out: BelowOne
+    min_genome: Count
     crop: Annotated[int, Field(ge=16)]
     min_length: Annotated[int, Field(ge=16)]
     reverse_complement: bool

@@ -30,7 +30,7 @@ class Corpus(NamedTuple):
     names : list of str
         Name of each genome, sorted.
     left_out : int
-        Records that were read and not kept: too short, or of a genome that may not be used.
+        Records that were read and not kept: too short, or of a genome that is too small or not to be seen.
     """
 
     bases: NDArray[np.uint8]
@@ -54,8 +54,23 @@ class Corpus(NamedTuple):
         return _pack(parts, np.searchsorted(kept, self.genomes[rows]), names, left_out)
 
 
+class PairGenomes(NamedTuple):
+    """Genomes that the pairs name.
+
+    Attributes
+    ----------
+    every : frozenset of str
+        Of all pairs.
+    unseen : frozenset of str
+        Those that a val or test pair has.
+    """
+
+    every: frozenset[str]
+    unseen: frozenset[str]
+
+
 def read_corpus(
-    files: Sequence[Path], pattern: str, allowed: Collection[str] | None, minimum: int, named: bool
+    files: Sequence[Path], pattern: str, genomes: PairGenomes | None, minimum: int, smallest: int, named: bool
 ) -> Corpus:
     """Read the records that an encoder may be pretrained on.
 
@@ -65,10 +80,12 @@ def read_corpus(
         FASTA files, plain or packed.
     pattern
         Regular expression searched in each header; its first group that matched is the genome's name.
-    allowed
-        Names of the genomes that may be used, any record without a name being left out; None: every record.
+    genomes
+        Those of the pairs: unseen ones are left out, and any record without a name; None: no record is.
     minimum
         Records shorter than this, in bases, are left out.
+    smallest
+        Genomes whose records have fewer bases together are left out.
     named
         Whether every record must have a genome, as the contrastive objective needs it. Where it need not,
         a record without one is a genome of its own.
@@ -81,37 +98,47 @@ def read_corpus(
     Raises
     ------
     DnapairError
-        If a file can't be read, the pattern is none, a header has no genome where one is needed, or
-        nothing is left.
+        If a file can't be read, the pattern is none, a header has no genome where one is needed, no header
+        names a genome of the pairs, or nothing is left.
     """
     find_genome = genome_finder(pattern, "pretrain.genome")
     packed: list[NDArray[np.uint8]] = []
     found: list[str] = []
+    there: set[str] = set()
     longest: int | None = None
     total = 0
     for file in files:
         for number, header, text in fasta_records(file):
             total += 1
             name = find_genome(header)
-            if name is None and allowed is None:
+            if name is None:
+                if genomes:
+                    continue
                 if named:
                     raise _no_genome(file, number, header, pattern)
                 name = f"{file.name}, record {number}"
-            if name is None or (allowed is not None and name not in allowed):
+            there.add(name)
+            if genomes and name in genomes.unseen:
                 continue
             longest = max(longest or 0, len(text))
             if len(text) >= minimum:
                 packed.append(base_codes(record_sequence(file, number, text)))
                 found.append(name)
+    if genomes and not genomes.every & there:
+        raise _other_genomes(files, pattern, genomes.every, there)
     if not found:
-        raise _nothing_left(files, pattern, allowed, longest, minimum)
+        raise _nothing_left(files, longest, minimum)
     names, numbers = np.unique(np.array(found), return_inverse=True)
+    sizes = np.bincount(numbers, [len(bases) for bases in packed])
+    if sizes.max() < smallest:
+        raise _too_small(files, names[sizes.argmax()], int(sizes.max()), smallest)
     order = np.argsort(numbers, kind="stable")
-    return _pack([packed[row] for row in order], numbers[order], names.tolist(), total - len(found))
+    corpus = _pack([packed[row] for row in order], numbers[order], names.tolist(), total - len(found))
+    return corpus.without(set(names[sizes < smallest].tolist()))
 
 
-def train_genomes(pairs: Path, columns: Sequence[str]) -> set[str]:
-    """Name the genomes of train pairs, less those that a val or test pair has too.
+def pair_genomes(pairs: Path, columns: Sequence[str]) -> PairGenomes:
+    """Name the genomes of the pairs, and those that a val or test pair has.
 
     Parameters
     ----------
@@ -123,24 +150,20 @@ def train_genomes(pairs: Path, columns: Sequence[str]) -> set[str]:
     Raises
     ------
     DnapairError
-        If there is no such column, or no genome is in train alone.
+        If there is no such column.
     """
     there = column_names(pairs)
     missing = [column for column in columns if column not in there]
     if missing:
         raise DnapairError(
-            f"pretrain.train_genomes: the pairs have no column {missing[0]!r}; they have {', '.join(there)}. "
-            "Name others, or set it to null to use every genome of the FASTA, val's and test's too."
+            f"pretrain.unseen_genomes: the pairs have no column {missing[0]!r}; they have "
+            f"{', '.join(there)}. Name others, or set it to null to use every genome of the FASTA, val's and "
+            "test's too."
         )
     table = read_table(pairs, ["split", *columns]).to_pandas()
-    train, *others = (set(table.loc[table["split"] == split, columns].to_numpy().ravel()) for split in SPLITS)
-    allowed = train.difference(*others)
-    if not allowed:
-        raise DnapairError(
-            "pretrain.train_genomes: every genome of train is in val or test as well. Split by genome "
-            "(split.method: grouped)."
-        )
-    return allowed
+    train = table["split"] == SPLITS[0]
+    every, unseen = (frozenset(rows[columns].to_numpy().ravel()) for rows in (table, table[~train]))
+    return PairGenomes(every, unseen)
 
 
 def held_out(names: Sequence[str], share: float, seed: int) -> list[str]:
@@ -168,17 +191,36 @@ def _no_genome(file: Path, number: int, header: str, pattern: str) -> DnapairErr
     )
 
 
-def _nothing_left(
-    files: Sequence[Path], pattern: str, allowed: Collection[str] | None, longest: int | None, minimum: int
+def _other_genomes(
+    files: Sequence[Path], pattern: str, wanted: Collection[str], there: Collection[str]
 ) -> DnapairError:
-    where = ", ".join(str(file) for file in files)
-    if longest is not None:
-        return DnapairError(
-            f"{where}: no record is as long as pretrain.min_length, {minimum} bases; the longest has "
-            f"{longest}. Lower pretrain.min_length, and pretrain.crop with it."
-        )
-    examples = listing(sorted(allowed or ()), len(allowed or ()))
+    named = f"such as {min(there)}" if there else "none at all"
     return DnapairError(
-        f"{where}: no record is of a genome that may be used (pretrain.train_genomes). Names are looked "
-        f"for by {pattern!r} (pretrain.genome) in the headers. Allowed are:\n{examples}"
+        f"{_names(files)}: no record is of a genome that a pair names, so those of val and test can't be "
+        f"left out. Names are looked for by {pattern!r} (pretrain.genome) in the headers, and are {named}; "
+        f"the pairs name these:\n{listing(sorted(wanted), len(wanted))}\nMend pretrain.genome, or set "
+        "pretrain.unseen_genomes: null where the FASTA has no genome of the pairs."
     )
+
+
+def _nothing_left(files: Sequence[Path], longest: int | None, minimum: int) -> DnapairError:
+    if longest is None:
+        return DnapairError(
+            f"{_names(files)}: every record is of a genome that a val or test pair has, or of none. Add "
+            "other genomes, or split by genome (split.method: grouped)."
+        )
+    return DnapairError(
+        f"{_names(files)}: no record is as long as pretrain.min_length, {minimum} bases; the longest has "
+        f"{longest}. Lower pretrain.min_length, and pretrain.crop with it."
+    )
+
+
+def _too_small(files: Sequence[Path], name: str, size: int, smallest: int) -> DnapairError:
+    return DnapairError(
+        f"{_names(files)}: no genome's records have pretrain.min_genome, {smallest} bases, together; "
+        f"{name} has the most, {size}. Lower pretrain.min_genome."
+    )
+
+
+def _names(files: Sequence[Path]) -> str:
+    return ", ".join(str(file) for file in files)

@@ -66,11 +66,21 @@ class WarmStart(NamedTuple):
         Pairs of fragments in a batch.
     dropout : float
         See :class:`~dnapair.pretraining.warm_start.BagOfKmers`.
+    bf16 : bool
+        Whether products of matrices are made in bfloat16.
     """
 
     schedule: Schedule
     batch_pairs: int
     dropout: float
+    bf16: bool
+
+
+class Counted(NamedTuple):
+    """Input of one step of the bag: the k-mers of each fragment, and how many all have."""
+
+    counts: torch.Tensor
+    kmers: float
 
 
 class Batch(NamedTuple):
@@ -127,7 +137,7 @@ def run_phases(
     standing = standing or Standing(WARM_START, 0, 0.0, [])
     if warm.schedule.steps and standing.phase == WARM_START:
         bag = BagOfKmers(network, objectives.both_strands, warm.dropout, sampler.seed)
-        phase = warm_start_phase(bag, sampler, warm.batch_pairs, probe)
+        phase = warm_start_phase(bag, sampler, warm.batch_pairs, warm.bf16, probe)
         # its steps are far shorter
         rarer = watch._replace(every=max(watch.every, warm.schedule.steps // _WARM_PROBES))
         standing = run_phase(phase, warm.schedule, rarer, standing, sampler.seed)
@@ -138,7 +148,9 @@ def run_phases(
     return run_phase(phase, schedule, watch, standing, sampler.seed)
 
 
-def warm_start_phase(bag: BagOfKmers, sampler: Sampler, batch_pairs: int, probe: Probe | None) -> Phase:
+def warm_start_phase(
+    bag: BagOfKmers, sampler: Sampler, batch_pairs: int, bf16: bool, probe: Probe | None
+) -> Phase:
     """Make the phase that trains the bag of k-mers, contrastively.
 
     Parameters
@@ -149,25 +161,30 @@ def warm_start_phase(bag: BagOfKmers, sampler: Sampler, batch_pairs: int, probe:
         Where fragments come from.
     batch_pairs
         Pairs of fragments in a batch.
+    bf16
+        Whether products of matrices are made in bfloat16.
     probe
         What it is measured by.
     """
     bag.centre(bag.count(sampler.single(0, _MEASURED_ON)))
 
-    def backward(fragments: Fragments) -> Mapping[str, float]:
-        embeddings = bag.embed(bag.count(fragments))
+    def draw(step: int) -> Counted:
+        fragments = sampler.pairs(step, batch_pairs)
+        kind = torch.bfloat16 if bf16 else torch.float32
+        return Counted(bag.count(fragments, kind), _kmers(fragments, bag.vocabulary.k))
+
+    def backward(batch: Counted) -> Mapping[str, float]:
+        with _autocast(torch.device("cpu"), bf16):
+            embeddings = bag.embed(batch.counts)
+        embeddings = embeddings.to(torch.float32)
         loss = contrastive_loss(embeddings, bag.log_scale)
         torch.autograd.backward(loss)
-        return {
-            "contrastive_loss": loss.item(),
-            "likeness": likeness(embeddings),
-            "tokens": _kmers(fragments, bag.vocabulary.k),
-        }
+        return {"contrastive_loss": loss.item(), "likeness": likeness(embeddings), "tokens": batch.kmers}
 
     return Phase(
         name=WARM_START,
         module=bag,
-        draw=lambda step: sampler.pairs(step, batch_pairs),
+        draw=draw,
         backward=backward,
         probe=lambda: probe.measure_bag(bag) if probe else {},
     )

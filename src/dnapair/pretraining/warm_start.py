@@ -91,14 +91,15 @@ class BagOfKmers(nn.Module):
             self.layer.attention.output.dense.weight.copy_(torch.eye(config.hidden_size))
             self.layer.attention.output.dense.bias.zero_()
 
-    def count(self, fragments: Fragments) -> torch.Tensor:
-        """Return the share of every k-mer in each frame of each fragment, shape=(n, 3, 4 ** k)."""
+    def count(self, fragments: Fragments, kind: torch.dtype = torch.float32) -> torch.Tensor:
+        """Return the share of every k-mer in each frame of each fragment, shape=(n, 3, 4 ** k), of a kind."""
         codes = codes_of_bases(fragments.bases, self.vocabulary.k)
         kinds = 4**self.vocabulary.k
         columns = codes + np.arange(codes.shape[1]) % PERIOD * kinds
         columns[codes < 0] = PERIOD * kinds
-        counts = torch.zeros(len(codes), PERIOD * kinds + 1)
-        counts.scatter_add_(1, torch.from_numpy(columns), torch.ones(1).expand(codes.shape))
+        # bfloat16 counts a fragment's k-mers right: the numbers up to 256 are exact in it
+        counts = torch.zeros(len(codes), PERIOD * kinds + 1, dtype=kind)
+        counts.scatter_add_(1, torch.from_numpy(columns), torch.ones(1, dtype=kind).expand(codes.shape))
         counts = counts[:, :-1].reshape(len(codes), PERIOD, kinds)
         return counts / counts.sum(2, keepdim=True).clamp(min=1)
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dnapair.commands.pretrain import plan
+from dnapair.machine.processor import has_bfloat16
 from dnapair.params import load_params
 
 SETTINGS = load_params(Path(__file__).parents[3] / "params.yaml").pretrain
@@ -42,6 +43,7 @@ def changed(key: str, value: Any) -> int:
         ("weight_decay", 0.7, SCHEDULE),
         ("warmup_steps", 7, SCHEDULE | WARM_START),
         ("clip_norm", 7.0, SCHEDULE | WARM_START),
+        ("precision", "float32" if has_bfloat16() else "bfloat16", WARM_START),
     ],
 )
 def test_a_setting_reaches_its_phase(key: str, value: Any, parts: int):

@@ -114,11 +114,12 @@ def test_an_objective_without_weight_leaves_its_own_parameters_alone(sampler: Sa
     assert not [name for name in contrastive if ".cls." in name and "decoder" not in name]
 
 
-def test_the_bert_goes_on_from_what_the_bag_learnt():
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_bert_goes_on_from_what_the_bag_learnt(bf16: bool):
     sampler = Sampler(make_corpus(length=450), crop=400, reverse_complement=True, seed=1)
     network = PretrainingNetwork(VOCABULARY, SHAPE._replace(layers=2), 1)
     bag = BagOfKmers(network, True, 0.0, 1)
-    phase = warm_start_phase(bag, sampler, 8, None)
+    phase = warm_start_phase(bag, sampler, 8, bf16, None)
     optimizer = torch.optim.AdamW(bag.parameters(), lr=1e-3)
     for step in range(20):
         phase.backward(phase.draw(step))
@@ -150,6 +151,15 @@ def test_bag_counts_each_frame_apart():
     for place, kmer in [*enumerate(kmers), (10, "AAAA")]:
         expected[place % 3, kmer_codes(kmer, 4)] += 1
     np.testing.assert_allclose(counts[0], expected / expected.sum(1, keepdims=True))
+
+
+def test_bag_counts_the_same_in_bfloat16():
+    bag = BagOfKmers(PretrainingNetwork(VOCABULARY, SHAPE, 1), False, 0.0, 1)
+    # as often as it can be: 255 times in each frame
+    fragments = Fragments(np.zeros((1, 768), np.uint8), np.array([768]))
+    counts = bag.count(fragments, torch.bfloat16)
+    assert counts.dtype == torch.bfloat16
+    assert torch.equal(counts.to(torch.float32), bag.count(fragments))
 
 
 def test_embedding_in_pretraining_is_the_one_that_the_pipeline_computes(tmp_path: Path, sampler: Sampler):
