@@ -204,6 +204,11 @@ STATES = {
         "dnapair pretrain",
         r"`(dvc repro prepare)`",
     ),
+    "a FASTA without a genome of the pairs": State(
+        "no record is of a genome that a pair names",
+        both(settings(pretrain__genome=r"(g\d+f)"), pretraining),
+        "dnapair pretrain",
+    ),
     "no pointer": State(
         "data.dvc is missing: bring data with",
         take_away("data", "data.dvc"),

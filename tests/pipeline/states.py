@@ -115,7 +115,8 @@ def pretraining(project: Project) -> None:
     small = {"k": 4, "hidden": 16, "heads": 2, "feed_forward": 32, "crop": 100, "min_length": 60}
     few = {"steps": 5, "probe_steps": 5, "warmup_steps": 1, "micro_batch": 16}
     pairs = {f"{phase}.batch_pairs": 8 for phase in ("warm_start", "contrastive")}
-    sizes = {**small, **few, **pairs, "warm_start.steps": 2, "fasta": "data/sequences.fasta"}
+    sizes = {**small, **few, **pairs, "warm_start.steps": 2, "min_genome": 100}
+    sizes["fasta"] = "data/sequences.fasta"
     project.set({f"pretrain.{name}": value for name, value in sizes.items()})
 
 
