@@ -7,7 +7,8 @@
 Each data set is a clone of this project in the work folder, `dnapair use` and `dvc repro`: default settings,
 but for those that are named, which say what the columns are. A clone whose pipeline has ended is not run
 again. --scores names a table of sequences in two columns and a score, on the same test pairs: the difference
-to it is paired, over what pairs have in common.
+to it is paired, over what pairs have in common. --encoders NAME runs two more pipelines of a data set, with
+encoders that learn from its pairs, as far as PyTorch's report.
 """
 
 import argparse
@@ -38,6 +39,11 @@ ROOT = Path(__file__).parents[1]
 ENDED = "pipeline_seconds.json"
 """Written when a clone's pipeline has ended."""
 TAKES = {"both": "embeddings and interactions", "interactions": "interactions", "embeddings": "embeddings"}
+
+ENCODERS = {
+    "fine-tuned": ["--finetune.method", "full"],
+    "untrained, fine-tuned": ["--finetune.method", "full", "--encoder.source", "untrained"],
+}
 
 PUBLISHED: dict[str, list[tuple[str, float | None, float, str]]] = {
     "mirbench": [
@@ -79,12 +85,14 @@ def main() -> None:
     )
     parser.add_argument("--data", action="append", required=True, metavar="NAME=PATH [SETTINGS]")
     parser.add_argument("--scores", action="append", default=[], metavar="NAME=TABLE:COLUMN")
+    parser.add_argument("--encoders", action="append", default=[], metavar="NAME")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     scores = dict(entry.split("=", 1) for entry in given.scores)
     output = given.output and given.output.resolve()
     results = {}
+    encoders: dict[str, list[str]] = {}
     for entry in given.data:
         name, words = entry.split("=", 1)
         source, *settings = shlex.split(words)
@@ -95,15 +103,20 @@ def main() -> None:
         os.chdir(project)
         results[name] = read_result(table, scores[name].rsplit(":", 1)[1] if table else None)
         os.chdir(home)
-    text = tell(results)
+        if name in given.encoders:
+            projects = [project, *(project.with_name(f"{name}, {kind}") for kind in ENCODERS)]
+            for learnt, words in zip(projects[1:], ENCODERS.values(), strict=True):
+                run_pipeline(learnt, Path(source).resolve(), [*settings, *words], "evaluate@torch")
+            encoders[name] = [read_torch(learnt) for learnt in projects]
+    text = tell(results, encoders)
     print(text)
     if output:
         with atomic_file(output) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
-def run_pipeline(project: Path, source: Path, settings: list[str]) -> None:
-    """Clone this project, use the data, and run all stages."""
+def run_pipeline(project: Path, source: Path, settings: list[str], *targets: str) -> None:
+    """Clone this project, use the data, and run all stages, or those that lead to some."""
     if (project / ENDED).is_file():
         return
     if not project.is_dir():
@@ -114,7 +127,7 @@ def run_pipeline(project: Path, source: Path, settings: list[str]) -> None:
     program = [sys.executable, "-m", "dnapair"]
     subprocess.run([*program, "use", place, *settings], cwd=project, env=environment, check=True)
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=project, env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "repro", *targets], cwd=project, env=environment, check=True)
     (project / ENDED).write_text(json.dumps(round(time.perf_counter() - start)))
 
 
@@ -134,6 +147,12 @@ def read_result(table: str | None, column: str | None) -> Result:
         + (", symmetric" if best["network"]["symmetric"] else ", order kept"),
         compare(own, table, column) if table and column else None,
     )
+
+
+def read_torch(project: Path) -> str:
+    """Read PR-AUC of PyTorch's network from a project, with its interval."""
+    folder = project / paths.report_folder("torch")
+    return interval(read_json(folder / "metrics.json"), read_json(folder / "intervals.json"), "pr_auc")
 
 
 def compare(own: pd.DataFrame, table: str, column: str) -> Difference:
@@ -159,7 +178,7 @@ def compare(own: pd.DataFrame, table: str, column: str) -> Difference:
     )
 
 
-def tell(results: dict[str, Result]) -> str:
+def tell(results: dict[str, Result], encoders: dict[str, list[str]]) -> str:
     """Write the page."""
     lines = [
         "# Results on other people's questions",
@@ -176,13 +195,23 @@ def tell(results: dict[str, Result]) -> str:
         cells = [
             name,
             f"{result.metrics['n']:,}",
-            interval(result, "roc_auc"),
-            interval(result, "pr_auc"),
+            interval(result.metrics, result.intervals, "roc_auc"),
+            interval(result.metrics, result.intervals, "pr_auc"),
             best,
             f"{rival['metrics']['pr_auc']:.3f}",
             spell_gain(Difference(**rival["gains"]["pr_auc"])),
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    if encoders:
+        lines += [
+            "",
+            "What it is worth that the encoder learns from the pairs (`finetune.method: full`; by default it "
+            "does not), PR-AUC of PyTorch's network:",
+            "",
+            f"| data | as it is | {' | '.join(ENCODERS)} |",
+            "|---|---|---|---|",
+            *(f"| {name} | {' | '.join(figures)} |" for name, figures in encoders.items()),
+        ]
     for name, result in results.items():
         lines += ["", f"## {name}", "", result.verdict["headline"], ""]
         lines += [f"- {words}" for words in result.verdict["details"]]
@@ -209,10 +238,10 @@ def tell(results: dict[str, Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def interval(result: Result, metric: str) -> str:
+def interval(metrics: dict[str, float], intervals: dict[str, list[float]], metric: str) -> str:
     """Write a metric with its interval."""
-    low, high = result.intervals[metric]
-    return f"{result.metrics[metric]:.3f} ({low:.3f} to {high:.3f})"
+    low, high = intervals[metric]
+    return f"{metrics[metric]:.3f} ({low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":
