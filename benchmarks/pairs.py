@@ -205,8 +205,10 @@ def tell(results: dict[str, Result], encoders: dict[str, list[str]]) -> str:
     if encoders:
         lines += [
             "",
-            "What it is worth that the encoder learns from the pairs (`finetune.method: full`; by default it "
-            "does not), PR-AUC of PyTorch's network:",
+            "## The encoder learns from the pairs",
+            "",
+            "PR-AUC of PyTorch's network with the encoder as it is, which is the default, and with one that learnt "
+            "(`finetune.method: full`, [finetuning.md](finetuning.md)):",
             "",
             f"| data | as it is | {' | '.join(ENCODERS)} |",
             "|---|---|---|---|",
