@@ -207,8 +207,8 @@ def tell(results: dict[str, Result], encoders: dict[str, list[str]]) -> str:
             "",
             "## The encoder learns from the pairs",
             "",
-            "PR-AUC of PyTorch's network with the encoder as it is, which is the default, and with one that learnt "
-            "(`finetune.method: full`, [finetuning.md](finetuning.md)):",
+            "PR-AUC of PyTorch's network with the encoder as it is, which is the default, and with one that "
+            "learnt (`finetune.method: full`, [finetuning.md](finetuning.md)):",
             "",
             f"| data | as it is | {' | '.join(ENCODERS)} |",
             "|---|---|---|---|",
