@@ -134,7 +134,8 @@ def read_corpus(
         raise _too_small(files, names[sizes.argmax()], int(sizes.max()), smallest)
     order = np.argsort(numbers, kind="stable")
     corpus = _pack([packed[row] for row in order], numbers[order], names.tolist(), total - len(found))
-    return corpus.without(set(names[sizes < smallest].tolist()))
+    small = set(names[sizes < smallest].tolist())
+    return corpus.without(small) if small else corpus
 
 
 def pair_genomes(pairs: Path, columns: Sequence[str]) -> PairGenomes:
@@ -162,7 +163,8 @@ def pair_genomes(pairs: Path, columns: Sequence[str]) -> PairGenomes:
         )
     table = read_table(pairs, ["split", *columns]).to_pandas()
     train = table["split"] == SPLITS[0]
-    every, unseen = (frozenset(rows[columns].to_numpy().ravel()) for rows in (table, table[~train]))
+    # a pair may name none
+    every, unseen = (frozenset(rows[columns].melt()["value"].dropna()) for rows in (table, table[~train]))
     return PairGenomes(every, unseen)
 
 

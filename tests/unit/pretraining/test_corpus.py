@@ -62,10 +62,10 @@ def test_small_genomes_are_left_out_and_counted(tmp_path: Path):
 
 
 def test_genomes_of_val_and_test_pairs_are_unseen(tmp_path: Path):
-    columns = {"split": ["train", "val", "test"], "g1": ["a", "b", "c"], "g2": ["a", "a", "d"]}
+    columns = {"split": ["train", "val", "test"], "g1": ["a", "b", "c"], "g2": ["e", None, "d"]}
     pq.write_table(pa.table(columns), tmp_path / "pairs.parquet")
     genomes = pair_genomes(tmp_path / "pairs.parquet", ["g1", "g2"])
-    assert genomes == PairGenomes(frozenset("abcd"), frozenset("abcd"))
+    assert genomes == PairGenomes(frozenset("abcde"), frozenset("bcd"))
     assert pair_genomes(tmp_path / "pairs.parquet", ["g1"]).unseen == frozenset("bc")
     with pytest.raises(DnapairError, match="the pairs have no column 'genus'; they have split, g1, g2"):
         pair_genomes(tmp_path / "pairs.parquet", ["genus"])
