@@ -155,6 +155,7 @@ def _corpus(settings: Pretrain, files: list[Path]) -> Corpus:
         settings.genome,
         None if columns is None else pair_genomes(_pairs(), columns),
         settings.min_length,
+        # masked k-mers are guessed whatever genome they are of
         settings.min_genome if settings.contrastive.weight else 0,
         named=settings.contrastive.weight > 0,
     )
