@@ -8,7 +8,7 @@ Each data set is a clone of this project in the work folder, `dnapair use` and `
 but for those that are named, which say what the columns are. A clone whose pipeline has ended is not run
 again. --scores names a table of sequences in two columns and a score, on the same test pairs: the difference
 to it is paired, over what pairs have in common. --encoders NAME runs two more pipelines of a data set, with
-encoders that learn from its pairs, as far as PyTorch's report.
+encoders that learn from its pairs, as far as the reports.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def main() -> None:
         if name in given.encoders:
             projects = [project, *(project.with_name(f"{name}, {kind}") for kind in ENCODERS)]
             for learnt, words in zip(projects[1:], ENCODERS.values(), strict=True):
-                run_pipeline(learnt, Path(source).resolve(), [*settings, *words], "evaluate@torch")
+                run_pipeline(learnt, Path(source).resolve(), [*settings, *words], "evaluate")
             encoders[name] = [read_torch(learnt) for learnt in projects]
     text = tell(results, encoders)
     print(text)

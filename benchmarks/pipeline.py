@@ -48,12 +48,10 @@ STAGES = (
     "tune",
     "train torch",
     "train tensorflow",
-    "score torch",
-    "score tensorflow",
+    "score",
     "baselines",
     "crossvalidate",
-    "evaluate torch",
-    "evaluate tensorflow",
+    "evaluate",
     "register",
 )
 STAND_IN_DIMENSIONS = 128

@@ -120,11 +120,11 @@ def train(framework: Framework) -> None:
 
 
 @app.command(rich_help_panel=STAGES)
-def score(framework: Framework) -> None:
-    """Score the validation and test pairs with a trained network."""
+def score() -> None:
+    """Score the validation and test pairs with the trained networks."""
     from dnapair.stages import score as stage
 
-    stage.run(framework)
+    stage.run()
 
 
 @app.command(rich_help_panel=STAGES)
@@ -144,11 +144,11 @@ def crossvalidate() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
-def evaluate(framework: Framework) -> None:
-    """Say how good, how sure, better than what, and where it fails: reports/FRAMEWORK/report.html."""
+def evaluate() -> None:
+    """Say how good, how sure, better than what, and where they fail: reports/FRAMEWORK/report.html."""
     from dnapair.stages import evaluate as stage
 
-    stage.run(framework)
+    stage.run()
 
 
 @app.command(rich_help_panel=STAGES)

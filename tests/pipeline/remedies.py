@@ -245,7 +245,7 @@ IN_A_ROW = {
         State(
             "The network was trained on interactions of other settings",
             met_otherwise,
-            "dnapair score torch",
+            "dnapair score",
             r"(dvc repro train)\n",
         ),
         State("has {} pairs, but {} {}: they are", FEWER, SCALE, WHOLE),
@@ -265,13 +265,13 @@ IN_A_ROW = {
         State(
             "another version of dnapair wrote it, or it is damaged",
             in_json("artifacts/models/torch/training.json", value={"threshold": 0.5}),
-            "dnapair score torch",
+            "dnapair score",
             ANEW,
         ),
         State(
             "is damaged, or no JSON object",
             garbage("artifacts/models/torch/network.json"),
-            "dnapair score torch",
+            "dnapair score",
             ANEW,
         ),
         State(
@@ -309,19 +309,19 @@ IN_A_ROW = {
         State(
             "The threshold of the {} network",
             in_json("artifacts/models/torch/training.json", "threshold", value=0.123),
-            "dnapair evaluate torch",
+            "dnapair evaluate",
             TRAIN,
         ),
         State(
             "does not fit the network that network.json describes",
             in_tensors("artifacts/models/torch/weights.safetensors", lambda weights: weights.popitem()),
-            "dnapair score torch",
+            "dnapair score",
             TRAIN,
         ),
         State(
             "can't be read: {}. Train again",
             garbage("artifacts/models/torch/weights.safetensors"),
-            "dnapair score torch",
+            "dnapair score",
             TRAIN,
         ),
     ),

@@ -29,11 +29,11 @@ READERS = [
     ("artifacts/normalized/val.parquet", "tune", "scale"),
     ("artifacts/normalized/train.parquet", "train torch", "scale"),
     ("artifacts/normalized/interactions.npy", "train tensorflow", "scale"),
-    ("artifacts/models/torch/weights.safetensors", "score torch", "train@torch"),
-    ("artifacts/models/tensorflow/training.json", "score tensorflow", "train@tensorflow"),
+    ("artifacts/models/torch/weights.safetensors", "score", "train@torch"),
+    ("artifacts/models/tensorflow/training.json", "score", "train@tensorflow"),
     ("artifacts/normalized/test.parquet", "baselines", "scale"),
-    ("artifacts/scores/torch/test.parquet", "evaluate torch", "score@torch"),
-    ("artifacts/baselines/test.parquet", "evaluate tensorflow", "baselines"),
+    ("artifacts/scores/torch/test.parquet", "evaluate", "score"),
+    ("artifacts/baselines/test.parquet", "evaluate", "baselines"),
     ("artifacts/models/torch/history.csv", "register", "train@torch"),
     ("artifacts/normalized/embeddings.npy", "export", "scale"),
 ]
@@ -43,9 +43,9 @@ WRITERS = [
     "embed",
     "scale",
     "train torch",
-    "score torch",
+    "score",
     "baselines",
-    "evaluate torch",
+    "evaluate",
 ]
 
 
@@ -144,5 +144,5 @@ def test_full_and_read_only_disks_stop_each_stage_with_a_word_and_harm_nothing(
     for folder in ("artifacts", "reports"):
         subprocess.run(["mount", "-o", "remount,rw", str(small_disk / folder)], check=True)
         (small_disk / folder / "filler").unlink()
-    assert run(copy, [(None, "prepare"), (None, "scale"), (None, "score torch")]) == [None] * 3
+    assert run(copy, [(None, "prepare"), (None, "scale"), (None, "score")]) == [None] * 3
     assert contents(copy) == before

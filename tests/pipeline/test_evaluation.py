@@ -93,7 +93,7 @@ def test_a_threshold_from_other_rows_than_validation_is_refused(finished: Projec
     training.write_text(json.dumps(content))
     write_sums(training.parent)
     try:
-        message = finished.run("dnapair", "evaluate", "torch", fails=True)
+        message = finished.run("dnapair", "evaluate", fails=True)
     finally:
         training.write_text(kept)
         finished.run("dvc", "checkout", "--force")

@@ -26,12 +26,10 @@ STAGES = {
     "tune": "reports",
     "train@torch": "artifacts/models",
     "train@tensorflow": "artifacts/models",
-    "score@torch": "artifacts/scores",
-    "score@tensorflow": "artifacts/scores",
+    "score": "artifacts/scores",
     "baselines": "artifacts",
     "crossvalidate": "reports",
-    "evaluate@torch": "reports",
-    "evaluate@tensorflow": "reports",
+    "evaluate": "reports",
     "register": "reports",
 }
 """The folder in which each stage's temporary files appear."""
@@ -126,7 +124,7 @@ def kill_while_writing(project: Project, stage: str) -> None:
 def test_killed_while_they_write_the_stages_end_as_undisturbed(copy: Project):
     before = outputs(copy)
     # each needs the outputs of those that come later here
-    stages = ("evaluate@torch", "score@torch", "train@torch", "scale", "prepare")
+    stages = ("evaluate", "score", "train@torch", "scale", "prepare")
     forget(copy, stages)
     for stage in stages:
         kill_while_writing(copy, stage)
@@ -137,13 +135,13 @@ def test_killed_while_they_write_the_stages_end_as_undisturbed(copy: Project):
 @pytest.mark.slow
 def test_dvc_killed_alone_and_two_at_once_are_one_message(copy: Project):
     before = outputs(copy)
-    forget(copy, ["score@torch"])
-    gate = gate_of_writing(copy, "score@torch")
-    process = start(copy, *forced("score@torch"), gate=gate)
+    forget(copy, ["score"])
+    gate = gate_of_writing(copy, "score")
+    process = start(copy, *forced("score"), gate=gate)
     gate.wait(process)
     child = psutil.Process(int((copy.root / "artifacts/locks/score@torch.lock").read_text()))
     # the second comes while the first is at work
-    said = copy.run("dnapair", "run", "score@torch", fails=True)
+    said = copy.run("dnapair", "run", "score", fails=True)
     assert "Traceback" not in said
     assert f"{process.pid}" in said
     assert "dnapair: " in said

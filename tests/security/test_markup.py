@@ -17,7 +17,7 @@ from dnapair.checks.expectations import Values, check
 from dnapair.checks.facts import disjoint_fact
 from dnapair.checks.findings import Finding
 from dnapair.errors import printable
-from dnapair.evaluation.outcome import Prediction, measure
+from dnapair.evaluation.outcome import Network, Prediction, measure
 from dnapair.evaluation.resampling import find_units
 from dnapair.evaluation.slices import slices_of_column
 from dnapair.evaluation.verdict import judge
@@ -87,16 +87,16 @@ def hostile_report(folder: Path) -> tuple[str, str]:
     column = [HOSTILE[number % len(HOSTILE)] for number in range(N)]
     outcome = measure(
         LABELS,
-        Prediction(SCORES, 0.5, HOSTILE[0]),
-        1.2,
-        Prediction(SCORES, 0.5, HOSTILE[1]),
-        [SCORES, SCORES],
+        {
+            name: Network(Prediction(SCORES, 0.5, about), 1.2, [SCORES, SCORES])
+            for name, about in zip(("one", "other"), HOSTILE, strict=False)
+        },
         {HOSTILE[number]: Prediction(RNG.random(N), 0.5, HOSTILE[number]) for number in range(3)},
         [part for name in HOSTILE[:3] for part in slices_of_column(name, column)],
         find_units(np.arange(N)[:, None]),
         50,
         1,
-    )
+    )["one"]
     words = " ".join(HOSTILE[:-1])
     findings = [{"level": "warn", "words": words}, {"level": "fail", "words": words}]
     token = {"sequences": 1, "kmers": 1, "unknown": 0, "unknown_share": 0.0, "windows": 1, "cut_bases": 0}

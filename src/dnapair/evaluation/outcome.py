@@ -1,4 +1,4 @@
-"""All that is measured on the test pairs: the network, what it is compared with, and its slices."""
+"""All that is measured on the test pairs: networks, what they are compared with, and their slices."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -34,6 +34,24 @@ class Prediction(NamedTuple):
     scores: np.ndarray
     threshold: float
     about: str
+
+
+class Network(NamedTuple):
+    """A network on the test pairs.
+
+    Attributes
+    ----------
+    prediction
+        What it says.
+    temperature
+        What its logits were divided by.
+    members : list of np.ndarray, each of shape=(n,)
+        Probabilities by each network that it is the mean of; none where it is one alone.
+    """
+
+    prediction: Prediction
+    temperature: float
+    members: Sequence[np.ndarray]
 
 
 class Rival(NamedTuple):
@@ -114,30 +132,21 @@ class Outcome(NamedTuple):
 
 def measure(
     labels: np.ndarray,
-    network: Prediction,
-    temperature: float,
-    other: Prediction,
-    members: Sequence[np.ndarray],
+    networks: Mapping[str, Network],
     baselines: Mapping[str, Prediction],
     slices: Sequence[Slice],
     units: Units,
     draws: int,
     seed: int,
-) -> Outcome:
+) -> dict[str, Outcome]:
     """Measure everything on all test pairs, and on the same bootstrap samples of them.
 
     Parameters
     ----------
     labels : np.ndarray, shape=(n,)
         1 for related, 0 for unrelated.
-    network
-        The network in question.
-    temperature
-        What its logits were divided by.
-    other
-        The network of the other framework.
-    members
-        Probabilities by each network that it is the mean of, of shape=(n,); none where it is one alone.
+    networks
+        Those of the two frameworks, by name.
     baselines
         By name.
     slices
@@ -147,68 +156,80 @@ def measure(
 
     Returns
     -------
-    Outcome
-        With every metric, interval and difference.
+    dict
+        For each network every metric, interval and difference.
 
     Raises
     ------
     DnapairError
         If the labels hold one class alone, or a network's probability is no number in [0, 1].
     """
-    for scores in (network.scores, other.scores, *members):
-        metrics.check(labels, scores)
-    own = WeightedMetrics(labels, network.scores, network.threshold)
-    rivals = {name: _of_scores(labels, prediction) for name, prediction in baselines.items()}
-    twin = WeightedMetrics(labels, other.scores, other.threshold)
-    parts = [SliceMetrics(labels, network.scores, network.threshold, part.inside) for part in slices]
+    for network in networks.values():
+        for scores in (network.prediction.scores, *network.members):
+            metrics.check(labels, scores)
+    parts = {
+        name: [SliceMetrics(labels, scores, threshold, part.inside) for part in slices]
+        for name, ((scores, threshold, _), _, _) in networks.items()
+    }
     measures: dict[str, Measure] = {
-        "network": own,
-        "other": twin,
-        **{f"baseline {name}": rival for name, rival in rivals.items()},
-        **{f"slice {place}": part for place, part in enumerate(parts)},
+        **{
+            f"network {name}": WeightedMetrics(labels, scores, threshold)
+            for name, ((scores, threshold, _), _, _) in networks.items()
+        },
+        **{f"baseline {name}": _of_scores(labels, prediction) for name, prediction in baselines.items()},
+        **{f"slice {place} of {name}": part for name in parts for place, part in enumerate(parts[name])},
     }
     drawn = resample(labels, units, measures, draws, seed)
     whole = {name: _first(one.measure(np.ones((1, labels.size)))) for name, one in measures.items()}
-    before = metrics.evaluate(labels, expit(logit(network.scores) * temperature), network.threshold)
 
-    def compare(name: str, prediction: Prediction, known: Sequence[str]) -> Rival:
+    def compare(own: str, rival: str, about: str, known: Sequence[str]) -> Rival:
         return Rival(
-            prediction.about,
-            {metric: whole[name][metric] for metric in known},
-            {metric: interval(drawn[name][metric]) for metric in known},
+            about,
+            {metric: whole[rival][metric] for metric in known},
+            {metric: interval(drawn[rival][metric]) for metric in known},
             {
                 metric: difference(
-                    whole["network"][metric] - whole[name][metric],
-                    drawn["network"][metric],
-                    drawn[name][metric],
+                    whole[own][metric] - whole[rival][metric], drawn[own][metric], drawn[rival][metric]
                 )
                 for metric in COMPARED
             },
         )
 
-    return Outcome(
-        metrics=whole["network"],
-        intervals={metric: interval(drawn["network"][metric]) for metric in metrics.METRICS},
-        uncalibrated={metric: before[metric] for metric in metrics.PROBABILITIES},
-        baselines={
-            name: compare(f"baseline {name}", prediction, (*metrics.RANKING, *metrics.DECISIONS))
-            for name, prediction in baselines.items()
-        },
-        other=compare("other", other, metrics.METRICS),
-        seeds=[metrics.evaluate(labels, scores, network.threshold) for scores in members],
-        slices=[
-            SliceOutcome(
-                part.by,
-                part.value,
-                int(part.inside.sum()),
-                int(labels[part.inside].sum()),
-                measured.mixed,
-                whole[f"slice {place}"],
-                {metric: interval(values) for metric, values in drawn[f"slice {place}"].items()},
-            )
-            for place, (part, measured) in enumerate(zip(slices, parts, strict=True))
-        ],
-    )
+    def gather(name: str) -> Outcome:
+        own = f"network {name}"
+        (scores, threshold, _), temperature, members = networks[name]
+        before = metrics.evaluate(labels, expit(logit(scores) * temperature), threshold)
+        (other,) = (rival for rival in networks if rival != name)
+        return Outcome(
+            metrics=whole[own],
+            intervals={metric: interval(drawn[own][metric]) for metric in metrics.METRICS},
+            uncalibrated={metric: before[metric] for metric in metrics.PROBABILITIES},
+            baselines={
+                rival: compare(
+                    own, f"baseline {rival}", prediction.about, (*metrics.RANKING, *metrics.DECISIONS)
+                )
+                for rival, prediction in baselines.items()
+            },
+            other=compare(own, f"network {other}", networks[other].prediction.about, metrics.METRICS),
+            seeds=[metrics.evaluate(labels, alone, threshold) for alone in members],
+            slices=[
+                SliceOutcome(
+                    part.by,
+                    part.value,
+                    int(part.inside.sum()),
+                    int(labels[part.inside].sum()),
+                    measured.mixed,
+                    whole[f"slice {place} of {name}"],
+                    {
+                        metric: interval(values)
+                        for metric, values in drawn[f"slice {place} of {name}"].items()
+                    },
+                )
+                for place, (part, measured) in enumerate(zip(slices, parts[name], strict=True))
+            ],
+        )
+
+    return {name: gather(name) for name in networks}
 
 
 def compare_scores(

@@ -1,24 +1,27 @@
-"""Stage `evaluate`: a network on the test pairs: how good, how sure, better than what, and where it fails."""
+"""Stage `evaluate`: both networks on the test pairs: how good, how sure, better than what, where they err."""
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel
+from threadpoolctl import threadpool_limits
 
 from dnapair import tracking
 from dnapair.data.groups import group_columns
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
 from dnapair.evaluation.compositions import measure_compositions
-from dnapair.evaluation.outcome import COMPARED, MAIN, Outcome, Prediction, measure
+from dnapair.evaluation.outcome import COMPARED, MAIN, Network, Outcome, Prediction, measure
 from dnapair.evaluation.projection import map_pairs
-from dnapair.evaluation.resampling import describe_units, find_units
+from dnapair.evaluation.resampling import Units, describe_units, find_units
 from dnapair.evaluation.slices import Slice, find_slices
 from dnapair.evaluation.verdict import Verdict, judge
 from dnapair.networks.spec import NetworkSpec
-from dnapair.params import flatten, load_params
+from dnapair.params import Params, flatten, load_params
 from dnapair.reporting.figures import describe_encoder
 from dnapair.reporting.page import Subject, render_page, write_card
 from dnapair.reporting.plots import plot_map
@@ -46,17 +49,46 @@ _BLOCK = 8192
 
 
 class Scored(NamedTuple):
-    """A framework's network on the test pairs: the prediction, its members' alone, and how it was trained."""
+    """A framework's network on the test pairs, and how it was trained."""
 
-    prediction: Prediction
-    members: list[np.ndarray]
+    network: Network
     training: dict[str, Any]
 
 
-def run(framework: str) -> None:
-    """Measure artifacts/scores/FRAMEWORK against everything else, and write reports/FRAMEWORK."""
+class Measured(NamedTuple):
+    """All that is found on the test pairs.
+
+    Attributes
+    ----------
+    rows, labels : np.ndarray, shape=(n,)
+        The test pairs' rows in pairs.parquet, and 1 for related, 0 for unrelated.
+    columns
+        Of what they have in common.
+    units
+        What was drawn for the intervals.
+    scored, outcomes
+        By framework.
+    baselines
+        By name.
+    chosen, places
+        From :func:`~dnapair.evaluation.projection.map_pairs`.
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+    columns: list[str]
+    units: Units
+    scored: dict[str, Scored]
+    outcomes: dict[str, Outcome]
+    baselines: dict[str, Prediction]
+    chosen: np.ndarray
+    places: np.ndarray
+
+
+def run() -> None:
+    """Measure artifacts/scores against everything else, and write reports/torch and reports/tensorflow."""
     params = load_params()
-    settings = params.evaluate
+    logged = flatten(params.evaluate, "evaluate")
     shown = {
         "data": params.data,
         "split": params.split,
@@ -70,85 +102,110 @@ def run(framework: str) -> None:
         "network": params.network,
         "train": params.train,
         "tune": params.tune,
-        "evaluate": settings,
+        "evaluate": params.evaluate,
     }
-    other = next(name for name in TITLES if name != framework)
-    model = paths.model_folder(framework)
-    with tracking.stage_run(f"evaluate@{framework}", flatten(settings, "evaluate"), paths.IDENTITIES) as run:
-        paths.check(*(folder for folder in paths.MADE_BY if folder != paths.ENCODER))
-        row, seq1, seq2, label = read_numbers(paths.split_file("test"), ["row", "seq1", "seq2", "label"])
-        labels, sequences = label.astype(np.int64), np.stack([seq1, seq2], axis=1)
-        network, baselines = read_scores(framework), read_baselines()
-        scores, threshold, _ = network.prediction
-        temperature = float(network.training["temperature"])
-        columns = group_columns(settings.groups, params.split.groups, pair_columns())
-        units = find_units(read_groups(columns, params.split)[row])
-        outcome = measure(
+    measured: Measured | None = None
+    for framework in TITLES:
+        with tracking.stage_run(f"evaluate@{framework}", logged, paths.IDENTITIES) as run:
+            # of both at once: the same resamples of the same baselines serve both
+            measured = measured or measure_all(params)
+            report(run, framework, measured, params.evaluate.bootstrap, shown)
+
+
+def measure_all(params: Params) -> Measured:
+    """Measure the networks of both frameworks.
+
+    Raises
+    ------
+    DnapairError
+        If what they are measured by is damaged, or a threshold was not chosen on validation.
+    """
+    settings = params.evaluate
+    paths.check(*(folder for folder in paths.MADE_BY if folder != paths.ENCODER))
+    rows, seq1, seq2, label = read_numbers(paths.split_file("test"), ["row", "seq1", "seq2", "label"])
+    labels, sequences = label.astype(np.int64), np.stack([seq1, seq2], axis=1)
+    scored, baselines = {framework: read_scores(framework) for framework in TITLES}, read_baselines()
+    columns = group_columns(settings.groups, params.split.groups, pair_columns())
+    units = find_units(read_groups(columns, params.split)[rows])
+    symmetric = read_json(paths.BEST_HYPERPARAMETERS)["network"]["symmetric"]
+    # neither keeps more than one core busy; and how many there are changes no digit
+    with ThreadPoolExecutor(1) as beside, threadpool_limits(1):
+        mapped = beside.submit(
+            map_pairs, MatrixFile(paths.SCALED), sequences.T, symmetric, settings.map_pairs, settings.seed
+        )
+        outcomes = measure(
             labels,
-            network.prediction,
-            temperature,
-            read_scores(other).prediction,
-            network.members,
+            {framework: one.network for framework, one in scored.items()},
             baselines,
-            read_slices(settings.slices, row, sequences),
+            read_slices(settings.slices, rows, sequences),
             units,
             settings.bootstrap,
             settings.seed,
         )
-        findings = read_json(paths.AUDIT_REPORT)["findings"]
-        verdict = judge(outcome, labels.size, int(labels.sum()), findings)
-        scaling = read_json(paths.SCALING_REPORT)
-        spec = NetworkSpec.from_json(read_json(model / "network.json"))
-        title = f"{TITLES[framework]}, {describe_encoder(scaling['encoder'], scaling['trained'])}"
-        subject = Subject(
+        chosen, places = mapped.result()
+    return Measured(rows, labels, columns, units, scored, outcomes, baselines, chosen, places)
+
+
+def report(
+    run: tracking.StageRun, framework: str, measured: Measured, draws: int, shown: Mapping[str, BaseModel]
+) -> None:
+    """Write reports/FRAMEWORK, and log it."""
+    labels, units, baselines = measured.labels, measured.units, measured.baselines
+    network, training = measured.scored[framework]
+    outcome = measured.outcomes[framework]
+    scores, threshold, _ = network.prediction
+    model = paths.model_folder(framework)
+    findings = read_json(paths.AUDIT_REPORT)["findings"]
+    verdict = judge(outcome, labels.size, int(labels.sum()), findings)
+    scaling = read_json(paths.SCALING_REPORT)
+    title = f"{TITLES[framework]}, {describe_encoder(scaling['encoder'], scaling['trained'])}"
+    (other,) = (name for name in TITLES if name != framework)
+    subject = Subject(
+        title,
+        TITLES[framework],
+        TITLES[other],
+        labels.size,
+        int(labels.sum()),
+        describe_inputs(
+            NetworkSpec.from_json(read_json(model / "network.json")),
+            read_json(paths.BEST_HYPERPARAMETERS)["inputs"],
+            training["random_negatives"],
+        ),
+        threshold,
+        network.temperature,
+        describe_units(units, measured.columns),
+        draws,
+        read_json(paths.DATASET_REPORT),
+        findings,
+        read_json(paths.TOKENS_REPORT),
+        read_json(paths.FOLDS_REPORT),
+        {name: section.model_dump(mode="json") for name, section in shown.items()},
+        hashes(framework, scaling),
+        read_json(paths.FINETUNING_REPORT),
+    )
+    with atomic_folder(paths.report_folder(framework)) as folder:
+        write_numbers(folder, subject, outcome, verdict)
+        predictions = {"row": measured.rows, "label": labels, "probability": scores}
+        drawn = {f"unit{place}": codes for place, codes in enumerate(units.codes.T, start=1)}
+        write_csv(folder / "predictions.csv", predictions | drawn)
+        draw_curves(
+            folder,
+            labels,
+            scores,
+            outcome.metrics | {"prevalence": subject.related / subject.pairs},
+            {name: (baselines[name].scores, rival.metrics) for name, rival in outcome.baselines.items()},
             title,
-            TITLES[framework],
-            TITLES[other],
-            labels.size,
-            int(labels.sum()),
-            describe_inputs(
-                spec,
-                read_json(paths.BEST_HYPERPARAMETERS)["inputs"],
-                network.training["random_negatives"],
-            ),
-            threshold,
-            temperature,
-            describe_units(units, columns),
-            settings.bootstrap,
-            read_json(paths.DATASET_REPORT),
-            findings,
-            read_json(paths.TOKENS_REPORT),
-            read_json(paths.FOLDS_REPORT),
-            {name: section.model_dump(mode="json") for name, section in shown.items()},
-            hashes(framework, scaling),
-            read_json(paths.FINETUNING_REPORT),
         )
-        chosen, places = map_pairs(
-            MatrixFile(paths.SCALED), sequences.T, spec.symmetric, settings.map_pairs, settings.seed
-        )
-        with atomic_folder(paths.report_folder(framework)) as folder:
-            write_numbers(folder, subject, outcome, verdict)
-            predictions = {"row": row, "label": labels, "probability": scores}
-            drawn = {f"unit{place}": codes for place, codes in enumerate(units.codes.T, start=1)}
-            write_csv(folder / "predictions.csv", predictions | drawn)
-            draw_curves(
-                folder,
-                labels,
-                scores,
-                outcome.metrics | {"prevalence": subject.related / subject.pairs},
-                {name: (baselines[name].scores, rival.metrics) for name, rival in outcome.baselines.items()},
-                title,
-            )
-            draw_decisions(folder, labels, scores, threshold, temperature, title)
-            first, *others = network.training["members"]
-            shown_of = f"{title}, the first of its {1 + len(others)} networks" if others else title
-            draw_history(folder, pd.read_csv(model / "history.csv"), first["best_epoch"], shown_of)
-            plot_map(places, labels[chosen], title, folder / "map.png")
-            page = render_page(subject, outcome, verdict, folder)
-            (folder / "report.html").write_text(page, encoding="utf-8")
-            (folder / "card.md").write_text(write_card(subject, outcome, verdict), encoding="utf-8")
-        log(run, framework, subject, outcome, verdict)
-        print(f"evaluate {framework}: {verdict.headline} {paths.report_folder(framework) / 'report.html'}")
+        draw_decisions(folder, labels, scores, threshold, network.temperature, title)
+        first, *others = training["members"]
+        shown_of = f"{title}, the first of its {1 + len(others)} networks" if others else title
+        draw_history(folder, pd.read_csv(model / "history.csv"), first["best_epoch"], shown_of)
+        plot_map(measured.places, labels[measured.chosen], title, folder / "map.png")
+        page = render_page(subject, outcome, verdict, folder)
+        (folder / "report.html").write_text(page, encoding="utf-8")
+        (folder / "card.md").write_text(write_card(subject, outcome, verdict), encoding="utf-8")
+    log(run, framework, subject, outcome, verdict)
+    print(f"evaluate {framework}: {verdict.headline} {paths.report_folder(framework) / 'report.html'}")
 
 
 def describe_inputs(spec: NetworkSpec, compared: Mapping[str, float], drawn: int) -> str:
@@ -191,7 +248,8 @@ def read_scores(framework: str) -> Scored:
     test = read_table(paths.score_folder(framework) / "test.parquet").to_pandas()
     members = [test[name].to_numpy() for name in test if str(name).startswith("seed_")]
     about = f"The same specification, data, hyperparameters and seeds in {TITLES[framework]}."
-    return Scored(Prediction(test["probability"].to_numpy(), threshold, about), members, training)
+    prediction = Prediction(test["probability"].to_numpy(), threshold, about)
+    return Scored(Network(prediction, float(training["temperature"]), members), training)
 
 
 def read_baselines() -> dict[str, Prediction]:

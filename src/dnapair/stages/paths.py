@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dnapair.storage.files import check_sums
 
+FRAMEWORKS = ("torch", "tensorflow")
 LOCATED = Path("artifacts/located")
 DATASET = Path("artifacts/dataset")
 SEQUENCES = DATASET / "sequences.parquet"
@@ -59,8 +60,8 @@ MADE_BY = {
     BASELINES: "baselines",
     model_folder("torch"): "train@torch",
     model_folder("tensorflow"): "train@tensorflow",
-    score_folder("torch"): "score@torch",
-    score_folder("tensorflow"): "score@tensorflow",
+    score_folder("torch"): "score",
+    score_folder("tensorflow"): "score",
 }
 """The stage that fills each folder that has a SHA256SUMS."""
 
@@ -97,4 +98,4 @@ IDENTITIES = {
     "evaluate@tensorflow": report_folder("tensorflow") / "metrics.json",
     "register": REGISTRATION,
 }
-"""The file whose content stands for all that a stage wrote, by the stage's name in dvc.yaml."""
+"""The file whose content stands for all that was written, by the name that a stage's run has in MLflow."""

@@ -32,7 +32,6 @@ from dnapair.storage.matrix import MatrixFile
 from dnapair.storage.numeric_columns import column_names, read_numbers, read_table
 from dnapair.storage.sequence_file import SequenceFile
 
-FRAMEWORKS = ("torch", "tensorflow")
 _TOLERANCE = 1e-4
 _CHECKED_PAIRS = 256
 _SCORED_PAIRS = 4096
@@ -48,9 +47,9 @@ def run() -> None:
         tempfile.TemporaryDirectory() as temporary,
     ):
         paths.check(*paths.MADE_BY)
-        training = {name: read_json(paths.model_folder(name) / "training.json") for name in FRAMEWORKS}
-        scores = {name: float(training[name]["val_pr_auc"]) for name in FRAMEWORKS}
-        winner = max(FRAMEWORKS, key=lambda name: scores[name])
+        training = {name: read_json(paths.model_folder(name) / "training.json") for name in paths.FRAMEWORKS}
+        scores = {name: float(training[name]["val_pr_auc"]) for name in paths.FRAMEWORKS}
+        winner = max(paths.FRAMEWORKS, key=lambda name: scores[name])
         settings = Settings(
             params.encoder.pooling,
             params.encoder.strand,

@@ -1,4 +1,4 @@
-"""Stage `score`: what the trained networks of one framework say of the validation and test pairs."""
+"""Stage `score`: what the trained networks say of the validation and test pairs."""
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,14 @@ from dnapair.training.loop import predict, read_pairs
 SPLITS = ("val", "test")
 
 
-def run(framework: str) -> None:
-    """Score with artifacts/models/FRAMEWORK and each of its members, and write artifacts/scores/FRAMEWORK."""
+def run() -> None:
+    """Score with both networks of artifacts/models and each of their members, and write artifacts/scores."""
+    for framework in paths.FRAMEWORKS:
+        score(framework)
+
+
+def score(framework: str) -> None:
+    """Score with one, and write artifacts/scores/FRAMEWORK."""
     with tracking.stage_run(f"score@{framework}", {}, paths.IDENTITIES) as run:
         model = paths.model_folder(framework)
         paths.check(paths.NORMALIZED, model)

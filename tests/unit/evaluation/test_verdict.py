@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from dnapair.errors import DnapairError
 from dnapair.evaluation import metrics
-from dnapair.evaluation.outcome import Outcome, Prediction, compare_scores, measure
+from dnapair.evaluation.outcome import Network, Outcome, Prediction, compare_scores, measure
 from dnapair.evaluation.resampling import Units
 from dnapair.evaluation.slices import Slice
 from dnapair.evaluation.verdict import judge, signed
@@ -28,18 +28,25 @@ PASSED = [{"level": "pass", "words": "No test pair is in train."}]
 
 def outcome_of(scores: np.ndarray, baselines: dict[str, np.ndarray], temperature: float = 1.0) -> Outcome:
     half = np.arange(N) < N // 2
-    return measure(
+    member = np.clip(scores + RNG.normal(0, 0.01, N), 0, 1)
+    found = measure(
         LABELS,
-        Prediction(scores, 0.5, "the network"),
-        temperature,
-        Prediction(np.clip(scores + 0.001, 0, 1), 0.5, "the other"),
-        [np.clip(scores + RNG.normal(0, 0.01, N), 0, 1)],
+        {
+            "one": Network(Prediction(scores, 0.5, "the network"), temperature, [member]),
+            "other": Network(Prediction(np.clip(scores + 0.001, 0, 1), 0.5, "the other"), 1.0, []),
+        },
         {name: Prediction(values, 0.5, f"about {name}") for name, values in baselines.items()},
         [Slice("half", "<first>|", half), Slice("half", "second", ~half)],
         UNITS,
         200,
         1,
     )
+    one, other = found["one"], found["other"]
+    # each is the other's rival, on the same samples
+    assert one.other.metrics == other.metrics
+    assert one.other.gains["pr_auc"].estimate == -other.other.gains["pr_auc"].estimate
+    assert one.slices[0].metrics.keys() == other.slices[0].metrics.keys()
+    return one
 
 
 def verdict_of(scores: np.ndarray, **baselines: np.ndarray):
