@@ -150,6 +150,13 @@ def test_a_few_stages_start_nothing_and_leave_no_mark_of_others(tmp_path: Path):
         assert not left.exists()
 
 
+def test_prepare_starts_it_at_once_as_all_others_follow(tmp_path: Path):
+    with started(tmp_path / "project") as pipeline:
+        pipeline.begin("prepare")
+        pipeline.end()
+        assert pipeline.forks()
+
+
 def test_who_does_the_work_can_not_be_told(warm: Pipeline):
     for words in (["scale"], ["scale", "--help"], ["nothing"], ["train", "torch"]):
         warm.begin(*words)

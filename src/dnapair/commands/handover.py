@@ -1,7 +1,8 @@
 """The near end of a process that has imported what stages need (:mod:`dnapair.commands.warm`).
 
-Half of the time of a small pipeline is imports. The third stage that a DVC process runs starts such a process
-beside itself; where it is ready, later ones hand their work over to a child that it forks.
+Half of the time of a small pipeline is imports. `prepare`, as all others follow it, or the third stage that a
+DVC process runs starts such a process beside itself; where it is ready, later ones hand their work over to a
+child that it forks.
 """
 
 import hashlib
@@ -57,13 +58,14 @@ def hand_over() -> None:
 
 
 def _count(mark: Path, pipeline: int) -> None:
-    """Count the stages of DVC's process; with the third, start the one that the others hand over to."""
+    """Count the stages of DVC's process; with enough, start the one that the others hand over to."""
     if not mark.exists():
         mark.parent.mkdir(exist_ok=True)
         _forget_ended()
     with mark.open("ab") as stages:
-        stages.write(b".")
-        if stages.tell() != _FEW + 1:
+        before = stages.tell()
+        stages.write(b"." * (_FEW + 1 if sys.argv[1:2] == ["prepare"] else 1))
+        if not before <= _FEW < stages.tell():
             return
     # -P: what lies in this folder is no module. In the group of this one: what kills all of it kills it too
     warm = subprocess.Popen(

@@ -32,11 +32,15 @@ _IMPORTED = (
     "dnapair.training.torch_learner",
     # which the first optimizer would import
     "torch._dynamo",
+    # by which a trained network becomes a model of MLflow's
+    "dnapair.tracking.native_models",
+    "mlflow.pytorch",
+    "mlflow.tensorflow",
     "dnapair.stages.baselines",
     "matplotlib.pyplot",
     "dnapair.stages.evaluate",
 )
-"""In the order of the stages. Not MLflow: another process has it (:mod:`dnapair.tracking.recorder`)."""
+"""In the order of the stages."""
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ import psutil
 from dnapair.errors import DnapairError
 from dnapair.storage.files import read_json, write_json
 from dnapair.tracking.processes import dvc_process, name_process
-from dnapair.tracking.tags import RECORDER_VARIABLE
+from dnapair.tracking.tags import DVC_VARIABLE, RECORDER_VARIABLE
 from dnapair.tracking.wording import StoreError
 
 _NOTE = Path("artifacts/locks/recorder.lock")
@@ -110,7 +110,8 @@ def _line() -> _Line | None:
     with _lock:
         where = _where()
         if where not in _lines:
-            if "mlflow" in sys.modules:
+            # who forks for DVC's stages has loaded it for what they compute
+            if "mlflow" in sys.modules and DVC_VARIABLE not in os.environ:
                 return None
             stream = _reach()
             if stream is None:

@@ -135,8 +135,8 @@ def fit_members(
     at_once = side_by_side(members)
     total = loop.epochs * members
     with tqdm(total=total, desc=description, unit="epoch", dynamic_ncols=True, disable=None) as bar:
-        # where this process has MLflow, a thread of it works with that, and a fork could wait for it for ever
-        if at_once > 1 and "mlflow" not in sys.modules:
+        # where this process asks MLflow, a thread of it does, and a fork could wait for that for ever
+        if at_once > 1 and "dnapair.tracking.calls" not in sys.modules:
             load_framework(framework)
             with closing(fork_each(train_in_fork, members, at_once)) as forks:
                 for number, sent in forks:
