@@ -57,6 +57,8 @@ SMALL = {
 }
 
 
+COMPILED = {".pyc", ".nbc", ".nbi"}
+
 # most of a command's time is one core importing: these are forked from a process that has
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.pipeline.preload"])
@@ -152,9 +154,8 @@ class Project:
         Give back what ``register`` printed.
         """
         self.run("dnapair", "tune")
-        for stage in ("train", "score", "evaluate"):
-            for framework in ("torch", "tensorflow"):
-                self.run("dnapair", stage, framework)
+        for words in (["train", "torch"], ["train", "tensorflow"], ["score"], ["evaluate"]):
+            self.run("dnapair", *words)
         return self.run("dnapair", "register")
 
     def set(self, settings: dict) -> None:
@@ -195,8 +196,10 @@ def copy_project(root: Path) -> Project:
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target)
-    # to compile the kernels takes far longer than to copy them
-    for compiled in ROOT.glob("src/**/__pycache__/*.nb[ci]"):
+    # to compile kernels and modules takes far longer than to copy them
+    for compiled in ROOT.glob("src/**/__pycache__/*.*"):
+        if compiled.suffix not in COMPILED:
+            continue
         target = root / compiled.relative_to(ROOT)
         target.parent.mkdir(exist_ok=True)
         shutil.copy2(compiled, target)

@@ -73,6 +73,9 @@ class Reader:
         self.unused = set(self.examples)
         self.environment = self.project.env | {
             "MLFLOW_PORT": str(self.port),
+            # `mlflow ui` has 16 processes more without them, which nothing here asks for
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_WORKERS": "1",
             "PYTHONPATH": str(root / "src"),
         }
 
