@@ -1,15 +1,12 @@
 """How sure a metric is: a bootstrap over what pairs have in common, the same samples for all compared."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
-
-from dnapair.machine.processor import cores
 
 CONFIDENCE = 0.95
 BLOCK_VALUES = 2_000_000
@@ -123,11 +120,9 @@ def resample(
         For each measure its values by name, each of shape=(draws,).
     """
     found: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in measures}
-    with ThreadPoolExecutor(cores()) as pool:
-        for weights in _samples(labels, units, draws, seed):
-            measured = pool.map(lambda one, weights=weights: one.measure(weights), measures.values())
-            for name, values in zip(measures, measured, strict=True):
-                found[name].append(values)
+    for weights in _samples(labels, units, draws, seed):
+        for name, measure in measures.items():
+            found[name].append(measure.measure(weights))
     return {
         name: {value: np.concatenate([part[value] for part in parts]) for value in parts[0]}
         for name, parts in found.items()

@@ -2,13 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
-from threadpoolctl import threadpool_limits
 
 from dnapair import tracking
 from dnapair.data.groups import group_columns
@@ -128,21 +126,18 @@ def measure_all(params: Params) -> Measured:
     columns = group_columns(settings.groups, params.split.groups, pair_columns())
     units = find_units(read_groups(columns, params.split)[rows])
     symmetric = read_json(paths.BEST_HYPERPARAMETERS)["network"]["symmetric"]
-    # neither keeps more than one core busy; and how many there are changes no digit
-    with ThreadPoolExecutor(1) as beside, threadpool_limits(1):
-        mapped = beside.submit(
-            map_pairs, MatrixFile(paths.SCALED), sequences.T, symmetric, settings.map_pairs, settings.seed
-        )
-        outcomes = measure(
-            labels,
-            {framework: one.network for framework, one in scored.items()},
-            baselines,
-            read_slices(settings.slices, rows, sequences),
-            units,
-            settings.bootstrap,
-            settings.seed,
-        )
-        chosen, places = mapped.result()
+    outcomes = measure(
+        labels,
+        {framework: one.network for framework, one in scored.items()},
+        baselines,
+        read_slices(settings.slices, rows, sequences),
+        units,
+        settings.bootstrap,
+        settings.seed,
+    )
+    chosen, places = map_pairs(
+        MatrixFile(paths.SCALED), sequences.T, symmetric, settings.map_pairs, settings.seed
+    )
     return Measured(rows, labels, columns, units, scored, outcomes, baselines, chosen, places)
 
 
