@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from dnapair import tracking
 from dnapair.embedding.hub import UNTRAINED, find_checkpoint
 from dnapair.errors import DnapairError
 from dnapair.params import Params, load_params
@@ -26,6 +27,8 @@ def run(source: Literal["data", "encoder", "genome"]) -> None:
     DnapairError
         If it is not there.
     """
+    # it makes no record, but those that follow do
+    tracking.load_ahead()
     params = load_params()
     target = {"data": _data, "encoder": _encoder, "genome": _genome}[source](params)
     link = paths.LOCATED / source

@@ -7,6 +7,7 @@ most stages do not. What needs MLflow in this process is imported when it is fir
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dnapair.tracking.client import load_ahead
 from dnapair.tracking.open_run import Split, StageRun, metric_name
 from dnapair.tracking.stages import join_search, stage_run, trial_run
 from dnapair.tracking.tags import PARENT_VARIABLE, TESTED_TAG
@@ -38,6 +39,7 @@ __all__ = [
     "find_evaluations",
     "join_search",
     "link_stages",
+    "load_ahead",
     "metric_name",
     "pipeline_run",
     "reason",

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from io import BufferedRWPair
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,17 @@ def ask(do: str, **values: Any) -> Any:
             if attempt:
                 raise StoreError("the process that records has ended") from None
     raise AssertionError
+
+
+def load_ahead() -> None:
+    """Have the process that records for this pipeline begin to load MLflow, and do not wait for it."""
+    if dvc_process() is None:
+        return
+    with _lock, suppress(OSError):
+        stream = _reach()
+        if stream is not None:
+            stream.write(json.dumps({"do": "store", "values": {}}).encode() + b"\n")
+            stream.flush()
 
 
 def _where() -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -132,8 +132,9 @@ def test_stages_of_one_dvc_share_one_recorder_that_ends_with_it(folder: Path) ->
     dvc = folder / "dvc"
     dvc.write_text(
         "import subprocess, sys, psutil, json\n"
-        "for name in ('embed', 'scale'):\n"
-        "    subprocess.run([sys.executable, 'stage.py', name], check=True)\n"
+        "ahead = ['-c', 'from dnapair import tracking; tracking.load_ahead()']\n"
+        "for words in (ahead, ['stage.py', 'embed'], ['stage.py', 'scale']):\n"
+        "    subprocess.run([sys.executable, *words], check=True)\n"
         "    print(json.dumps(sorted(p.pid for p in psutil.process_iter(['cmdline', 'environ']) if "
         "'dnapair.tracking.recorder' in (p.info['cmdline'] or []) and "
         "(p.info['environ'] or {}).get('PWD_OF_TEST') == sys.argv[1])), flush=True)\n"
@@ -149,8 +150,9 @@ def test_stages_of_one_dvc_share_one_recorder_that_ends_with_it(folder: Path) ->
         text=True,
         check=True,
     ).stdout
-    first, used, second, used_again = map(json.loads, said.splitlines())
-    assert used == used_again
+    begun, first, used, second, used_again = map(json.loads, said.splitlines())
+    # a stage that records nothing has it begin
+    assert begun == used == used_again
     (recorder,) = used
     wait_for(lambda: not psutil.pid_exists(recorder), every=0.1)
     for (run_id, _), stage in ((first, "embed"), (second, "scale")):
