@@ -45,7 +45,7 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
     Parameters
     ----------
     stage
-        The stage's name in dvc.yaml, for example ``"train@torch"``.
+        The stage's name in dvc.yaml, and a framework where it makes a run for each: ``"train@torch"``.
     params
         The settings the stage read, by their names in params.yaml.
     identities
