@@ -5,6 +5,6 @@ from dnapair.commands.handover import hand_over
 hand_over()
 
 # only where the work is done here
-from dnapair.cli import main  # noqa: E402
+from dnapair.cli import command  # noqa: E402
 
-main()
+command()

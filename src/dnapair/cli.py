@@ -16,6 +16,7 @@ from dnapair.commands.models import app as models
 from dnapair.commands.options import TABLE, Framework, Genome, Model, PairNames, Sequences, Width, champion
 from dnapair.errors import DnapairError, message, printable
 from dnapair.machine.encoding import use_utf8
+from dnapair.machine.ending import program
 from dnapair.machine.environment import set_environment
 from dnapair.machine.user import missing_variables
 
@@ -396,6 +397,11 @@ def doctor() -> None:
 
     if not tool.run():
         raise typer.Exit(1)
+
+
+def command() -> None:
+    """Be the process of a command line."""
+    program(main)
 
 
 def main() -> None:

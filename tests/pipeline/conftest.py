@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import traceback
 import warnings
 from contextlib import closing
 from pathlib import Path
@@ -73,21 +72,9 @@ def dnapair(words: tuple[str, ...], root: Path, env: dict[str, str], output: str
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["dnapair", *words]
-    from dnapair.cli import main
+    from dnapair.cli import command
 
-    try:
-        main()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    os._exit(code)
+    command()
 
 
 class Project:

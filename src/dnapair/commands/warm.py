@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from dnapair.machine.ending import program
 from dnapair.machine.environment import set_environment
 from dnapair.machine.forks import end_with_parent
 
@@ -61,10 +62,7 @@ def main() -> None:
     if line is None:
         mark.unlink(missing_ok=True)
         return
-    order = _mind(line)
-    if order is None:
-        return
-    _become(order)
+    _become(_mind(line))
     runpy.run_module("dnapair", run_name="__main__", alter_sys=True)
 
 
@@ -83,8 +81,8 @@ def _wait(address: Path, pipeline: int) -> socket.socket | None:
     return None
 
 
-def _mind(line: socket.socket) -> dict[str, Any] | None:
-    """Fork for the work, and tell what became of it; return in the fork what is to be done."""
+def _mind(line: socket.socket) -> dict[str, Any]:
+    """Fork for the work, tell what became of it and end; return in the fork what is to be done."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     size, streams, _, _ = socket.recv_fds(line, 8, 3)
     with line.makefile("rb") as stream:
@@ -104,7 +102,8 @@ def _mind(line: socket.socket) -> dict[str, Any] | None:
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with suppress(OSError):
         line.sendall(b"%d\n" % status)
-    return None
+    # what is to be done at the end is the work's or the parent's
+    os._exit(0)
 
 
 def _become(order: dict[str, Any]) -> None:
@@ -130,4 +129,4 @@ def _open(place: int, line_buffered: bool) -> TextIO:
 
 
 if __name__ == "__main__":
-    main()
+    program(main)

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from dnapair.errors import DnapairError
+from dnapair.machine.ending import program
 from dnapair.machine.environment import set_environment
 from dnapair.tracking.wording import reason
 
@@ -94,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program(main)
