@@ -8,17 +8,18 @@ import sys
 import tempfile
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dnapair.errors import DnapairError, message
 from dnapair.machine.processor import cores
 
+Item = TypeVar("Item")
 Send = Callable[[bytes], None]
 _SENT, _FAILED = b"\0", b"\1"
 _PDEATHSIG = 1
@@ -34,6 +35,29 @@ def side_by_side(pieces: int) -> int:
     alone = gpu or sys.platform != "linux" or cores() == 1
     # of three on two cores, all at once end sooner than two and then one
     return 1 if alone else min(pieces, 2 * cores())
+
+
+def may_fork() -> bool:
+    """Tell whether no thread of this process asks MLflow, for which a fork could wait for ever."""
+    return "dnapair.tracking.calls" not in sys.modules
+
+
+def do_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:
+    """Do the same for each item, in forks of this process where that is safe and faster.
+
+    Raises
+    ------
+    Exception
+        As :func:`fork_each` does, or what the work raises.
+    """
+    at_once = side_by_side(len(items))
+    if at_once > 1 and may_fork():
+        with closing(fork_each(lambda number, _: work(items[number]), len(items), at_once)) as forks:
+            # they send nothing
+            list(forks)
+        return
+    for item in items:
+        work(item)
 
 
 def fork_each(

@@ -18,6 +18,7 @@ from dnapair.evaluation.projection import map_pairs
 from dnapair.evaluation.resampling import Units, describe_units, find_units
 from dnapair.evaluation.slices import Slice, find_slices
 from dnapair.evaluation.verdict import Verdict, judge
+from dnapair.machine.forks import do_each
 from dnapair.networks.spec import NetworkSpec
 from dnapair.params import Params, flatten, load_params
 from dnapair.reporting.figures import describe_encoder
@@ -83,6 +84,14 @@ class Measured(NamedTuple):
     places: np.ndarray
 
 
+class Report(NamedTuple):
+    """What is reported of a framework's network."""
+
+    subject: Subject
+    outcome: Outcome
+    verdict: Verdict
+
+
 def run() -> None:
     """Measure artifacts/scores against everything else, and write reports/torch and reports/tensorflow."""
     params = load_params()
@@ -102,12 +111,20 @@ def run() -> None:
         "tune": params.tune,
         "evaluate": params.evaluate,
     }
-    measured: Measured | None = None
+    found: dict[str, Report] = {}
     for framework in TITLES:
         with tracking.stage_run(f"evaluate@{framework}", logged, paths.IDENTITIES) as run:
             # of both at once: the same resamples of the same baselines serve both
-            measured = measured or measure_all(params)
-            report(run, framework, measured, params.evaluate.bootstrap, shown)
+            found = found or report_all(params, shown)
+            log(run, framework, found[framework])
+
+
+def report_all(params: Params, shown: Mapping[str, BaseModel]) -> dict[str, Report]:
+    """Measure the networks of both frameworks, and write the report of each."""
+    measured = measure_all(params)
+    found = {name: describe(name, measured, params.evaluate.bootstrap, shown) for name in TITLES}
+    do_each(lambda name: write(name, measured, found[name]), list(TITLES))
+    return found
 
 
 def measure_all(params: Params) -> Measured:
@@ -141,34 +158,28 @@ def measure_all(params: Params) -> Measured:
     return Measured(rows, labels, columns, units, scored, outcomes, baselines, chosen, places)
 
 
-def report(
-    run: tracking.StageRun, framework: str, measured: Measured, draws: int, shown: Mapping[str, BaseModel]
-) -> None:
-    """Write reports/FRAMEWORK, and log it."""
-    labels, units, baselines = measured.labels, measured.units, measured.baselines
+def describe(framework: str, measured: Measured, draws: int, shown: Mapping[str, BaseModel]) -> Report:
+    """Put together what the report of a framework's network says."""
+    labels = measured.labels
     network, training = measured.scored[framework]
     outcome = measured.outcomes[framework]
-    scores, threshold, _ = network.prediction
-    model = paths.model_folder(framework)
     findings = read_json(paths.AUDIT_REPORT)["findings"]
-    verdict = judge(outcome, labels.size, int(labels.sum()), findings)
     scaling = read_json(paths.SCALING_REPORT)
-    title = f"{TITLES[framework]}, {describe_encoder(scaling['encoder'], scaling['trained'])}"
     (other,) = (name for name in TITLES if name != framework)
     subject = Subject(
-        title,
+        f"{TITLES[framework]}, {describe_encoder(scaling['encoder'], scaling['trained'])}",
         TITLES[framework],
         TITLES[other],
         labels.size,
         int(labels.sum()),
         describe_inputs(
-            NetworkSpec.from_json(read_json(model / "network.json")),
+            NetworkSpec.from_json(read_json(paths.model_folder(framework) / "network.json")),
             read_json(paths.BEST_HYPERPARAMETERS)["inputs"],
             training["random_negatives"],
         ),
-        threshold,
+        network.prediction.threshold,
         network.temperature,
-        describe_units(units, measured.columns),
+        describe_units(measured.units, measured.columns),
         draws,
         read_json(paths.DATASET_REPORT),
         findings,
@@ -178,29 +189,40 @@ def report(
         hashes(framework, scaling),
         read_json(paths.FINETUNING_REPORT),
     )
+    return Report(subject, outcome, judge(outcome, subject.pairs, subject.related, findings))
+
+
+def write(framework: str, measured: Measured, report: Report) -> None:
+    """Write reports/FRAMEWORK."""
+    subject, outcome, verdict = report
+    labels, title = measured.labels, subject.title
+    network, training = measured.scored[framework]
+    scores, threshold, _ = network.prediction
     with atomic_folder(paths.report_folder(framework)) as folder:
         write_numbers(folder, subject, outcome, verdict)
         predictions = {"row": measured.rows, "label": labels, "probability": scores}
-        drawn = {f"unit{place}": codes for place, codes in enumerate(units.codes.T, start=1)}
+        drawn = {f"unit{place}": codes for place, codes in enumerate(measured.units.codes.T, start=1)}
         write_csv(folder / "predictions.csv", predictions | drawn)
         draw_curves(
             folder,
             labels,
             scores,
             outcome.metrics | {"prevalence": subject.related / subject.pairs},
-            {name: (baselines[name].scores, rival.metrics) for name, rival in outcome.baselines.items()},
+            {
+                name: (measured.baselines[name].scores, rival.metrics)
+                for name, rival in outcome.baselines.items()
+            },
             title,
         )
         draw_decisions(folder, labels, scores, threshold, network.temperature, title)
+        history = pd.read_csv(paths.model_folder(framework) / "history.csv")
         first, *others = training["members"]
         shown_of = f"{title}, the first of its {1 + len(others)} networks" if others else title
-        draw_history(folder, pd.read_csv(model / "history.csv"), first["best_epoch"], shown_of)
+        draw_history(folder, history, first["best_epoch"], shown_of)
         plot_map(measured.places, labels[measured.chosen], title, folder / "map.png")
         page = render_page(subject, outcome, verdict, folder)
         (folder / "report.html").write_text(page, encoding="utf-8")
         (folder / "card.md").write_text(write_card(subject, outcome, verdict), encoding="utf-8")
-    log(run, framework, subject, outcome, verdict)
-    print(f"evaluate {framework}: {verdict.headline} {paths.report_folder(framework) / 'report.html'}")
 
 
 def describe_inputs(spec: NetworkSpec, compared: Mapping[str, float], drawn: int) -> str:
@@ -311,8 +333,9 @@ def hashes(framework: str, scaling: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def log(run: tracking.StageRun, framework: str, subject: Subject, outcome: Outcome, verdict: Verdict) -> None:
+def log(run: tracking.StageRun, framework: str, report: Report) -> None:
     """Log numbers under names that runs are compared by, and all files, which hold the rest."""
+    subject, outcome, verdict = report
     best = outcome.baselines[outcome.best_baseline].gains[MAIN].estimate
     rivals = {
         tracking.metric_name(name): rival
@@ -371,3 +394,4 @@ def log(run: tracking.StageRun, framework: str, subject: Subject, outcome: Outco
     )
     for path in sorted(paths.report_folder(framework).iterdir()):
         run.log_file(path, "plots" if path.suffix == ".png" else "reports")
+    print(f"evaluate {framework}: {verdict.headline} {paths.report_folder(framework) / 'report.html'}")

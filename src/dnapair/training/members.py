@@ -1,7 +1,6 @@
 """Networks of one shape and several seeds: trained side by side, and the one that is their mean."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dnapair.errors import DnapairError
-from dnapair.machine.forks import Send, fork_each, side_by_side
+from dnapair.machine.forks import Send, fork_each, may_fork, side_by_side
 from dnapair.machine.processor import cores
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights, gather, pack_weights, unpack_weights
@@ -135,8 +134,7 @@ def fit_members(
     at_once = side_by_side(members)
     total = loop.epochs * members
     with tqdm(total=total, desc=description, unit="epoch", dynamic_ncols=True, disable=None) as bar:
-        # where this process asks MLflow, a thread of it does, and a fork could wait for that for ever
-        if at_once > 1 and "dnapair.tracking.calls" not in sys.modules:
+        if at_once > 1 and may_fork():
             load_framework(framework)
             with closing(fork_each(train_in_fork, members, at_once)) as forks:
                 for number, sent in forks:
