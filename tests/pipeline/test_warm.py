@@ -90,7 +90,7 @@ class Pipeline:
             wait_for(is_read, self.process)
             parents = {fork.pid: fork.info["ppid"] for fork in self.forks()}
             # the fork of the fork that minds it
-            (worker,) = (pid for pid, parent in parents.items() if parents.get(parent) in parents)
+            (worker,) = (pid for pid in parents.keys() - parents.values() if parents[pid] in parents)
             yield stage, psutil.Process(worker)
         finally:
             for writer in writers:
@@ -123,6 +123,8 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
             assert pipeline.end()[0] == 1
         locks = pipeline.folder / "artifacts" / "locks"
         wait_for(lambda: list(locks.glob(f"warm-{pipeline.process.pid}-*.socket")), pipeline.process)
+        # a fork answers until all is imported
+        wait_for(lambda: len(pipeline.forks()) == 1, pipeline.process)
         yield pipeline
 
 
@@ -191,6 +193,22 @@ def test_a_stage_and_its_worker_end_together(
     # and the next one is done as ever
     warm.begin("scale")
     assert warm.end() == alone(warm, "scale")
+
+
+def test_before_all_is_imported_a_fork_of_what_there_is_does_the_work(tmp_path: Path):
+    with started(tmp_path / "project") as pipeline:
+        pipeline.begin("prepare")
+        pipeline.end()
+        wait_for(lambda: len(pipeline.forks()) == 2, pipeline.process)
+        (importing,) = (fork for fork in pipeline.forks() if fork.parent() not in pipeline.forks())
+        importing.suspend()
+        with pipeline.held() as (stage, worker):
+            assert stage.memory_info().rss < worker.memory_info().rss / 3
+        assert pipeline.end()[0] == 1
+        importing.resume()
+        wait_for(lambda: len(pipeline.forks()) == 1, pipeline.process)
+        pipeline.begin("scale")
+        assert pipeline.end() == alone(pipeline, "scale")
 
 
 def test_where_it_was_killed_stages_do_their_work_themselves(warm: Pipeline):

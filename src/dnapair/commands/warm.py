@@ -21,27 +21,33 @@ from dnapair.machine.environment import set_environment
 from dnapair.machine.forks import end_with_parent
 
 _IMPORTED = (
-    "dnapair.cli",
-    "dnapair.stages.prepare",
-    "dnapair.stages.interact",
-    "dnapair.embedding.embedder",
-    "dnapair.stages.validate",
-    "dnapair.checks.expectations",
-    "dnapair.stages.tune",
-    "keras_tuner",
-    "dnapair.training.tensorflow_learner",
-    "dnapair.training.torch_learner",
-    # which the first optimizer would import
-    "torch._dynamo",
-    # by which a trained network becomes a model of MLflow's
-    "dnapair.tracking.native_models",
-    "mlflow.pytorch",
-    "mlflow.tensorflow",
-    "dnapair.stages.baselines",
-    "matplotlib.pyplot",
-    "dnapair.stages.evaluate",
+    (
+        "dnapair.cli",
+        "dnapair.stages.prepare",
+        "dnapair.stages.interact",
+        "dnapair.stages.embed",
+        "dnapair.embedding.embedder",
+        "dnapair.stages.scale",
+    ),
+    ("dnapair.stages.validate", "dnapair.checks.expectations"),
+    ("dnapair.stages.tune", "keras_tuner", "dnapair.training.tensorflow_learner"),
+    (
+        "dnapair.training.torch_learner",
+        # which the first optimizer would import
+        "torch._dynamo",
+        # by which a trained network becomes a model of MLflow's
+        "torch.export._trace",
+        "dnapair.tracking.native_models",
+        "mlflow.pytorch",
+        "mlflow.tensorflow",
+        "dnapair.stages.baselines",
+        "matplotlib.pyplot",
+        "dnapair.stages.evaluate",
+        "dnapair.stages.register",
+        "mlflow.store.tracking.sqlalchemy_store",
+    ),
 )
-"""In the order of the stages."""
+"""In the order of the stages. Each part is of use before the next is there."""
 
 
 def main() -> None:
@@ -51,33 +57,60 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_environment()
     gc.disable()
-    for module in _IMPORTED:
-        if select.select([pipeline], [], [], 0)[0]:
-            break
-        importlib.import_module(module)
-    # what is there now is shared with the children for good
-    gc.freeze()
-    gc.enable()
-    line = _wait(mark.with_suffix(".socket"), pipeline)
-    if line is None:
+    order = _answer(mark.with_suffix(".socket"), pipeline)
+    if order is None:
         mark.unlink(missing_ok=True)
         return
-    _become(_mind(line))
+    _become(order)
     runpy.run_module("dnapair", run_name="__main__", alter_sys=True)
 
 
-def _wait(address: Path, pipeline: int) -> socket.socket | None:
-    """Fork for each stage that calls; return its line in the fork, None in the end."""
+def _answer(address: Path, pipeline: int) -> dict[str, Any] | None:
+    """Import all, and fork for each stage that calls; return in the fork what is to be done, else None."""
+    answering = 0
+    for modules in _IMPORTED:
+        for module in modules:
+            if select.select([pipeline], [], [], 0)[0]:
+                break
+            importlib.import_module(module)
+        # what is there now is shared with the children for good
+        gc.freeze()
+        # until the rest is there too, a fork answers
+        before, answering = answering, 0 if modules is _IMPORTED[-1] else os.fork()
+        if not answering:
+            break
+        if before:
+            os.waitpid(before, 0)
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(address))
-        listener.listen()
-        while pipeline not in select.select([pipeline, listener.fileno()], [], [])[0]:
-            line = listener.accept()[0]
-            if not os.fork():
-                return line
-            line.close()
+    with _listen(address) as listener:
+        if before:
+            # who has called it, and is not heard yet, works alone
+            os.kill(before, signal.SIGKILL)
+        line = _wait(listener, pipeline)
+    if line is not None:
+        return _mind(line)
     address.unlink(missing_ok=True)
+    return None
+
+
+def _listen(address: Path) -> socket.socket:
+    """Listen at an address, in the place of who did so before."""
+    listener = socket.socket(socket.AF_UNIX)
+    new = address.with_suffix(".new")
+    listener.bind(str(new))
+    listener.listen()
+    new.rename(address)
+    return listener
+
+
+def _wait(listener: socket.socket, pipeline: int) -> socket.socket | None:
+    """Fork for each stage that calls; return its line in the fork, None in the end."""
+    while pipeline not in select.select([pipeline, listener.fileno()], [], [])[0]:
+        line = listener.accept()[0]
+        if not os.fork():
+            return line
+        line.close()
     return None
 
 
