@@ -12,7 +12,7 @@ from typing import Any
 
 import mlflow
 import yaml
-from mlflow.entities import RunInfo
+from mlflow.entities import Run, RunInfo
 
 from dnapair.storage.files import sha256
 from dnapair.tracking.open_run import StageRun
@@ -42,6 +42,8 @@ _NAME_LETTERS = 120
 _LINE_LETTERS = 300
 # MLflow's own, such as bold-shrew-123
 _MADE_UP_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
+_makers: dict[tuple[str, str, str], Run] = {}
+"""By pipeline, stage and output, runs of this pipeline: all are linked anew at the end of each stage."""
 
 
 @contextmanager
@@ -132,13 +134,8 @@ def link_stages(parent: str, identities: Mapping[str, Path]) -> None:
     links = {}
     lines = []
     for stage, path in identities.items():
-        if not path.is_file():
-            continue
-        wrote_it = f"tags.`{STAGE_TAG}` = '{stage}' and tags.`{OUTPUT_TAG}` = '{sha256(path)}'"
-        runs = newest_runs(experiments, f"{wrote_it} and attributes.status = 'FINISHED'", 10)
-        if runs:
-            # of the same output in two workspaces, this one's: others may use the same server
-            run = next((run for run in runs if run.data.tags.get(PARENT_TAG) == parent), runs[0])
+        run = _find_maker(experiments, parent, stage, sha256(path)) if path.is_file() else None
+        if run is not None:
             links[stage] = str(run.info.run_id)
             did = run.data.tags.get(NOTE_TAG, "").partition("\n")[0]
             shown = textwrap.shorten(did, _LINE_LETTERS, placeholder=" ...")
@@ -148,6 +145,20 @@ def link_stages(parent: str, identities: Mapping[str, Path]) -> None:
         [*reversed(lines), "", "These runs made what lies in the workspace, those of skipped stages too."]
     )
     StageRun(parent, None).set_tags({STAGES_TAG: json.dumps(links), NOTE_TAG: note})
+
+
+def _find_maker(experiments: Sequence[str], parent: str, stage: str, output: str) -> Run | None:
+    """Return the newest run of a stage that made an output; of several, this pipeline's own."""
+    made = parent, stage, output
+    if made not in _makers:
+        wrote_it = f"tags.`{STAGE_TAG}` = '{stage}' and tags.`{OUTPUT_TAG}` = '{output}'"
+        runs = newest_runs(experiments, f"{wrote_it} and attributes.status = 'FINISHED'", 10)
+        # of the same output in two workspaces, this one's: others may use the same server
+        own = next((run for run in runs if run.data.tags.get(PARENT_TAG) == parent), None)
+        if own is None:
+            return runs[0] if runs else None
+        _makers[made] = own
+    return _makers[made]
 
 
 def run_page(run_id: str) -> str:
