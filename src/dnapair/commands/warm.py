@@ -73,6 +73,9 @@ def _answer(address: Path, pipeline: int) -> dict[str, Any] | None:
             if select.select([pipeline], [], [], 0)[0]:
                 break
             importlib.import_module(module)
+        models = sys.modules.get("dnapair.tracking.native_models")
+        if models:
+            models.read_packages()
         # what is there now is shared with the children for good
         gc.freeze()
         # until the rest is there too, a fork answers

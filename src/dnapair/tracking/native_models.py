@@ -8,11 +8,17 @@ import mlflow
 import numpy as np
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
 from dnapair.networks.spec import NetworkSpec
 from dnapair.networks.weights import Weights
 
 _REQUIREMENTS = {"torch": ("torch", "numpy"), "tensorflow": ("tensorflow", "keras", "numpy")}
+
+
+def read_packages() -> None:
+    """Have MLflow read what each installed package holds, as it would before it saves the first model."""
+    warn_dependency_requirement_mismatches(["mlflow"])
 
 
 def save_network(
