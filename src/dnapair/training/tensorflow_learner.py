@@ -51,8 +51,9 @@ class TensorflowLearner:
             for open_ in ((None, None), (None,))
         )
         labels = tf.TensorSpec((None, None), tf.float32)
-        self._steps = tf.function(self._train, input_signature=[batches, labels])
-        self._forward = tf.function(self._score, input_signature=[pairs])
+        # neither has a loop or a choice of Python's for AutoGraph to translate
+        self._steps = tf.function(self._train, input_signature=[batches, labels], autograph=False)
+        self._forward = tf.function(self._score, input_signature=[pairs], autograph=False)
 
     @staticmethod
     def use_threads(threads: int) -> None:
