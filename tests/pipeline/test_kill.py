@@ -150,7 +150,7 @@ def test_dvc_killed_alone_and_two_at_once_are_one_message(copy: Project):
     # what it began lives on
     said = copy.run("dvc", "repro", fails=True)
     assert "Traceback" not in said
-    assert f"Process {child.pid} is at work on the stage score@torch" in said
+    assert f"Process {child.pid} is at work on the stage score torch" in said
     gate.open()
     wait_for(lambda: not child.is_running())
     assert repaired(copy) == before

@@ -62,7 +62,8 @@ def stage_run(stage: str, params: Mapping[str, Any], identities: Mapping[str, Pa
         If the tracking store does not answer, or another process is at work on this stage.
     """
     started = now()
-    with lock(_LOCKS / f"{stage}.lock", f"at work on the stage {stage} in this folder") as alone:
+    task = f"at work on the stage {stage.replace('@', ' ')} in this folder"
+    with lock(_LOCKS / f"{stage}.lock", task) as alone:
         note = OpenStage(_LOCKS / f"{stage}.open") if alone else None
         # a parent's id in the environment would be taken for this stage's own run
         os.environ.pop("MLFLOW_RUN_ID", None)
