@@ -6,6 +6,7 @@ Aliases and tags are all that MLflow has for this.
 import getpass
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -16,6 +17,7 @@ from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
 from dnapair.registry.history import Step, describe, line_of_champions, read_history, write_step
 from dnapair.registry.version_tags import DATA_TAG
+from dnapair.tracking.store import make_row
 
 ARCHIVED_TAG = "dnapair.archived"
 ROLLED_BACK_TAG = "dnapair.rolled_back"
@@ -107,7 +109,8 @@ class Lifecycle:
                 f"The gate refused version {version} of {self.name}: {verdict.removeprefix('no: ')}. To make "
                 f'it {self.champion} all the same: dnapair models promote {version} --force --reason "..."'
             )
-        step = self._make_champion(version, before, why, who)
+        self._give(self.champion, version)
+        step = self._follow(version, before, why, who)
         if ROLLED_BACK_TAG in chosen.tags:
             self._client.delete_model_version_tag(self.name, version, ROLLED_BACK_TAG)
         return step
@@ -115,9 +118,9 @@ class Lifecycle:
     def decide(self, version: str, decide: Callable[[str], Decision]) -> Decision:
         """Let the gate decide on a version against the champion there is, and do what it decided.
 
-        If somebody else moves the alias in the meantime, it decides anew. Left is the time between the last
-        look and the move that follows it, two requests to the store: of two who move it in there, the later
-        wins.
+        If somebody else moves the alias in the meantime, or makes it at the same moment, it decides anew.
+        Left is the time between the last look and the move that follows it, two requests to the store: of two
+        who move in there an alias that there is, the later wins.
 
         Parameters
         ----------
@@ -135,16 +138,24 @@ class Lifecycle:
         while True:
             decision = decide(before)
             verdict = f"{'yes' if decision.promoted else 'no'}: {decision.reason}"[:_TAG_LETTERS]
-            self._client.set_model_version_tag(self.name, version, f"dnapair.{self.champion}", verdict)
+            self._tag(version, f"dnapair.{self.champion}", verdict)
             latest = self.champion_now()
-            if latest == before:
-                break
-            before = latest
-        if decision.promoted:
-            self._make_champion(version, before, decision.reason, GATE)
-        else:
-            self._record("refuse", "", "", version, decision.reason, GATE)
-        return decision
+            if latest != before:
+                before = latest
+                continue
+            if not decision.promoted:
+                self._record("refuse", "", "", version, decision.reason, GATE)
+                return decision
+            try:
+                self._client.set_registered_model_alias(self.name, self.champion, version)
+            except MlflowException:
+                # a database refuses the second of two who make the alias
+                before = self.champion_now()
+                if before == latest:
+                    raise
+                continue
+            self._follow(version, before, decision.reason, GATE)
+            return decision
 
     def roll_back(self, why: str) -> Step:
         """Make the version champion that was it before the present one.
@@ -172,10 +183,8 @@ class Lifecycle:
                 f"The history of {self.name} has no {alias} before version {present} that is there and not "
                 "archived. Choose one by hand: dnapair models promote VERSION"
             )
-        self._client.set_registered_model_alias(self.name, alias, before[-1])
-        self._client.set_model_version_tag(
-            self.name, present, ROLLED_BACK_TAG, why[:_REASON_LETTERS] or "yes"
-        )
+        self._give(alias, before[-1])
+        self._tag(present, ROLLED_BACK_TAG, why[:_REASON_LETTERS] or "yes")
         return self._record("rollback", alias, present, before[-1], why)
 
     def challenge(self, version: str, why: str) -> Step:
@@ -191,7 +200,7 @@ class Lifecycle:
             if alias in chosen.aliases:
                 raise DnapairError(f"Version {version} of {self.name} is {alias} already.")
         self._refuse_archived(chosen)
-        self._client.set_registered_model_alias(self.name, self.challenger, version)
+        self._give(self.challenger, version)
         return self._record("challenger", self.challenger, before, version, why)
 
     def archive(self, version: str, why: str) -> Step:
@@ -211,7 +220,7 @@ class Lifecycle:
         if ARCHIVED_TAG in chosen.tags:
             raise DnapairError(f"Version {version} of {self.name} is archived already.")
         self._end_challenge(version)
-        self._client.set_model_version_tag(self.name, version, ARCHIVED_TAG, why[:_REASON_LETTERS] or "yes")
+        self._tag(version, ARCHIVED_TAG, why[:_REASON_LETTERS] or "yes")
         return self._record("archive", "", "", version, why)
 
     def restore(self, version: str, why: str) -> Step:
@@ -263,8 +272,14 @@ class Lifecycle:
     def _holder(self, alias: str) -> str:
         return str(self._model().aliases.get(alias, ""))
 
-    def _make_champion(self, version: str, before: str, why: str, who: str | None) -> Step:
-        self._client.set_registered_model_alias(self.name, self.champion, version)
+    def _give(self, alias: str, version: str) -> None:
+        make_row(partial(self._client.set_registered_model_alias, self.name, alias, version))
+
+    def _tag(self, version: str, tag: str, value: str) -> None:
+        make_row(partial(self._client.set_model_version_tag, self.name, version, tag, value))
+
+    def _follow(self, version: str, before: str, why: str, who: str | None) -> Step:
+        """Do what follows when a version has become champion."""
         self._end_challenge(version)
         return self._record("promote", self.champion, before, version, why, who)
 

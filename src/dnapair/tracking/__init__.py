@@ -1,31 +1,42 @@
 """The record in MLflow: a run for a pipeline, below it one for each stage that did work, and for each trial.
 
 What a run did stands in its description. ``native_models`` has its own door: it needs the networks, which
-most stages do not. What needs MLflow in this process is imported when it is first used.
+most stages do not. Each name is imported when it is first used: MLflow where this process needs it, nothing
+where a stage only asks for DVC's process.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dnapair.tracking.client import load_ahead
-from dnapair.tracking.open_run import Split, StageRun, metric_name
-from dnapair.tracking.stages import join_search, stage_run, trial_run
-from dnapair.tracking.tags import PARENT_VARIABLE, TESTED_TAG
-from dnapair.tracking.wording import StoreError, reason
-
 if TYPE_CHECKING:
+    from dnapair.tracking.client import load_ahead
     from dnapair.tracking.evaluations import Evaluation, find_evaluations
+    from dnapair.tracking.open_run import Split, StageRun, metric_name
     from dnapair.tracking.pipelines import link_stages, pipeline_run, run_page
+    from dnapair.tracking.stages import join_search, stage_run, trial_run
     from dnapair.tracking.store import check_store, store_address
+    from dnapair.tracking.tags import PARENT_VARIABLE, TESTED_TAG
+    from dnapair.tracking.wording import StoreError, reason
 
-_SLOW = {
+_HOMES = {
+    "PARENT_VARIABLE": "tags",
+    "TESTED_TAG": "tags",
     "Evaluation": "evaluations",
-    "find_evaluations": "evaluations",
-    "link_stages": "pipelines",
-    "pipeline_run": "pipelines",
-    "run_page": "pipelines",
+    "Split": "open_run",
+    "StageRun": "open_run",
+    "StoreError": "wording",
     "check_store": "store",
+    "find_evaluations": "evaluations",
+    "join_search": "stages",
+    "link_stages": "pipelines",
+    "load_ahead": "client",
+    "metric_name": "open_run",
+    "pipeline_run": "pipelines",
+    "reason": "wording",
+    "run_page": "pipelines",
+    "stage_run": "stages",
     "store_address": "store",
+    "trial_run": "stages",
 }
 
 __all__ = [
@@ -51,6 +62,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _SLOW:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_SLOW[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

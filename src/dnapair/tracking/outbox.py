@@ -28,6 +28,7 @@ UNSENT = Path("artifacts/unsent")
 _RECORD = "record.json"
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
+_LOOK_PAUSE = 0.05
 _NAMED = ("run", "parent", "experiment")
 _NEW = "new-"
 RUN, PIPELINE, EXPERIMENT = (f"{_NEW}{name}" for name in ("run", "pipeline", "experiment"))
@@ -35,6 +36,10 @@ RUN, PIPELINE, EXPERIMENT = (f"{_NEW}{name}" for name in ("run", "pipeline", "ex
 
 Call = dict[str, Any]
 """The keys ``do`` (what to call) and ``run`` (a run's id, or a name by :meth:`Outbox.start`), and values."""
+
+
+class _RefusedInterrupt(KeyboardInterrupt):
+    """Ends work that the store refuses to record."""
 
 
 class Outbox:
@@ -53,7 +58,7 @@ class Outbox:
         self._kept = kept
         self._begin = begin
         self._refusal: Exception | None = None
-        self._interrupts = False
+        self._interrupts = self._interrupted = False
         self._queue: list[Call] = []
         self._ids: dict[str, str] = {}
         self._scratch: list[tempfile.TemporaryDirectory[str]] = []
@@ -93,13 +98,24 @@ class Outbox:
             return
         # nobody else sends it, and it ends none that has no handler
         signal.signal(signal.SIGURG, self._interrupt)
+        hook = sys.unraisablehook
+
+        def hear(lost: "sys.UnraisableHookArgs") -> None:
+            if isinstance(lost.exc_value, _RefusedInterrupt):
+                self._interrupted = False
+            else:
+                hook(lost)
+
+        # one that strikes in a callback of Python's own is lost there, and has to come again
+        sys.unraisablehook = hear
         try:
             self._interrupts = True
             if self._refusal:
-                raise KeyboardInterrupt
+                raise _RefusedInterrupt
             yield
         finally:
             self._interrupts = False
+            sys.unraisablehook = hook
 
     def begun(self) -> None:
         """Wait until it has begun.
@@ -201,9 +217,11 @@ class Outbox:
                 self._refusal = error
                 self._queue = []
                 self._changed.notify_all()
-            if self._interrupts:
-                # a signal, which wakes it from a wait too
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGURG)
+            while self._interrupts:
+                if not self._interrupted:
+                    # a signal, which wakes it from a wait too
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGURG)
+                time.sleep(_LOOK_PAUSE)
             return False
         with self._changed:
             self._ids |= ids
@@ -212,9 +230,10 @@ class Outbox:
         return True
 
     def _interrupt(self, *_: object) -> None:
-        # it may come late
-        if self._interrupts:
-            raise KeyboardInterrupt
+        # it may come late, or twice
+        if self._interrupts and not self._interrupted:
+            self._interrupted = True
+            raise _RefusedInterrupt
 
     def _keep(self, left: list[Call]) -> None:
         folder = self._kept / f"{len(list(self._kept.glob('*'))):04d}-{uuid.uuid4().hex[:8]}"

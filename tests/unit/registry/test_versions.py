@@ -12,6 +12,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 from pydantic import ValidationError
+from sqlalchemy import Engine, event
 
 from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
@@ -137,6 +138,35 @@ def test_a_champion_of_somebody_else_while_deciding_is_decided_against(client):
     assert client.get_model_version(NAME, "2").tags["dnapair.champion"] == "no: against 1"
     assert [(step.what, step.after, step.why) for step in life.history()] == [("refuse", "2", "against 1")]
     assert life.champion_now() == "1"
+
+
+@pytest.fixture
+def first(client) -> Iterator[None]:
+    """Somebody makes version 1 champion at the moment at which the next one is about to be written."""
+    coming = [1]
+
+    def come_first(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if coming and statement.startswith("INSERT INTO registered_model_aliases"):
+            client.set_registered_model_alias(NAME, ALIAS, coming.pop())
+
+    event.listen(Engine, "before_cursor_execute", come_first)
+    yield
+    event.remove(Engine, "before_cursor_execute", come_first)
+    assert not coming
+
+
+def test_of_two_who_make_the_first_champion_at_once_the_second_decides_anew(client, first):
+    life = Lifecycle(NAME, ALIAS, "challenger")
+    decided = life.decide("2", lambda known: Decision(not known, f"against {known or 'none'}"))
+    assert decided == Decision(False, "against 1")
+    assert life.champion_now() == "1"
+    assert client.get_model_version(NAME, "2").tags["dnapair.champion"] == "no: against 1"
+
+
+def test_of_two_who_promote_by_hand_at_once_the_later_wins(client, first):
+    life = Lifecycle(NAME, ALIAS, "challenger")
+    life.promote("2", "by hand")
+    assert life.champion_now() == "2"
 
 
 def test_a_store_that_fails_is_not_taken_for_one_without_a_champion(client, database: Path):

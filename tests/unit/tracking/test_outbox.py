@@ -1,5 +1,6 @@
 import shutil
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,34 @@ def test_a_refusal_interrupts_the_block_that_counts_on_it_and_nothing_after(tmp_
         with pytest.raises(KeyboardInterrupt), given_up.interrupting():
             threading.Event().wait(PATIENCE)
         assert "can't begin" in str(given_up.refusal)
+
+
+def test_a_refusal_that_strikes_where_python_forgets_it_comes_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    reached = threading.Event()
+
+    class Finalized:
+        def __del__(self) -> None:
+            reached.set()
+            threading.Event().wait(PATIENCE)
+
+    def refuse() -> dict[str, str]:
+        assert reached.wait(PATIENCE)
+        raise DnapairError("it can't begin")
+
+    hook = sys.unraisablehook
+    outbox = Outbox(tmp_path / "unsent", refuse)
+
+    def work() -> None:
+        Finalized()
+        threading.Event().wait(PATIENCE)
+
+    with pytest.raises(KeyboardInterrupt), outbox.interrupting():
+        work()
+    assert sys.unraisablehook is hook
+    assert outbox.close(PATIENCE)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_what_a_lost_store_missed_is_kept_told_and_sent_later(
