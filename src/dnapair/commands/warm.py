@@ -88,8 +88,9 @@ def _answer(address: Path, pipeline: int) -> dict[str, Any] | None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with _listen(address) as listener:
         if before:
-            # who has called it, and is not heard yet, works alone
-            os.kill(before, signal.SIGKILL)
+            # who has called it, and is not heard yet, works alone; it may have ended with DVC's process
+            with suppress(ProcessLookupError):
+                os.kill(before, signal.SIGKILL)
         line = _wait(listener, pipeline)
     if line is not None:
         return _mind(line)
