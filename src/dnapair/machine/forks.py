@@ -45,6 +45,13 @@ def may_fork() -> bool:
 def do_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:
     """Do the same for each item, in forks of this process where that is safe and faster.
 
+    Parameters
+    ----------
+    work
+        Called with an item, perhaps in a fork: what it leaves is in files.
+    items
+        Each for one call.
+
     Raises
     ------
     Exception

@@ -17,7 +17,7 @@ from dnapair.errors import DnapairError
 from dnapair.evaluation.gate import Decision
 from dnapair.registry.history import Step, describe, line_of_champions, read_history, write_step
 from dnapair.registry.version_tags import DATA_TAG
-from dnapair.tracking.store import make_row
+from dnapair.tracking.store import make_row, may_be_second
 
 ARCHIVED_TAG = "dnapair.archived"
 ROLLED_BACK_TAG = "dnapair.rolled_back"
@@ -148,10 +148,9 @@ class Lifecycle:
                 return decision
             try:
                 self._client.set_registered_model_alias(self.name, self.champion, version)
-            except MlflowException:
-                # a database refuses the second of two who make the alias
+            except MlflowException as error:
                 before = self.champion_now()
-                if before == latest:
+                if before == latest or not may_be_second(error):
                     raise
                 continue
             self._follow(version, before, decision.reason, GATE)

@@ -111,7 +111,7 @@ class Outbox:
         try:
             self._interrupts = True
             if self._refusal:
-                raise _RefusedInterrupt
+                self._interrupt()
             yield
         finally:
             self._interrupts = False
