@@ -38,16 +38,16 @@ WRONG = "data: 3\n"
 
 
 class Pipeline:
-    """A process as DVC's, which runs what it is told to."""
+    """A process as DVC's with some targets, which runs what it is told to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *targets: str) -> None:
         (folder / "artifacts").mkdir(parents=True)
         (folder / "dvc").write_text(DVC)
         self.folder = folder
         self.params = folder / "params.yaml"
         self.environment = os.environ | {"COLUMNS": "80"}
         self.process = subprocess.Popen(
-            [sys.executable, "dvc"],
+            [sys.executable, "dvc", "repro", *targets],
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -100,8 +100,8 @@ class Pipeline:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[Pipeline]:
-    pipeline = Pipeline(folder)
+def started(folder: Path, *targets: str) -> Iterator[Pipeline]:
+    pipeline = Pipeline(folder, *targets)
     pipeline.params.write_text(WRONG)
     with pipeline.process:
         try:
@@ -157,6 +157,13 @@ def test_prepare_starts_it_at_once_as_all_others_follow(tmp_path: Path):
         pipeline.begin("prepare")
         pipeline.end()
         assert pipeline.forks()
+
+
+def test_prepare_starts_nothing_where_it_alone_was_asked_for(tmp_path: Path):
+    with started(tmp_path / "project", "prepare") as pipeline:
+        pipeline.begin("prepare")
+        pipeline.end()
+        assert not pipeline.forks()
 
 
 def test_who_does_the_work_can_not_be_told(warm: Pipeline):

@@ -1,8 +1,8 @@
 """The near end of a process that has imported what stages need (:mod:`dnapair.commands.warm`).
 
-Half of the time of a small pipeline is imports. `prepare`, as all others follow it, or the third stage that a
-DVC process runs starts such a process beside itself; where it is ready, later ones hand their work over to a
-child that it forks.
+Half of the time of a small pipeline is imports. `prepare`, as all others follow it unless it alone was asked
+for, or the third stage that a DVC process runs starts such a process beside itself; where it is ready, later
+ones hand their work over to a child that it forks.
 """
 
 import hashlib
@@ -45,8 +45,8 @@ def hand_over() -> None:
         except OSError:
             # `locate` runs whether there is work to do or not
             if sys.argv[1:2] != ["locate"]:
-                with suppress(OSError):
-                    _count(mark, pipeline.pid)
+                with suppress(OSError, psutil.Error):
+                    _count(mark, pipeline)
             return
         order = {
             "words": sys.argv,
@@ -57,19 +57,20 @@ def hand_over() -> None:
         _follow(line, json.dumps(order).encode("ascii"))
 
 
-def _count(mark: Path, pipeline: int) -> None:
+def _count(mark: Path, pipeline: psutil.Process) -> None:
     """Count the stages of DVC's process; with enough, start the one that the others hand over to."""
     if not mark.exists():
         mark.parent.mkdir(exist_ok=True)
         _forget_ended()
+    first = sys.argv[1:2] == ["prepare"] and "prepare" not in pipeline.cmdline()
     with mark.open("ab") as stages:
         before = stages.tell()
-        stages.write(b"." * (_FEW + 1 if sys.argv[1:2] == ["prepare"] else 1))
+        stages.write(b"." * (_FEW + 1 if first else 1))
         if not before <= _FEW < stages.tell():
             return
     # -P: what lies in this folder is no module. In the group of this one: what kills all of it kills it too
     warm = subprocess.Popen(
-        [sys.executable, "-P", "-m", "dnapair.commands.warm", str(mark), str(pipeline)],
+        [sys.executable, "-P", "-m", "dnapair.commands.warm", str(mark), str(pipeline.pid)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -45,7 +45,7 @@ COURSE = Course(
     device="cpu",
     bf16=False,
 )
-AS_BERT = COURSE._replace(fresh=False, bag_epochs=0, steps=24, micro_pairs=16)
+AS_BERT = COURSE._replace(fresh=False, bag_epochs=0, steps=12, micro_pairs=16)
 
 
 def tiny(k: int = 4, layers: int = 1, hidden: int = 16, heads: int = 2) -> Encoder:
@@ -167,7 +167,7 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize(
     "course",
-    [COURSE, AS_BERT, AS_BERT._replace(lora=LORA), COURSE._replace(steps=24)],
+    [COURSE, AS_BERT, AS_BERT._replace(lora=LORA), COURSE._replace(steps=6)],
     ids=["bag", "bert", "lora", "bag, then bert"],
 )
 def test_stopped_it_goes_on_to_the_same_weights(course: Course, tmp_path: Path):
@@ -317,7 +317,7 @@ def test_the_hubs_encoder_learns_and_comes_back_from_disk_to_the_bit(
     start = hub_layout(tmp_path / "hub")
     assert start.trained
     lesson, sequences = make_lesson(start)
-    course = AS_BERT._replace(steps=12, lora=lora)
+    course = AS_BERT._replace(lora=lora)
     learnt = learn(start, "own", lesson, course, watch(tmp_path)).encoder
     assert learnt is not None
     changed = {

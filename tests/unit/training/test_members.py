@@ -52,9 +52,8 @@ def identify(results: list[FitResult]) -> list[float]:
     return [float(sum(np.abs(value).sum(dtype=float) for value in one.weights.values())) for one in results]
 
 
-@pytest.mark.parametrize("cores", ["1", "2"])
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_members_are_what_a_training_of_each_seed_alone_makes(framework: str, cores: str):
+def test_members_are_what_a_training_of_each_seed_alone_makes(framework: str):
     # in a process of its own: forks can't use the threads that this one has begun
     script = (
         "import json, sys; from tests.unit.training.test_members import identify, train;"
@@ -63,20 +62,22 @@ def test_members_are_what_a_training_of_each_seed_alone_makes(framework: str, co
         "print(json.dumps([identify(results), identify(alone), sorted(told)]))"
     )
     found = []
-    for number in (cores, "1"):
+    # on one core one after the other, on two side by side
+    for cores in ("1", "2"):
         ran = subprocess.run(
-            [sys.executable, "-c", script, framework, number],
-            env=os.environ | {"OMP_NUM_THREADS": number},
+            [sys.executable, "-c", script, framework, cores],
+            env=os.environ | {"OMP_NUM_THREADS": cores},
             cwd=Path(__file__).parents[3],
             capture_output=True,
             text=True,
             check=True,
         )
         found.append(json.loads(ran.stdout.splitlines()[-1]))
-    (together, _, told), (_, alone, _) = found
-    assert together == alone
-    assert together[0] != together[1]
-    assert told == sorted([[number, name] for number in (0, 1) for name in ("Epoch",) * 3 + ("FitResult",)])
+    (one_by_one, alone, told), (at_once, _, told_at_once) = found
+    assert one_by_one == at_once == alone
+    assert alone[0] != alone[1]
+    expected = [[number, name] for number in (0, 1) for name in ("Epoch",) * 3 + ("FitResult",)]
+    assert told == told_at_once == sorted(expected)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
