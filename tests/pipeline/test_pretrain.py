@@ -35,7 +35,7 @@ SHORT = {
     "pretrain.masked.weight": 0.5,
     "pretrain.masked.fragments": 16,
     "pretrain.micro_batch": 16,
-    "pretrain.steps": 120,
+    "pretrain.steps": 60,
     "pretrain.learning_rate": 0.003,
     "pretrain.warmup_steps": 5,
     "pretrain.probe_steps": 10,
@@ -77,7 +77,7 @@ def test_losses_fall_and_the_encoder_is_used_by_the_pipeline(settings: Project):
     assert "To use it, set encoder.source: encoders/own" in output
     for loss in ("contrastive_loss", "masked_loss"):
         values = curve(settings, f"pretraining/{loss}")
-        assert len(values) == 12
+        assert len(values) == 6
         assert values[-1] < values[0]
     warm = curve(settings, "warm_start/contrastive_loss")
     assert warm[-1] < warm[0]
@@ -115,15 +115,15 @@ def test_killed_run_goes_on_from_its_checkpoint_to_the_same_weights(settings: Pr
     shutil.move(root / "encoders" / "own", root / "first")
     checkpoint = root / "artifacts" / "pretraining" / "checkpoint.safetensors"
     # the warm start has 30 steps
-    gate = Gate(tmp_path / "gate", "os.rename", r"checkpoint\.safetensors", turn=30 + 48)
+    gate = Gate(tmp_path / "gate", "os.rename", r"checkpoint\.safetensors", turn=30 + 28)
     settings.kill_at(gate, "dnapair", "pretrain")
-    assert (standing(checkpoint)["phase"], standing(checkpoint)["step"]) == ("pretraining", 47)
+    assert (standing(checkpoint)["phase"], standing(checkpoint)["step"]) == ("pretraining", 27)
     assert not (root / "encoders" / "own").exists()
     settings.set({"pretrain.seed": 2})
     assert "pretrain.seed: 1 then, 2 now" in settings.run("dnapair", "pretrain", fails=True)
     settings.set({"pretrain.seed": 1})
     settings.run("dnapair", "pretrain")
-    assert len(curve(settings, "pretraining/contrastive_loss")) == 12 - 47 // 10
+    assert len(curve(settings, "pretraining/contrastive_loss")) == 6 - 27 // 10
     found = weights(root / "encoders" / "own")
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=2e-3)

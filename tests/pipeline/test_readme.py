@@ -62,6 +62,7 @@ class Reader:
             "/path/to/your/data": str(folder / "own"),
             "genomes/": str(folder / "genomes"),
             "--pairs 100000": "--pairs 1500 --length 100",
+            "evaluate.folds=5": "evaluate.folds=2",
             "nano params.yaml": "python own_settings.py",
             # 1 says that they are not like what the champion was trained on, which may be the bundled data
             "dnapair drift FILE": "dnapair drift FILE || [ $? -eq 1 ]",
