@@ -188,8 +188,6 @@ def _cluster(address: str | None) -> Iterator[None]:
     if address is None:
         # else Ray leaves one in the home, with which a later `ray start` shuts out machines that have none
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())
-        # else what a killed run leaves is there for a minute
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "15")
     try:
         # Ray's C++ part says there that it read one of its settings
         with silent_stderr():
