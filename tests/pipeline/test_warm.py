@@ -166,6 +166,27 @@ def test_prepare_starts_nothing_where_it_alone_was_asked_for(tmp_path: Path):
         assert not pipeline.forks()
 
 
+def test_what_no_target_needs_is_not_imported(warm: Pipeline, tmp_path: Path):
+    def is_all(pipeline: Pipeline, tensorflow: bool) -> bool:
+        """Tell whether nothing is at work but one process, which has TensorFlow or has not."""
+        loaded = []
+        # it may be about to end
+        with suppress(psutil.NoSuchProcess):
+            loaded = [
+                any("libtensorflow_framework" in file.path for file in process.memory_maps())
+                for process in pipeline.forks()
+            ]
+        return loaded == [tensorflow]
+
+    with started(tmp_path / "project", "scale") as pipeline:
+        pipeline.begin("prepare")
+        pipeline.end()
+        locks = pipeline.folder / "artifacts" / "locks"
+        wait_for(lambda: list(locks.glob("warm-*.socket")), pipeline.process)
+        assert is_all(pipeline, tensorflow=False)
+    wait_for(lambda: is_all(warm, tensorflow=True), warm.process)
+
+
 def test_who_does_the_work_can_not_be_told(warm: Pipeline):
     for words in (["scale"], ["scale", "--help"], ["nothing"], ["train", "torch"]):
         warm.begin(*words)

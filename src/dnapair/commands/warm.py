@@ -12,52 +12,62 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
+
+import psutil
 
 from dnapair.machine.ending import program
 from dnapair.machine.environment import set_environment
 from dnapair.machine.forks import end_with_parent
 
-_IMPORTED = (
+_IMPORTED: tuple[tuple[set[str], tuple[str, ...]], ...] = (
     (
-        "dnapair.cli",
-        "dnapair.stages.prepare",
-        "dnapair.stages.interact",
-        "dnapair.stages.embed",
-        "dnapair.embedding.embedder",
-        "dnapair.stages.scale",
+        {"prepare", "interact", "finetune", "embed", "scale"},
+        (
+            "dnapair.cli",
+            "dnapair.stages.prepare",
+            "dnapair.stages.interact",
+            "dnapair.stages.embed",
+            "dnapair.embedding.embedder",
+            "dnapair.stages.scale",
+        ),
     ),
-    ("dnapair.stages.validate", "dnapair.checks.expectations"),
-    ("dnapair.stages.tune", "keras_tuner", "dnapair.training.tensorflow_learner"),
+    ({"validate"}, ("dnapair.stages.validate", "dnapair.checks.expectations")),
+    ({"tune"}, ("dnapair.stages.tune", "keras_tuner", "dnapair.training.tensorflow_learner")),
     (
-        "dnapair.training.torch_learner",
-        # which the first optimizer would import
-        "torch._dynamo",
-        # by which a trained network becomes a model of MLflow's
-        "torch.export._trace",
-        "dnapair.tracking.native_models",
-        "mlflow.pytorch",
-        "mlflow.tensorflow",
-        "dnapair.stages.baselines",
-        "matplotlib.pyplot",
-        "dnapair.stages.evaluate",
-        "dnapair.stages.register",
-        "mlflow.store.tracking.sqlalchemy_store",
+        {"train", "score", "baselines", "crossvalidate", "evaluate", "register"},
+        (
+            "dnapair.training.torch_learner",
+            # which the first optimizer would import
+            "torch._dynamo",
+            # by which a trained network becomes a model of MLflow's
+            "torch.export._trace",
+            "dnapair.tracking.native_models",
+            "mlflow.pytorch",
+            "mlflow.tensorflow",
+            "dnapair.stages.baselines",
+            "matplotlib.pyplot",
+            "dnapair.stages.evaluate",
+            "dnapair.stages.register",
+            "mlflow.store.tracking.sqlalchemy_store",
+        ),
     ),
 )
-"""In the order of the stages. Each part is of use before the next is there."""
+"""Modules in the order of the stages that need them. Each part is of use before the next is there."""
 
 
 def main() -> None:
     """Answer beside a mark until a process of DVC's has ended; both are this program's arguments."""
-    mark, pipeline = Path(sys.argv[1]), os.pidfd_open(int(sys.argv[2]))
+    mark, number = Path(sys.argv[1]), int(sys.argv[2])
+    pipeline, words = os.pidfd_open(number), psutil.Process(number).cmdline()
     # a terminal's is for those who do the work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_environment()
     gc.disable()
-    order = _answer(mark.with_suffix(".socket"), pipeline)
+    order = _answer(mark.with_suffix(".socket"), pipeline, _find_needed(words))
     if order is None:
         mark.unlink(missing_ok=True)
         return
@@ -65,10 +75,16 @@ def main() -> None:
     runpy.run_module("dnapair", run_name="__main__", alter_sys=True)
 
 
-def _answer(address: Path, pipeline: int) -> dict[str, Any] | None:
-    """Import all, and fork for each stage that calls; return in the fork what is to be done, else None."""
+def _find_needed(words: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the parts to import for the targets among the words of a DVC command, all where it has none."""
+    wanted = [place for place, (stages, _) in enumerate(_IMPORTED) if stages & set(words)]
+    return [modules for _, modules in _IMPORTED[: max(wanted) + 1 if wanted else None]]
+
+
+def _answer(address: Path, pipeline: int, needed: Sequence[tuple[str, ...]]) -> dict[str, Any] | None:
+    """Import, and fork for each stage that calls; return in the fork what is to be done, else None."""
     answering = 0
-    for modules in _IMPORTED:
+    for modules in needed:
         for module in modules:
             if select.select([pipeline], [], [], 0)[0]:
                 break
@@ -79,7 +95,7 @@ def _answer(address: Path, pipeline: int) -> dict[str, Any] | None:
         # what is there now is shared with the children for good
         gc.freeze()
         # until the rest is there too, a fork answers
-        before, answering = answering, 0 if modules is _IMPORTED[-1] else os.fork()
+        before, answering = answering, 0 if modules is needed[-1] else os.fork()
         if not answering:
             break
         if before:
