@@ -185,6 +185,11 @@ def test_what_no_target_needs_is_not_imported(warm: Pipeline, tmp_path: Path):
         wait_for(lambda: list(locks.glob("warm-*.socket")), pipeline.process)
         assert is_all(pipeline, tensorflow=False)
     wait_for(lambda: is_all(warm, tensorflow=True), warm.process)
+    # what follows is run too: one answers while the other imports for it
+    with started(tmp_path / "other", "--downstream", "scale") as pipeline:
+        pipeline.begin("prepare")
+        pipeline.end()
+        wait_for(lambda: len(pipeline.forks()) == 2, pipeline.process)
 
 
 def test_who_does_the_work_can_not_be_told(warm: Pipeline):

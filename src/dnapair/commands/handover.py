@@ -62,7 +62,7 @@ def _count(mark: Path, pipeline: psutil.Process) -> None:
     if not mark.exists():
         mark.parent.mkdir(exist_ok=True)
         _forget_ended()
-    first = sys.argv[1:2] == ["prepare"] and "prepare" not in pipeline.cmdline()
+    first = sys.argv[1:2] == ["prepare"] and pipeline.cmdline()[-2:] != ["repro", "prepare"]
     with mark.open("ab") as stages:
         before = stages.tell()
         stages.write(b"." * (_FEW + 1 if first else 1))

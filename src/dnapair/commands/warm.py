@@ -76,9 +76,12 @@ def main() -> None:
 
 
 def _find_needed(words: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the parts to import for the targets among the words of a DVC command, all where it has none."""
-    wanted = [place for place, (stages, _) in enumerate(_IMPORTED) if stages & set(words)]
-    return [modules for _, modules in _IMPORTED[: max(wanted) + 1 if wanted else None]]
+    """Return the parts to import for a DVC command: all, but where it is `repro` with targets alone."""
+    last = len(_IMPORTED) - 1
+    places = {stage: place for place, (stages, _) in enumerate(_IMPORTED) for stage in stages}
+    targets = words[words.index("repro") + 1 :] if "repro" in words else []
+    reached = max((places.get(target, last) for target in targets), default=last)
+    return [modules for _, modules in _IMPORTED[: reached + 1]]
 
 
 def _answer(address: Path, pipeline: int, needed: Sequence[tuple[str, ...]]) -> dict[str, Any] | None:
