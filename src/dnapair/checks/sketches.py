@@ -10,8 +10,8 @@ from tqdm import tqdm
 from dnapair.embedding.kmers import BASES, base_codes
 from dnapair.storage.sequence_file import letter_blocks
 
-SKETCHED = 2**24
-"""K-mers held of all queries together, as a rule: some 0.5 GB."""
+SKETCHED = 2**23
+"""K-mers held of all queries together, as a rule: some 0.3 GB."""
 LEAST = 64
 """... but so many of each query where it has them: the share is known to 0.06 (one standard error)."""
 BLOCK_LETTERS = 2**19
@@ -233,6 +233,13 @@ def _read(
 
 def _sketch(sequences: Sequence[str], queries: NDArray[np.bool_], k: int) -> Sketch:
     count = int(np.count_nonzero(queries))
+    return _sorted(*_lowest(sequences, queries, k, count), count)
+
+
+def _lowest(
+    sequences: Sequence[str], queries: NDArray[np.bool_], k: int, count: int
+) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """Return the hashes that are kept, and the query of each."""
     kept = max(LEAST, SKETCHED // max(count, 1))
     hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int32)]
     first = 0
@@ -245,7 +252,7 @@ def _sketch(sequences: Sequence[str], queries: NDArray[np.bool_], k: int) -> Ske
         hashes.append(values[low])
         owners.append(places[low] + np.int32(first))
         first += rows.size
-    return _sorted(np.concatenate(hashes), np.concatenate(owners), count)
+    return np.concatenate(hashes), np.concatenate(owners)
 
 
 def _sorted(hashes: NDArray[np.uint64], owners: NDArray[np.int32], count: int) -> Sketch:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +22,8 @@ from dnapair.interactions.layout import DUPLEXES, KINDS
 from dnapair.interactions.scaling import InteractionScaling
 from dnapair.machine.processor import cores
 from dnapair.networks.features import combine
-from dnapair.storage.matrix import Matrix
+from dnapair.storage.matrix import Matrix, MatrixFile, write_header
+from dnapair.storage.sequence_file import letter_blocks
 from dnapair.training.loop import Pairs
 
 K = 4
@@ -36,6 +38,8 @@ _FEATURES = 0.3
 """Share of the interactions that a split of a tree chooses from: there are hundreds, and many go together."""
 BLOCK = 8192
 """Pairs whose features are held at once."""
+BLOCK_LETTERS = 2**20
+"""Bases whose k-mers are counted at a time."""
 MOST_AT_A_TIME = 4
 """Baselines that are fitted at a time: each holds the features of all its pairs."""
 NEAREST_BLOCK = 512
@@ -97,6 +101,7 @@ def fit_baselines(
     sequences: Sequence[str],
     met: Met,
     splits: Mapping[str, Pairs],
+    folder: Path,
     both_strands: bool,
     seed: int,
     others: Mapping[str, Callable[[], Baseline]] = MappingProxyType({}),
@@ -113,6 +118,8 @@ def fit_baselines(
         The pairs' interactions.
     splits
         Pairs of ``train``, ``val`` and ``test``, with their rows.
+    folder
+        Where the k-mers of the sequences lie meanwhile: up to 1.6 kB a sequence.
     both_strands
         Whether a k-mer and its reverse complement are one.
     seed
@@ -134,8 +141,10 @@ def fit_baselines(
     compositions = measure_compositions(sequences).astype(np.float32)
     short = bool(np.median(compositions[:, 1]) < SHORT)
     lengths = range(1, K + 1) if short else (K,)
-    shares = count_kmers(sequences, lengths, both_strands)
-    forward = count_kmers(sequences, lengths, both_strands=False) if both_strands else shares
+    shares: Matrix = write_kmers(folder / "kmers.npy", sequences, lengths, both_strands)
+    forward = shares
+    if both_strands:
+        forward = write_kmers(folder / "forward.npy", sequences, lengths, both_strands=False)
     offsets = np.cumsum([0, *(4**k for k in lengths)])
     turned = np.concatenate(
         [offset + complement_codes(k) for k, offset in zip(lengths, offsets.tolist(), strict=False)]
@@ -266,6 +275,17 @@ def draw(pairs: Pairs, most: int, seed: int) -> Pairs:
     return pairs.take(chosen)
 
 
+def gather(splits: Sequence[Pairs]) -> tuple[np.ndarray, list[Pairs]]:
+    """Return the rows of sequences that pairs have, each once, and the pairs with places among these."""
+    used = [side for pairs in splits for side in (pairs.rows1, pairs.rows2)]
+    rows, places = np.unique(np.concatenate(used), return_inverse=True)
+    sides = np.split(places, np.cumsum([side.size for side in used])[:-1])
+    return rows, [
+        Pairs(first, second, pairs.labels)
+        for first, second, pairs in zip(sides[::2], sides[1::2], splits, strict=True)
+    ]
+
+
 def greatest(met: Met, pairs: Pairs, names: Sequence[str]) -> np.ndarray:
     """Return the greatest of some numbers of each pair, shape=(n,); 0 where none of them ever varies."""
     numbers = [met.column(name, pairs) for name in names]
@@ -313,14 +333,32 @@ def count_kmers(
     columns = [_columns(k, both_strands) for k in lengths]
     widths = [int(numbers.max()) + 1 for numbers in columns]
     shares = np.zeros((len(sequences), sum(widths)), np.float32)
-    rows = tqdm(sequences, desc="count k-mers", unit="sequence", dynamic_ncols=True, disable=None)
-    for row, sequence in enumerate(rows):
+    for row, sequence in enumerate(sequences):
         counts = []
         for k, numbers, width in zip(lengths, columns, widths, strict=True):
             codes = kmer_codes(sequence, k)
             counts.append(np.bincount(numbers[codes[codes >= 0]], minlength=width))
         shares[row] = np.concatenate(counts) / len(sequence)
     return shares
+
+
+def write_kmers(
+    path: Path, sequences: Sequence[str], lengths: Sequence[int], both_strands: bool
+) -> MatrixFile:
+    """Write what :func:`count_kmers` returns, as an .npy file, with a block of it in memory."""
+    with (
+        path.open("wb") as file,
+        tqdm(
+            total=len(sequences), desc="count k-mers", unit=" sequences", dynamic_ncols=True, disable=None
+        ) as bar,
+    ):
+        for first, texts in letter_blocks(sequences, BLOCK_LETTERS):
+            shares = count_kmers(texts, lengths, both_strands)
+            if not first:
+                write_header(file, (len(sequences), shares.shape[1]), shares.dtype)
+            file.write(shares.tobytes())
+            bar.update(len(texts))
+    return MatrixFile(path)
 
 
 def _columns(k: int, both_strands: bool) -> np.ndarray:
@@ -331,12 +369,12 @@ def _columns(k: int, both_strands: bool) -> np.ndarray:
     return codes
 
 
-def fit_kmers(shares: np.ndarray, train: Pairs, seed: int) -> Score:
+def fit_kmers(shares: Matrix, train: Pairs, seed: int) -> Score:
     """Fit a logistic regression on the absolute differences of k-mer shares.
 
     Parameters
     ----------
-    shares : np.ndarray, shape=(rows, columns)
+    shares : array or MatrixFile, shape=(rows, columns)
         As :func:`count_kmers` gives them.
     train
         Pairs of train; at most :data:`FITTED_PAIRS` of them, drawn by ``seed``, are used.
@@ -356,7 +394,7 @@ def fit_kmers(shares: np.ndarray, train: Pairs, seed: int) -> Score:
     )
 
 
-def fit_nearest(shares: np.ndarray, train: Pairs) -> Score:
+def fit_nearest(shares: Matrix, train: Pairs) -> Score:
     """Look up the most similar train pair.
 
     Two pairs are as similar as the mean of their sides' cosines, in the order of sides that gives more.
@@ -364,7 +402,7 @@ def fit_nearest(shares: np.ndarray, train: Pairs) -> Score:
 
     Parameters
     ----------
-    shares : np.ndarray, shape=(rows, columns)
+    shares : array or MatrixFile, shape=(rows, columns)
         As :func:`count_kmers` gives them.
     train
         Pairs to be found, each held in memory.
@@ -375,13 +413,17 @@ def fit_nearest(shares: np.ndarray, train: Pairs) -> Score:
         Pairs to scores: the similarity, 1 at most, for a related neighbour; less than 0 by as much for an
         unrelated one.
     """
-    norms = np.linalg.norm(shares, axis=1, keepdims=True)
-    directions = shares / np.where(norms > 0, norms, 1)
-    known = np.concatenate([directions[train.rows1], directions[train.rows2]], axis=1).T
+
+    def directions(rows: np.ndarray) -> np.ndarray:
+        own = shares[rows]
+        norms = np.linalg.norm(own, axis=1, keepdims=True)
+        return own / np.where(norms > 0, norms, 1)
+
+    known = np.concatenate([directions(train.rows1), directions(train.rows2)], axis=1).T
     signs = np.where(train.labels == 1, 1.0, -1.0)
 
     def score(pairs: Pairs) -> np.ndarray:
-        first, second = directions[pairs.rows1], directions[pairs.rows2]
+        first, second = directions(pairs.rows1), directions(pairs.rows2)
         similarities = np.concatenate([first, second], axis=1) @ known
         np.maximum(similarities, np.concatenate([second, first], axis=1) @ known, out=similarities)
         nearest = similarities.argmax(axis=1)

@@ -18,7 +18,7 @@ from dnapair.embedding.bert import Bert
 from dnapair.embedding.embedder import BATCH_TOKENS
 from dnapair.embedding.encoder import Encoder
 from dnapair.embedding.kmers import KmerVocabulary
-from dnapair.evaluation.baselines import Baseline, draw
+from dnapair.evaluation.baselines import Baseline, draw, gather
 from dnapair.networks.spec import NetworkSpec
 from dnapair.storage.matrix import Matrix, MatrixFile, write_header
 from dnapair.storage.sequence_file import SequenceFile
@@ -98,15 +98,7 @@ def begin_recipe(
         DnapairError if train or validation holds one class alone, or training diverges.
     """
     train = draw(splits["train"], FITTED_PAIRS, seed)
-    used = [train, splits["val"], splits["test"]]
-    rows, places = np.unique(
-        np.concatenate([side for pairs in used for side in (pairs.rows1, pairs.rows2)]), return_inverse=True
-    )
-    sides = np.split(places, np.cumsum([pairs.labels.size for pairs in used for _ in range(2)])[:-1])
-    train, val, test = (
-        Pairs(first, second, pairs.labels)
-        for first, second, pairs in zip(sides[::2], sides[1::2], used, strict=True)
-    )
+    rows, (train, val, test) = gather([train, splits["val"], splits["test"]])
     matrix = embed_padded(bert, encoder, sequences, rows, folder / "recipe.npy")
     matrices = Matrices(matrix)
     order = np.random.default_rng(seed).permutation(train.labels.size)

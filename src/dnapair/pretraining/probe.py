@@ -7,7 +7,7 @@ import numpy as np
 
 from dnapair.embedding.embedder import Embedder, Strand
 from dnapair.embedding.kmers import NOT_A_BASE, base_codes
-from dnapair.evaluation.baselines import cosines, count_kmers, fit_kmers
+from dnapair.evaluation.baselines import FITTED_PAIRS, cosines, count_kmers, draw, fit_kmers, gather
 from dnapair.evaluation.metrics import evaluate
 from dnapair.pretraining.fragments import Fragments
 from dnapair.pretraining.network import PretrainingNetwork
@@ -92,8 +92,8 @@ def read_probe(pairs: Path, sequences: Path, seed: int) -> tuple[Probe, dict[str
         for split in ("train", "val")
     )
     file = SequenceFile(sequences)
-    scores = fit_kmers(count_kmers(file), train, seed)(val)
-    rows, places = np.unique(np.concatenate([val.rows1, val.rows2]), return_inverse=True)
-    places1, places2 = np.split(places, 2)
-    probe = Probe(file.take(rows), Pairs(places1, places2, val.labels))
+    rows, (fitted, tested) = gather([draw(train, FITTED_PAIRS, seed), val])
+    scores = fit_kmers(count_kmers(file.take(rows)), fitted, seed)(tested)
+    rows, (val,) = gather([val])
+    probe = Probe(file.take(rows), val)
     return probe, probe.figures(scores)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,15 +31,16 @@ def run() -> None:
     with tracking.stage_run("baselines", logged, paths.IDENTITIES) as run:
         paths.check(paths.DATASET, paths.NORMALIZED)
         splits = {name: read_pairs(paths.split_file(name)) for name in ("train", "val", "test")}
-        with original_recipe(params, splits) as others:
+        with scratch_folder() as scratch:
             found = fit_baselines(
                 MatrixFile(paths.SCALED),
                 SequenceFile(paths.SEQUENCES),
                 Met(MatrixFile(paths.SCALED_INTERACTIONS), InteractionScaling.load(paths.NORMALIZED)),
                 splits,
+                scratch,
                 both_strands=params.encoder.strand == "both",
                 seed=params.evaluate.seed,
-                others=others,
+                others=original_recipe(params, splits, scratch),
             )
         with atomic_folder(paths.BASELINES) as folder:
             for split in ("val", "test"):
@@ -61,20 +63,26 @@ def run() -> None:
 
 
 @contextmanager
-def original_recipe(params: Params, splits: dict[str, Pairs]) -> Iterator[dict[str, Callable[[], Baseline]]]:
-    """Give what follows the original recipe with the encoder of params.yaml, by its name; or nothing."""
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder for what is needed meanwhile."""
+    # beside the outputs: what there is of many sequences may be too large for the system's own place
+    folder = paths.BASELINES.parent / ".scratch.tmp"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def original_recipe(
+    params: Params, splits: dict[str, Pairs], scratch: Path
+) -> dict[str, Callable[[], Baseline]]:
+    """Return what follows the original recipe with the encoder of params.yaml, by its name; or nothing."""
     if not params.evaluate.original_recipe:
-        yield {}
-        return
+        return {}
     encoder = open_encoder()
     device = params.embed.device
     bert = open_bert(encoder, "mean", choose_precision(params.embed.precision, device), device)
-    # beside the outputs: embeddings of many sequences may be too large for the system's own place
-    scratch = paths.BASELINES.parent / ".recipe.tmp"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    try:
-        sequences = SequenceFile(paths.SEQUENCES)
-        yield {NAME: begin_recipe(bert, encoder, sequences, splits, scratch, params.evaluate.seed)}
-    finally:
-        shutil.rmtree(scratch)
+    sequences = SequenceFile(paths.SEQUENCES)
+    return {NAME: begin_recipe(bert, encoder, sequences, splits, scratch, params.evaluate.seed)}

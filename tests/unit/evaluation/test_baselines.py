@@ -1,6 +1,7 @@
 import gzip
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,19 @@ def meet(sequences: list[str], splits: dict[str, Pairs]) -> tuple[Met, dict[str,
     return Met(scaled, scaling), numbered
 
 
+def fit(
+    matrix: np.ndarray,
+    sequences: list[str],
+    met: Met,
+    splits: dict[str, Pairs],
+    both_strands: bool,
+    seed: int,
+    others: dict[str, Callable[[], Baseline]] | None = None,
+) -> dict[str, Baseline]:
+    with tempfile.TemporaryDirectory() as folder:
+        return fit_baselines(matrix, sequences, met, splits, Path(folder), both_strands, seed, others or {})
+
+
 def roc_auc(found: Baseline, splits: dict[str, Pairs]) -> float:
     return roc_auc_score(splits["test"].labels, found.scores["test"])
 
@@ -147,7 +161,7 @@ def test_each_baseline_finds_what_it_can_see() -> None:
         name: random_pairs(120, n, classes) for name, n in (("train", 400), ("val", 100), ("test", 200))
     }
     met, splits = meet(sequences, splits)
-    found = fit_baselines(matrix, sequences, met, splits, both_strands=True, seed=1)
+    found = fit(matrix, sequences, met, splits, both_strands=True, seed=1)
     # all sequences are of one length
     assert list(found) == [*NAMES, AT_OFFSETS, DUPLEX]
     for baseline in found.values():
@@ -162,7 +176,7 @@ def test_each_baseline_finds_what_it_can_see() -> None:
     assert majority.threshold == 0.5
     # embeddings that hold the class are found by their cosine, and nothing else changes
     matrix[:, 0] = 50 * (2 * classes - 1)
-    again = fit_baselines(matrix, sequences, met, splits, both_strands=True, seed=1)
+    again = fit(matrix, sequences, met, splits, both_strands=True, seed=1)
     assert roc_auc(again["embedding cosine"], splits) == 1
     for name in {*NAMES, AT_OFFSETS, DUPLEX} - {"embedding cosine"}:
         np.testing.assert_array_equal(again[name].scores["test"], found[name].scores["test"], name)
@@ -177,7 +191,7 @@ def test_one_side_that_gives_the_label_away_is_found_by_that_side_alone() -> Non
 
     splits = {name: leaking(200) for name in ("train", "val", "test")}
     met, splits = meet(sequences, splits)
-    found = fit_baselines(np.ones((120, 2)), sequences, met, splits, both_strands=True, seed=1)
+    found = fit(np.ones((120, 2)), sequences, met, splits, both_strands=True, seed=1)
     assert roc_auc(found["second sequence alone"], splits) > 0.99
     assert roc_auc(found["first sequence alone"], splits) < 0.7
 
@@ -189,7 +203,7 @@ def test_a_threshold_is_chosen_on_validation_and_never_on_test() -> None:
     matrix = RNG.normal(size=(80, 4)).astype(np.float32)
     met, splits = meet(sequences, splits)
     flipped = splits | {"test": splits["test"]._replace(labels=1 - splits["test"].labels)}
-    found, other = (fit_baselines(matrix, sequences, met, which, True, 1) for which in (splits, flipped))
+    found, other = (fit(matrix, sequences, met, which, True, 1) for which in (splits, flipped))
     assert {name: one.threshold for name, one in found.items()} == {
         name: one.threshold for name, one in other.items()
     }
@@ -204,7 +218,7 @@ def test_short_sequences_are_described_by_their_shorter_k_mers_too() -> None:
     ):
         sequences = random_sequences(40, length)
         met, numbered = meet(sequences, splits)
-        found = fit_baselines(np.ones((40, 2)), sequences, met, numbered, both, 1)
+        found = fit(np.ones((40, 2)), sequences, met, numbered, both, 1)
         assert words in found["4-mer gradient boosting"].about
         # a strand is turned, so both can't be one
         turned = found["4-mer gradient boosting, reverse complement"].about
@@ -252,7 +266,7 @@ def test_agreement_at_the_same_offset_is_a_baseline_where_most_lengths_are_equal
             texts += ["".join(one), "".join(other)]
         splits[name] = Pairs(rows, rows + 1, labels)
     met, splits = meet(texts, splits)
-    found = fit_baselines(np.ones((len(texts), 2)), texts, met, splits, both_strands=False, seed=1)
+    found = fit(np.ones((len(texts), 2)), texts, met, splits, both_strands=False, seed=1)
     assert list(found) == [*NAMES, *([AT_OFFSETS] if shown else []), DUPLEX]
     if equal == 1:
         test = splits["test"]
@@ -289,7 +303,7 @@ def test_a_duplex_is_found_by_interactions_and_turned_4_mers_and_not_by_4_mers_a
     }
     texts = guides + targets
     met, splits = meet(texts, splits)
-    found = fit_baselines(np.ones((2 * n, 2)), texts, met, splits, both_strands=False, seed=1)
+    found = fit(np.ones((2 * n, 2)), texts, met, splits, both_strands=False, seed=1)
     areas = {name: roc_auc(baseline, splits) for name, baseline in found.items()}
     assert areas["best local alignment"] > 0.99, areas
     assert areas[DUPLEX] > 0.95, areas
@@ -342,7 +356,7 @@ def test_baselines_are_fitted_on_a_seeded_sample_where_pairs_are_many(
     matrix = RNG.normal(size=(60, 4)).astype(np.float32)
     monkeypatch.setattr(baselines, "FITTED_PAIRS", 50)
     met, splits = meet(sequences, splits)
-    first, second, other = (fit_baselines(matrix, sequences, met, splits, True, seed) for seed in (1, 1, 2))
+    first, second, other = (fit(matrix, sequences, met, splits, True, seed) for seed in (1, 1, 2))
     for name in (
         "4-mer logistic regression",
         "4-mer gradient boosting",
@@ -363,11 +377,11 @@ def test_what_others_fit_comes_last_and_what_they_refuse_ends_it() -> None:
     def refuse() -> Baseline:
         raise DnapairError("it can't")
 
-    found = fit_baselines(matrix, sequences, met, splits, True, 1, {"another": lambda: other})
+    found = fit(matrix, sequences, met, splits, True, 1, {"another": lambda: other})
     assert list(found)[-1] == "another"
     assert found["another"] is other
     with pytest.raises(DnapairError, match="it can't"):
-        fit_baselines(matrix, sequences, met, splits, True, 1, {"another": refuse})
+        fit(matrix, sequences, met, splits, True, 1, {"another": refuse})
 
 
 def test_the_regression_does_not_depend_on_the_size_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +403,7 @@ def measured(
     }
     texts = list(sequences.values())
     met, splits = meet(texts, splits)
-    for name, found in fit_baselines(np.ones((len(texts), 1)), texts, met, splits, both_strands, 1).items():
+    for name, found in fit(np.ones((len(texts), 1)), texts, met, splits, both_strands, 1).items():
         labels, scores = splits["test"].labels, found.scores["test"]
         yield name, roc_auc_score(labels, scores), average_precision_score(labels, scores)
 
