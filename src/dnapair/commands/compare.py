@@ -58,7 +58,7 @@ def _table(a: tracking.Evaluation, b: tracking.Evaluation) -> Table:
         "b": WeightedMetrics(labels, new["probability"].to_numpy(), b.threshold),
     }
     drawn = resample(labels, units, both, DRAWS, SEED)
-    whole = {name: one.measure(np.ones((1, labels.size))) for name, one in both.items()}
+    whole = {name: one.measure(np.ones((labels.size, 1))) for name, one in both.items()}
     table = Table(
         Column("metric", no_wrap=True),
         Column(a.name, justify="right"),

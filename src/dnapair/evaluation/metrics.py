@@ -44,7 +44,7 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, threshold: float) ->
         If the labels hold one class alone, or a probability is no number in [0, 1].
     """
     check(labels, probabilities)
-    values = WeightedMetrics(labels, probabilities, threshold).measure(np.ones((1, labels.size)))
+    values = WeightedMetrics(labels, probabilities, threshold).measure(np.ones((labels.size, 1)))
     return {name: float(column[0]) for name, column in values.items()}
 
 
@@ -119,10 +119,68 @@ def bin_of(probabilities: np.ndarray) -> np.ndarray:
     return np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
 
 
-class WeightedMetrics:
-    """Every metric of one set of predictions, for many weightings of its pairs at once.
+class WeightedRanks:
+    """The metrics of :data:`RANKING` and :data:`DECISIONS`, for many weightings of the pairs at once.
 
-    The predictions are sorted a single time.
+    The scores are sorted a single time.
+
+    Parameters
+    ----------
+    labels : np.ndarray, shape=(n,)
+        1 for related, 0 for unrelated.
+    scores : np.ndarray, shape=(n,)
+        Greater means more likely related.
+    threshold
+        From which on a pair is called related.
+    inside : np.ndarray, shape=(n,), or None
+        True for the pairs that count; None: all do.
+    """
+
+    def __init__(
+        self, labels: np.ndarray, scores: np.ndarray, threshold: float, inside: np.ndarray | None = None
+    ) -> None:
+        rows = np.arange(labels.size) if inside is None else np.flatnonzero(inside)
+        self._order = rows[np.argsort(-scores[rows], kind="stable")]
+        ranked = scores[self._order]
+        self._last = np.append(ranked[1:] != ranked[:-1], True)
+        self._related = labels[self._order] == 1
+        self._called = int(np.count_nonzero(ranked >= threshold))
+
+    def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Measure each weighting.
+
+        Parameters
+        ----------
+        weights : np.ndarray, shape=(n, weightings)
+            float64, at least 0: how often each pair counts.
+
+        Returns
+        -------
+        dict
+            Every metric, shape=(weightings,). An area is NaN where one class weighs 0, every metric where
+            both do.
+        """
+        # Numba takes a while to import, and who names metrics need not measure any
+        from dnapair.evaluation.areas import SUMS, weigh
+
+        sums = np.empty((len(SUMS), weights.shape[1]))
+        weigh(weights, self._order, self._last, self._related, self._called, sums)
+        related, unrelated, beaten, precision, tp, fp = sums
+        fn, tn = related - tp, unrelated - fp
+        product = (tp + fp) * related * unrelated * (tn + fn)
+        return {
+            "roc_auc": _share(beaten, related * unrelated),
+            "pr_auc": _share(precision, related * (unrelated > 0)),
+            "accuracy": _share(tp + tn, related + unrelated),
+            "precision": _ratio(tp, tp + fp),
+            "recall": _ratio(tp, related),
+            "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+            "mcc": _ratio(tp * tn - fp * fn, np.sqrt(product)),
+        }
+
+
+class WeightedMetrics(WeightedRanks):
+    """Every metric of :data:`METRICS` of one set of predictions, for many weightings of its pairs at once.
 
     Parameters
     ----------
@@ -131,67 +189,23 @@ class WeightedMetrics:
     """
 
     def __init__(self, labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> None:
-        self._order = np.argsort(-probabilities, kind="stable")
-        self._ends = _tie_ends(probabilities[self._order])
-        self._positive = labels[self._order].astype(np.float64)
-        predicted = probabilities >= threshold
+        super().__init__(labels, probabilities, threshold)
         tiny = np.finfo(np.float64).eps
         likely = np.clip(probabilities.astype(np.float64), tiny, 1 - tiny)
-        columns = [
-            predicted & (labels == 1),
-            predicted & (labels == 0),
-            ~predicted & (labels == 1),
-            ~predicted & (labels == 0),
-            -np.where(labels == 1, np.log(likely), np.log1p(-likely)),
-            (probabilities - labels) ** 2,
-        ]
-        self._sums = np.stack(columns, axis=1).astype(np.float64)
-        bins = np.eye(BINS)[bin_of(probabilities)]
-        self._excess = bins * (probabilities - labels)[:, None]
+        log_loss = -np.where(labels == 1, np.log(likely), np.log1p(-likely))
+        self._losses = np.stack([log_loss, (probabilities - labels) ** 2], axis=1)
+        self._excess = np.eye(BINS)[bin_of(probabilities)] * (probabilities - labels)[:, None]
 
     def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Measure each weighting.
-
-        Parameters
-        ----------
-        weights : np.ndarray, shape=(weightings, n)
-            float64, at least 0: how often each pair counts.
-
-        Returns
-        -------
-        dict
-            Every metric of :data:`METRICS`, shape=(weightings,). An area is NaN where one class weighs 0,
-            every metric where both do.
-        """
-        tp, fp, fn, tn, log_loss, brier = (weights @ self._sums).T
-        n = tp + fp + fn + tn
-        roc_auc, pr_auc = self._areas(weights)
-        product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
-        values = (
-            _share(tp + tn, n),
-            _ratio(tp, tp + fp),
-            _ratio(tp, tp + fn),
-            _ratio(2 * tp, 2 * tp + fp + fn),
-            roc_auc,
-            pr_auc,
-            _ratio(tp * tn - fp * fn, np.sqrt(product)),
-            _share(log_loss, n),
-            _share(brier, n),
-            _share(np.abs(weights @ self._excess).sum(axis=1), n),
-        )
-        return dict(zip(METRICS, values, strict=True))
-
-    def _areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        ordered = weights[:, self._order]
-        true_positives = np.cumsum(ordered * self._positive, axis=1)[:, self._ends]
-        drawn = np.cumsum(ordered, axis=1)[:, self._ends]
-        false_positives = drawn - true_positives
-        gained = np.diff(true_positives, prepend=0)
-        positives, negatives = true_positives[:, -1], false_positives[:, -1]
-        passed = np.diff(false_positives, prepend=0)
-        beaten = (passed * (true_positives - gained / 2)).sum(axis=1)
-        average_precision = (gained * _ratio(true_positives, drawn)).sum(axis=1)
-        return _share(beaten, positives * negatives), _share(average_precision, positives * (negatives > 0))
+        """Measure each weighting, as :meth:`WeightedRanks.measure` does."""
+        n = weights.sum(axis=0)
+        log_loss, brier = self._losses.T @ weights
+        found = super().measure(weights) | {
+            "log_loss": _share(log_loss, n),
+            "brier": _share(brier, n),
+            "ece": _share(np.abs(self._excess.T @ weights).sum(axis=0), n),
+        }
+        return {name: found[name] for name in METRICS}
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

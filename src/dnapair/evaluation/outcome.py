@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from dnapair.evaluation import metrics
-from dnapair.evaluation.metrics import WeightedMetrics
+from dnapair.evaluation.metrics import WeightedMetrics, WeightedRanks
 from dnapair.evaluation.resampling import Difference, Measure, Units, difference, interval, resample
 from dnapair.evaluation.slices import Slice, SliceMetrics
 
@@ -176,11 +176,14 @@ def measure(
             f"network {name}": WeightedMetrics(labels, scores, threshold)
             for name, ((scores, threshold, _), _, _) in networks.items()
         },
-        **{f"baseline {name}": _of_scores(labels, prediction) for name, prediction in baselines.items()},
+        **{
+            f"baseline {name}": WeightedRanks(labels, scores, threshold)
+            for name, (scores, threshold, _) in baselines.items()
+        },
         **{f"slice {place} of {name}": part for name in parts for place, part in enumerate(parts[name])},
     }
     drawn = resample(labels, units, measures, draws, seed)
-    whole = {name: _first(one.measure(np.ones((1, labels.size)))) for name, one in measures.items()}
+    whole = {name: _first(one.measure(np.ones((labels.size, 1)))) for name, one in measures.items()}
 
     def compare(own: str, rival: str, about: str, known: Sequence[str]) -> Rival:
         return Rival(
@@ -245,18 +248,10 @@ def compare_scores(
         As for :func:`~dnapair.evaluation.resampling.resample`.
     """
     # the threshold decides nothing that is compared here
-    both = {name: WeightedMetrics(labels, one, 0.5) for name, one in (("own", scores), ("other", other))}
+    both = {name: WeightedRanks(labels, one, 0.5) for name, one in (("own", scores), ("other", other))}
     drawn = resample(labels, units, both, draws, seed)
-    own, others = (float(one.measure(np.ones((1, labels.size)))[MAIN][0]) for one in both.values())
+    own, others = (float(one.measure(np.ones((labels.size, 1)))[MAIN][0]) for one in both.values())
     return difference(own - others, drawn["own"][MAIN], drawn["other"][MAIN])
-
-
-def _of_scores(labels: np.ndarray, prediction: Prediction) -> WeightedMetrics:
-    # scores that are no probabilities are squeezed into [0, 1], which moves no pair past another
-    ends = np.append(prediction.scores, prediction.threshold)
-    low, high = min(float(ends.min()), 0.0), max(float(ends.max()), 1.0)
-    scores = (prediction.scores.astype(np.float64) - low) / (high - low)
-    return WeightedMetrics(labels, scores, (prediction.threshold - low) / (high - low))
 
 
 def _first(values: Mapping[str, np.ndarray]) -> dict[str, float]:

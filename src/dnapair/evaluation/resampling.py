@@ -1,12 +1,15 @@
 """How sure a metric is: a bootstrap over what pairs have in common, the same samples for all compared."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
+
+from dnapair.machine.processor import cores
 
 CONFIDENCE = 0.95
 BLOCK_VALUES = 2_000_000
@@ -19,7 +22,7 @@ class Measure(Protocol):
     """Something that depends on how much each pair counts."""
 
     def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Map weights, shape=(weightings, n), to values by name, each of shape=(weightings,)."""
+        """Map weights, shape=(n, weightings), to values by name, each of shape=(weightings,)."""
 
 
 class Units(NamedTuple):
@@ -120,9 +123,11 @@ def resample(
         For each measure its values by name, each of shape=(draws,).
     """
     found: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in measures}
-    for weights in _samples(labels, units, draws, seed):
-        for name, measure in measures.items():
-            found[name].append(measure.measure(weights))
+    with ThreadPoolExecutor(cores()) as pool:
+        for weights in _samples(labels, units, draws, seed):
+            measured = pool.map(lambda measure, own=weights: measure.measure(own), measures.values())
+            for name, values in zip(measures, measured, strict=True):
+                found[name].append(values)
     return {
         name: {value: np.concatenate([part[value] for part in parts]) for value in parts[0]}
         for name, parts in found.items()
@@ -156,7 +161,7 @@ def difference(estimate: float, values: np.ndarray, other: np.ndarray) -> Differ
 
 
 def _samples(labels: np.ndarray, units: Units, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield blocks of how often each pair counts, shape=(block, n), both classes in every row."""
+    """Yield blocks of how often each pair counts, shape=(n, block), both classes in every column."""
     rng = np.random.default_rng(seed)
     codes = np.sort(units.codes, axis=1)
     # a unit that a pair has twice was drawn once for it
@@ -167,12 +172,13 @@ def _samples(labels: np.ndarray, units: Units, draws: int, seed: int) -> Iterato
         left = draws
         while left:
             block = min(left, max(1, BLOCK_VALUES // max(len(codes), units.total)))
-            drawn = rng.multinomial(units.total, even, size=block).astype(np.float64)
-            weights = drawn[:, codes[:, 0]]
+            # a pair's weights side by side
+            drawn = rng.multinomial(units.total, even, size=block).T.astype(np.float64, order="C")
+            weights = drawn[codes[:, 0]]
             for column in range(1, codes.shape[1]):
-                weights *= np.where(repeated[:, column], 1.0, drawn[:, codes[:, column]])
-            related = weights @ positive
-            weights = weights[(related > 0) & (related < weights.sum(axis=1))]
-            left -= len(weights)
-            bar.update(len(weights))
+                weights *= np.where(repeated[:, [column]], 1.0, drawn[codes[:, column]])
+            related = positive @ weights
+            weights = weights[:, (related > 0) & (related < weights.sum(axis=0))]
+            left -= weights.shape[1]
+            bar.update(weights.shape[1])
             yield weights

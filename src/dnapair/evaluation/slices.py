@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dnapair.evaluation.metrics import WeightedMetrics
+from dnapair.evaluation.metrics import WeightedRanks
 
 MOST_VALUES = 12
 """Different values of a column that is a slicing by itself."""
@@ -154,15 +154,13 @@ class SliceMetrics:
     ) -> None:
         own = labels[inside]
         self.mixed = bool(own.min() < own.max())
-        self._inside = np.flatnonzero(inside)
-        self._ranked = self._inside if self.mixed else np.flatnonzero(inside | (labels != own[0]))
+        ranked = inside if self.mixed else inside | (labels != own[0])
         self._decided, self._ordered = (
-            WeightedMetrics(labels[rows], probabilities[rows], threshold)
-            for rows in (self._inside, self._ranked)
+            WeightedRanks(labels, probabilities, threshold, counted) for counted in (inside, ranked)
         )
 
     def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Map weights, shape=(weightings, n), to ``roc_auc`` and ``accuracy``, NaN where there is none."""
-        decided = self._decided.measure(weights[:, self._inside])
-        ordered = decided if self.mixed else self._ordered.measure(weights[:, self._ranked])
+        """Map weights, shape=(n, weightings), to ``roc_auc`` and ``accuracy``, NaN where there is none."""
+        decided = self._decided.measure(weights)
+        ordered = decided if self.mixed else self._ordered.measure(weights)
         return {"roc_auc": ordered["roc_auc"], "accuracy": decided["accuracy"]}

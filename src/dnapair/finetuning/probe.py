@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from dnapair.embedding.scaling import fit as fit_scaler
 from dnapair.embedding.scaling import write_scaled
-from dnapair.evaluation.metrics import WeightedMetrics, evaluate
+from dnapair.evaluation.metrics import WeightedRanks, evaluate
 from dnapair.evaluation.outcome import compare_scores
 from dnapair.evaluation.resampling import Difference, Units, find_units, interval, resample
 from dnapair.finetuning.pairs import Lesson
@@ -93,7 +93,7 @@ def measure(
     finally:
         shutil.rmtree(scratch)
     labels = lesson.val.labels.astype(np.int8)
-    drawn = resample(labels, _units(lesson), {"own": WeightedMetrics(labels, scores, 0.5)}, _DRAWS, 1)
+    drawn = resample(labels, _units(lesson), {"own": WeightedRanks(labels, scores, 0.5)}, _DRAWS, 1)
     low, _ = interval(drawn["own"]["roc_auc"])
     measured = evaluate(labels, scores, 0.5)
     return Worth(scores, measured["pr_auc"], measured["roc_auc"], not low > 0.5)

@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dnapair.interactions.kernels import GAP, MATCH, MISMATCH, WOBBLE, compiled, lay
+from dnapair.interactions.kernels import GAP, MATCH, MISMATCH, WOBBLE, lay
 from dnapair.interactions.layout import KINDS
 from dnapair.interactions.rows import encode
+from dnapair.machine.compiling import compiled
 
 LONGEST_SHOWN = 4000
 """Bases of each sequence before the alignment's end that it is looked for in: more than a page can show."""

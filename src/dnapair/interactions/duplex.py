@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from dnapair.interactions.kernels import UNKNOWN1, UNKNOWN2, compiled
+from dnapair.interactions.kernels import UNKNOWN1, UNKNOWN2
+from dnapair.machine.compiling import compiled
 
 STACKS = {
     "AU": {"AU": 9, "CG": 22, "GC": 21, "UA": 11, "GU": 6, "UG": 14},

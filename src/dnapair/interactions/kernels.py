@@ -4,11 +4,11 @@ What calls each other lies in this file: Numba keeps what it compiled until the 
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from dnapair.machine.compiling import compiled
 
 UNKNOWN1, UNKNOWN2 = 4, 5
 """Codes of letters outside ACGT in the first and in the second sequence: they match nothing."""
@@ -19,15 +19,6 @@ LONGEST = 32000
 
 _FORWARD, _WOBBLE = 0, 2
 _int16 = np.int16
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function, once for all processes where there is a place to keep the result."""
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        # neither the package's folder nor the user's can be written to
-        return njit(nogil=True)(function)
 
 
 @compiled

@@ -107,7 +107,7 @@ def test_weights_count_as_repeated_pairs_and_missing_classes_have_no_area() -> N
     labels, probabilities = predictions(30)
     weights = np.random.default_rng(1).integers(0, 3, (4, 30)).astype(float)
     weights[3] = labels
-    found = metrics.WeightedMetrics(labels, probabilities, 0.4).measure(weights)
+    found = metrics.WeightedMetrics(labels, probabilities, 0.4).measure(weights.T)
     for row in range(3):
         repeated = np.repeat(np.arange(30), weights[row].astype(int))
         expected = metrics.evaluate(labels[repeated], probabilities[repeated], 0.4)

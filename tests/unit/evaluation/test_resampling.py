@@ -15,7 +15,7 @@ class Weights:
     """Keeps the weights themselves."""
 
     def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {f"{pair}": column for pair, column in enumerate(weights.T)}
+        return {f"{pair}": column for pair, column in enumerate(weights)}
 
 
 def weights_of(labels: np.ndarray, units: Units, draws: int = 400, seed: int = 1) -> np.ndarray:
@@ -79,7 +79,7 @@ def test_intervals_of_single_pairs_are_those_of_a_plain_bootstrap() -> None:
     plain = []
     for _ in range(300):
         weights = np.bincount(RNG.integers(0, 400, 400), minlength=400).astype(float)
-        plain.append(own.measure(weights[None]))
+        plain.append(own.measure(weights[:, None]))
     for name, values in drawn.items():
         low, high = interval(values)
         expected = interval(np.concatenate([one[name] for one in plain]))

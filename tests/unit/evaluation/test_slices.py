@@ -64,7 +64,7 @@ def test_a_mixed_slice_is_measured_by_itself_and_a_pure_one_against_the_other_cl
     for inside, ranked in ((some, some), (pure, pure | (labels == 1))):
         part = SliceMetrics(labels, scores, 0.5, inside)
         assert part.mixed == (inside is some)
-        found = part.measure(weights)
+        found = part.measure(weights.T)
         for row in range(2):
             area = roc_auc_score(labels[ranked], scores[ranked], sample_weight=weights[row][ranked])
             assert found["roc_auc"][row] == pytest.approx(area)
