@@ -22,6 +22,7 @@ from dnapair.evaluation.baselines import (
     fit_kmers,
     fit_nearest,
     greatest,
+    write_kmers,
 )
 from dnapair.evaluation.compositions import measure_compositions
 from dnapair.interactions.kernels import MATCH
@@ -130,6 +131,18 @@ def test_k_mers_of_several_lengths_lie_side_by_side() -> None:
     assert shares.size == 4 + 16
     assert sorted(shares[shares > 0]) == sorted(expected.values())
     assert shares[0] == expected["A"]
+
+
+def test_k_mers_on_disk_are_those_in_memory_whatever_the_size_of_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequences = random_sequences(30, 60) + random_sequences(5, 700)
+    monkeypatch.setattr(baselines, "BLOCK_LETTERS", 500)
+    written = write_kmers(tmp_path / "kmers.npy", sequences, (1, 4), both_strands=True)
+    held = count_kmers(sequences, (1, 4))
+    np.testing.assert_array_equal(written[:], held)
+    some = np.array([34, 0, 0, 7])
+    np.testing.assert_array_equal(written[some], held[some])
 
 
 def test_gc_and_length_are_those_of_the_letters() -> None:

@@ -103,17 +103,35 @@ def test_the_threshold_of_tied_scores_keeps_ties_together() -> None:
     assert metrics.best_threshold(np.array([1, 0, 1, 0]), np.array([0.8, 0.2, 0.8, 0.8])) == 0.5
 
 
-def test_weights_count_as_repeated_pairs_and_missing_classes_have_no_area() -> None:
-    labels, probabilities = predictions(30)
-    weights = np.random.default_rng(1).integers(0, 3, (4, 30)).astype(float)
-    weights[3] = labels
-    found = metrics.WeightedMetrics(labels, probabilities, 0.4).measure(weights.T)
-    for row in range(3):
-        repeated = np.repeat(np.arange(30), weights[row].astype(int))
+@given(tenths=arrays(np.int8, 30, elements=st.integers(0, 10)), seed=st.integers(0, 50))
+@settings(max_examples=20)
+def test_weights_count_as_repeated_pairs_and_missing_classes_have_no_area(
+    tenths: np.ndarray, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels, probabilities = np.tile([0, 1, 1], 10), tenths / 10
+    weights = rng.integers(0, 3, (30, 4)).astype(float)
+    weights[:2, :3] = 1
+    weights[:, 3] = labels
+    found = metrics.WeightedMetrics(labels, probabilities, 0.4).measure(weights)
+    assert list(found) == list(metrics.METRICS)
+    for column in range(3):
+        repeated = np.repeat(np.arange(30), weights[:, column].astype(int))
         expected = metrics.evaluate(labels[repeated], probabilities[repeated], 0.4)
-        assert {name: values[row] for name, values in found.items()} == pytest.approx(expected)
+        assert {name: values[column] for name, values in found.items()} == pytest.approx(expected)
     assert np.isnan([found["roc_auc"][3], found["pr_auc"][3]]).all()
     assert found["accuracy"][3] == pytest.approx((probabilities[labels == 1] >= 0.4).mean())
+
+
+def test_scores_of_any_kind_are_ranked_and_parts_of_the_pairs_measured_alone() -> None:
+    labels, probabilities = predictions()
+    inside, weights = probabilities.round(1) != 0.3, np.ones((labels.size, 1))
+    expected = by_sklearn(labels[inside], probabilities[inside].round(2), 0.4)
+    scores = 100 * probabilities.round(2) - 70
+    found = metrics.WeightedRanks(labels, scores, -30, inside).measure(weights)
+    assert {name: float(values[0]) for name, values in found.items()} == pytest.approx(
+        {name: expected[name] for name in (*metrics.RANKING, *metrics.DECISIONS)}
+    )
 
 
 def test_curves_are_scikit_learns() -> None:
