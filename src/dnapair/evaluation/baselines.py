@@ -161,7 +161,8 @@ def fit_baselines(
             early_stopping=False,
             random_state=seed,
         )
-        return lambda: _fit(model, features, train)
+        # trees take float64, and would keep what they are given beside it
+        return lambda: _fit(model, lambda pairs: features(pairs).astype(np.float64), train)
 
     recipes: dict[str, tuple[Kind, str, Callable[[], Score]]] = {
         "majority class": (
