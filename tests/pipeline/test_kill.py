@@ -57,7 +57,8 @@ def outputs(project: Project) -> dict[str, bytes]:
         path
         for folder in ("artifacts", "reports")
         for path in (project.root / folder).rglob("*")
-        if path.is_file() and path.suffix != ".lock"
+        # notes of processes: who was killed when all was in place is not asked again
+        if path.is_file() and path.suffix not in {".lock", ".open"}
     }
     files.add(project.root / "dvc.lock")
     return {str(path.relative_to(project.root)): path.read_bytes() for path in files}
