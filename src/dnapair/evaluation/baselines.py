@@ -119,7 +119,7 @@ def fit_baselines(
     splits
         Pairs of ``train``, ``val`` and ``test``, with their rows.
     folder
-        Where the k-mers of the sequences lie meanwhile: up to 1.6 kB a sequence.
+        Where the k-mers of the sequences lie meanwhile: some 2 kB a sequence.
     both_strands
         Whether a k-mer and its reverse complement are one.
     seed
