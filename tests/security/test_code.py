@@ -38,7 +38,7 @@ LISTED = {
         r'_format(rb"\x89HDF\r\n\x1a\n", "an HDF5 file", f"{_OWN} In pandas: read_hdf(...).to_csv(...)"),',
     ),
     # Numba's own, pickled where Python keeps its .pyc: code of whoever may write the source, and no data
-    ("interactions/kernels.py", "return njit(nogil=True, cache=True)(function)"),
+    ("machine/compiling.py", 'return njit(nogil=True, error_model="numpy", cache=True)(function)'),
     # the code of transformers' users, in the card of an encoder
     ("pretraining/card.py", '"from transformers import AutoModel, AutoTokenizer",'),
     ("pretraining/card.py", '"tokenizer = AutoTokenizer.from_pretrained(folder)",'),

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,8 @@ PROBABILITIES = ("log_loss", "brier", "ece")
 METRICS = ("accuracy", "precision", "recall", "f1", *RANKING, "mcc", *PROBABILITIES)
 BINS = 10
 """Of the probabilities, equally wide."""
+_SUMS = ("related", "unrelated", "beaten", "precision", "true", "false")
+"""Rows that :func:`_weigh` fills in."""
 
 
 def evaluate(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
@@ -145,6 +149,7 @@ class WeightedRanks:
         self._last = np.append(ranked[1:] != ranked[:-1], True)
         self._related = labels[self._order] == 1
         self._called = int(np.count_nonzero(ranked >= threshold))
+        self._weigh = _compiled_weigh()
 
     def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Measure each weighting.
@@ -160,11 +165,8 @@ class WeightedRanks:
             Every metric, shape=(weightings,). An area is NaN where one class weighs 0, every metric where
             both do.
         """
-        # Numba takes a while to import, and who names metrics need not measure any
-        from dnapair.evaluation.areas import SUMS, weigh
-
-        sums = np.empty((len(SUMS), weights.shape[1]))
-        weigh(weights, self._order, self._last, self._related, self._called, sums)
+        sums = np.empty((len(_SUMS), weights.shape[1]))
+        self._weigh(weights, self._order, self._last, self._related, self._called, sums)
         related, unrelated, beaten, precision, tp, fp = sums
         fn, tn = related - tp, unrelated - fp
         product = (tp + fp) * related * unrelated * (tn + fn)
@@ -177,6 +179,58 @@ class WeightedRanks:
             "f1": _ratio(2 * tp, 2 * tp + fp + fn),
             "mcc": _ratio(tp * tn - fp * fn, np.sqrt(product)),
         }
+
+
+@cache
+def _compiled_weigh() -> Any:
+    # Numba takes a while to import, and who names metrics need not measure any
+    from dnapair.machine.compiling import compiled
+
+    return compiled(_weigh)
+
+
+def _weigh(weights: Any, order: Any, last: Any, related: Any, called: Any, sums: Any) -> None:
+    """Go through pairs from the greatest score down, with all weightings side by side.
+
+    Parameters
+    ----------
+    weights : np.ndarray, shape=(n, weightings)
+        float64, at least 0: how often each pair counts.
+    order : np.ndarray, shape=(m,)
+        int64, the pairs from the greatest score down; others do not count.
+    last : np.ndarray, shape=(m,)
+        bool, whether the next score is another one.
+    related : np.ndarray, shape=(m,)
+        bool, whether the pair is related.
+    called : int
+        How many of the first are called related.
+    sums : np.ndarray, shape=(6, weightings)
+        Filled in, float64, a row for each of :data:`_SUMS`: what related and unrelated pairs weigh; the
+        weight of each unrelated pair times that of the related ones above it, where a tie counts half; the
+        weight of each related pair times the precision from its score up; and what the related and the
+        unrelated of those weigh that are called related.
+    """
+    sums[:] = 0.0
+    true, false, beaten, precision = sums[0], sums[1], sums[2], sums[3]
+    before = np.zeros((2, sums.shape[1]))
+    true_before, false_before = before[0], before[1]
+    for place in range(order.size):
+        if place == called:
+            sums[4:] = sums[:2]
+        own = weights[order[place]]
+        found = true if related[place] else false
+        for column in range(own.size):
+            found[column] += own[column]
+        if last[place]:
+            for column in range(own.size):
+                gained = true[column] - true_before[column]
+                passed = false[column] - false_before[column]
+                drawn = true[column] + false[column]
+                beaten[column] += passed * (true[column] - gained / 2)
+                precision[column] += gained * (true[column] / (drawn if drawn > 0 else 1.0))
+                true_before[column], false_before[column] = true[column], false[column]
+    if called == order.size:
+        sums[4:] = sums[:2]
 
 
 class WeightedMetrics(WeightedRanks):
