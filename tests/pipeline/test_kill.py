@@ -57,8 +57,7 @@ def outputs(project: Project) -> dict[str, bytes]:
         path
         for folder in ("artifacts", "reports")
         for path in (project.root / folder).rglob("*")
-        # notes of processes: who was killed when all was in place is not asked again
-        if path.is_file() and path.suffix not in {".lock", ".open"}
+        if path.is_file() and path.suffix != ".lock"
     }
     files.add(project.root / "dvc.lock")
     return {str(path.relative_to(project.root)): path.read_bytes() for path in files}
@@ -171,7 +170,9 @@ def test_killed_at_any_moment_the_pipeline_ends_as_undisturbed(copy: Project, se
         # a share of the kills hits what a stage writes
         moment = writing(copy, stage) if rng.random() < 0.5 else after(seconds)
         print(f"seed {seed}: {stage}, killed: {kill_in(copy, stage, moment)}")
-    assert repaired(copy) == before
+    after_all = repaired(copy)
+    # a stage that was killed when all was in its place is not run again, so the note of its process stays
+    assert {name: content for name, content in after_all.items() if not name.endswith(".open")} == before
 
 
 @pytest.mark.soak
